@@ -1,0 +1,100 @@
+# Everything a newcomer or a machine needs; `make` alone lists it. Each target sets up what it needs by itself.
+#
+#   make test KUBECONFIG=~/.kube/dev     uses a cluster of one's own. Only when given like this, on the command line:
+#                                        a variable that happens to be in the environment is never used.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+PY := .venv/bin/python
+OWN_CLUSTER :=
+ifeq ($(origin KUBECONFIG),command line)
+OWN_CLUSTER := $(abspath $(patsubst ~/%,$(HOME)/%,$(KUBECONFIG)))
+export ACCORD_TEST_KUBECONFIG := $(OWN_CLUSTER)
+endif
+unexport KUBECONFIG
+
+# First what is broken early and can run side by side: these tests wait more than they compute. Then what needs the
+# machine for itself. The local cluster is tested only where it is what the others run on, and the trainer outside of one
+# only where images are built here.
+suites = $(wildcard $(addprefix tests/,$(1)))
+SIDE_BY_SIDE := $(call suites,unit golden example apiserver envoy prometheus)
+ALONE := $(call suites,$(if $(OWN_CLUSTER),,devcluster trainer) e2e)
+# All of the decisions, each branch.
+COVERAGE := --cov=accord.domain --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
+COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(if $(UPGRADE),--upgrade)
+
+.PHONY: help
+help: ## This list
+	@echo "make TARGET, where TARGET is one of:"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@echo "demo and test take KUBECONFIG=FILE on the command line, to use a cluster of your own."
+
+.PHONY: demo
+demo: .venv/.ready ## A cluster, Accord and live traffic on it, from nothing
+	$(PY) -m demo $(if $(OWN_CLUSTER),--kubeconfig $(OWN_CLUSTER))
+
+.PHONY: test
+test: .venv/.ready ## All tests, on real programs (TESTS=tests/unit for some)
+	@$(PY) -m tools.programs
+ifdef TESTS
+	$(PY) -m pytest $(TESTS)
+else
+	$(PY) -m pytest --numprocesses=2 --dist=loadfile $(COVERAGE) $(SIDE_BY_SIDE)
+	$(PY) -m pytest $(ALONE)
+endif
+
+.PHONY: check
+check: .venv/.ready ## Form, types, layers, generated files, chart and manifests; no cluster
+	@$(PY) -m tools.check
+
+.PHONY: format
+format: .venv/.ready ## Put all Python files into form
+	.venv/bin/ruff check --quiet --fix-only .
+	.venv/bin/ruff format --quiet .
+
+.PHONY: up
+up: ## Start the local cluster, or mend it
+	$(PYTHON) -m devcluster up
+
+.PHONY: down
+down: ## Remove the local cluster without a trace
+	$(PYTHON) -m devcluster down
+
+.PHONY: lock
+lock: .venv/.ready ## Pin the dependencies in requirements/ (UPGRADE=1 for newer ones)
+	for name in requirements/operator requirements/build requirements/dev examples/service/requirements devcluster/csi/requirements; do \
+	  $(COMPILE) --output-file $$name.txt $$name.in || exit 1; done
+	$(PY) -m tools.pins requirements/trainer
+
+.PHONY: crds
+crds: .venv/.ready ## Generate CRDs, the chart's copies, the kustomize base and the reference pages
+	.venv/bin/accord crds --write crds
+	$(PY) -m tools.reference
+	$(PY) -m tools.generate
+
+.PHONY: golden
+golden: .venv/.ready ## Rewrite the expected outputs in tests/golden; read the difference before you commit
+	ACCORD_GOLDEN=write $(PY) -m pytest --quiet tests/unit tests/golden
+
+.PHONY: bench
+bench: .venv/.ready ## Measure latencies, scale and idleness
+	for bench in tests/bench/bench_*.py; do PYTHONPATH=.:operator:trainer $(PY) $$bench || exit 1; done
+
+.PHONY: clean
+clean: ## Remove .venv and what tools left in the checkout; the cache of programs stays
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
+
+# Brought up to date whenever the lock changes; an interrupted run continues where it stopped.
+.venv/.ready: requirements/dev.txt pyproject.toml
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv || { echo "python3 cannot make a virtual environment: apt-get install python3-venv" >&2; exit 1; }
+	@echo "setting up .venv from requirements/dev.txt"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Developer tools behind the Makefile: what is generated from what, and the checks that `make check` runs."""
