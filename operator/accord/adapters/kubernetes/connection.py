@@ -1,0 +1,135 @@
+"""One authenticated connection pool to the API server, and how it is found.
+
+The user's current context is never taken unasked: outside a cluster a kubeconfig must be named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.config import ConfigException
+
+from accord.adapters.kubernetes.resources import Resource
+from accord.api.base import Manifest
+from accord.observability.metrics import OperatorMetrics
+from accord.ports.cluster import ClusterError
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+class ConnectionNotFoundError(Exception):
+    """There is no usable way to the API server; the message says what to do."""
+
+
+class Connection:
+    """Requests to one API server: authenticated, with a time limit each, counted by verb, resource and outcome."""
+
+    def __init__(
+        self, configuration: client.Configuration, metrics: OperatorMetrics, timeout: float = 10.0, pool: int = 24
+    ) -> None:
+        """`timeout`: seconds that one request may take in all, connecting and reading included."""
+        configuration.connection_pool_maxsize = pool
+        # With trust_env aiohttp reads ~/.netrc in a thread for each request. A proxy is named in the kubeconfig.
+        configuration.client_session_kwargs = {"trust_env": False}
+        self.configuration = configuration
+        self._metrics, self._timeout = metrics, timeout
+        self._api = client.ApiClient(configuration)
+
+    @classmethod
+    async def open(cls, metrics: OperatorMetrics, kubeconfig: Path | None, context: str | None) -> Connection:
+        """In-cluster credentials, whose token is read again every minute, or the kubeconfig that was named.
+
+        Raises ConnectionNotFoundError.
+        """
+        configuration = client.Configuration()
+        try:
+            if kubeconfig is not None:
+                await config.load_kube_config(  # type: ignore[no-untyped-call]
+                    str(kubeconfig), context, configuration, persist_config=False
+                )
+            else:
+                config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        except ConfigException as error:
+            hint = (
+                f"kubeconfig {kubeconfig} cannot be used: {error}"
+                if kubeconfig is not None
+                else "not running in a pod, and no kubeconfig was named: add --kubeconfig FILE"
+            )
+            raise ConnectionNotFoundError(hint) from error
+        return cls(configuration, metrics)
+
+    async def token(self) -> tuple[str | None, str | None]:
+        """Scheme and token of the Authorization header now; both None with client certificates."""
+        header = await self.configuration.get_api_key_with_prefix("BearerToken")
+        if not header:
+            return None, None
+        scheme, _, token = header.rpartition(" ")
+        return scheme or "Bearer", token
+
+    async def request(
+        self,
+        verb: str,
+        method: str,
+        resource: Resource,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> Manifest:
+        """The JSON answer to one request. `verb` and `resource` are the names under which it is counted.
+
+        Raises ClusterError: with the API server's own reason where it gave one, with status 0 where it did not answer.
+        """
+        code = "error"
+        try:
+            status, payload = await self._send(method, path, query or {}, body, content_type, accept)
+            code = str(status)
+        except TimeoutError as error:
+            raise ClusterError(0, "Timeout", f"{method} {path}: no answer in {self._timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ClusterError(0, "Unreachable", f"{method} {path}: {error}") from error
+        finally:
+            self._metrics.api_requests.labels(verb=verb, resource=resource.plural, code=code).inc()
+        if status >= 400:
+            reason, message = payload.get("reason") or "HTTP", payload.get("message") or ""
+            raise ClusterError(status, reason, f"{method} {path}: {message}")
+        return payload
+
+    async def _send(
+        self, method: str, path: str, query: dict[str, str], body: Any, content_type: str, accept: str
+    ) -> tuple[int, Manifest]:
+        prepared = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": accept, "Content-Type": content_type},
+            auth_settings=["BearerToken"],
+        )
+        async with asyncio.timeout(self._timeout):
+            url, headers = prepared[1], prepared[2]
+            response = await self._api.call_api(method, url, headers, body)
+            raw = await response.read()  # type: ignore[no-untyped-call]
+        try:
+            payload = json.loads(raw)
+        except ValueError:
+            payload = None
+        if not isinstance(payload, dict):
+            payload = {"message": raw[:200].decode(errors="replace")}
+        return response.status, payload
+
+    def another(self) -> Connection:
+        """A connection of one's own with the same credentials, for what must not wait behind a crowd of requests."""
+        return Connection(self.configuration, self._metrics, self._timeout, pool=1)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._api.close()  # type: ignore[no-untyped-call]

@@ -1,0 +1,64 @@
+"""What exists right now: without bodies, to find out what a watch has missed; and which claims pods mount."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accord.adapters.kubernetes.connection import Connection
+from accord.adapters.kubernetes.resources import PODS, Resource
+
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_CHUNK = "500"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One object of a listing."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The objects of one resource, all as of `resource_version`."""
+
+    resource_version: int
+    objects: tuple[Seen, ...]
+
+
+async def list_metadata(connection: Connection, resource: Resource, namespace: str | None) -> Listing:
+    """All objects that the watch of that resource should know, in chunks of 500. Raises ClusterError."""
+    query = {"limit": _CHUNK}
+    if resource.selector:
+        query["labelSelector"] = resource.selector
+    objects: list[Seen] = []
+    while True:
+        page = await connection.request(
+            "list", "GET", resource, resource.path(namespace), query=query, accept=_METADATA_ONLY
+        )
+        for item in page.get("items") or ():
+            meta = item["metadata"]
+            objects.append(Seen(meta["namespace"], meta["name"], meta["uid"], int(meta["resourceVersion"])))
+        meta = page["metadata"]
+        if not meta.get("continue"):
+            return Listing(int(meta["resourceVersion"]), tuple(objects))
+        query["continue"] = meta["continue"]
+
+
+async def claims_of_pods(connection: Connection, namespace: str) -> set[str]:
+    """The claims that pods of a namespace name, but for pods that have ended. Raises ClusterError."""
+    query = {"limit": _CHUNK}
+    claims: set[str] = set()
+    while True:
+        page = await connection.request("list", "GET", PODS, PODS.path(namespace), query=query)
+        for pod in page.get("items") or ():
+            if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+                continue
+            volumes = pod["spec"].get("volumes") or ()
+            claims |= {v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")}
+        if not page["metadata"].get("continue"):
+            return claims
+        query["continue"] = page["metadata"]["continue"]

@@ -1,0 +1,75 @@
+"""Where the API server keeps each kind that the operator reads or writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accord.api.v1alpha1.meta import GROUP, VERSION
+from accord.domain.plan import ObjectKey
+from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
+from accord.domain.training.names import RUN_LABEL
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A namespaced API resource; `selector` limits, on the server's side, which objects are watched."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    selector: str = ""
+
+    @property
+    def api_version(self) -> str:
+        """`apiVersion` of its objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """URL path of the collection (in all namespaces where `namespace` is None) or of one object."""
+        parts = ["", "apis", self.group, self.version] if self.group else ["", "api", self.version]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name is not None:
+            parts.append(name)
+        return "/".join(parts)
+
+
+_OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+
+TRAFFIC_POLICIES = Resource(GROUP, VERSION, "trafficpolicies", "TrafficPolicy")
+TRAINING_RUNS = Resource(GROUP, VERSION, "trainingruns", "TrainingRun")
+CHECKPOINT_POLICIES = Resource(GROUP, VERSION, "checkpointpolicies", "CheckpointPolicy")
+SERVICES = Resource("", "v1", "services", "Service", _OURS)
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", _OURS)
+DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _OURS)
+# The EndpointSlice controller copies the labels of the Service to its slices, ours among them.
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", _OURS)
+# Not only ours: the modes refer to Deployments of the user.
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+JOBS = Resource("batch", "v1", "jobs", "Job", _OURS)
+# Not only ours: a claim made from a snapshot takes after the trainer's, which a user may bring.
+CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+# An addition to Kubernetes, which not every cluster has.
+SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot", _OURS)
+# Those of TrainingRuns alone: routers have pods of ours, too.
+PODS = Resource("", "v1", "pods", "Pod", RUN_LABEL)
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+
+OWN_KINDS = (TRAFFIC_POLICIES, TRAINING_RUNS, CHECKPOINT_POLICIES)
+WATCHED = (*OWN_KINDS, SERVICES, CONFIG_MAPS, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS)
+OPTIONAL = (SNAPSHOTS,)
+"""Watched as well, where the API server knows them."""
+_BY_KIND = {(r.api_version, r.kind): r for r in (*WATCHED, *OPTIONAL, EVENTS, LEASES)}
+
+
+def resource_of(api_version: str, kind: str) -> Resource:
+    """The resource of a kind. KeyError for a kind that the operator does not deal with: a programming error."""
+    return _BY_KIND[api_version, kind]
+
+
+def path_of(key: ObjectKey) -> str:
+    """URL path of one object."""
+    return resource_of(key.api_version, key.kind).path(key.namespace, key.name)

@@ -1,0 +1,163 @@
+"""One Prometheus server, asked in a way that has an end.
+
+prometheus-api-client has no default timeout, retries by itself for seconds, follows redirects with the credentials, and
+drops the `warnings` of an answer. All four are put right here, below its interface.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import local
+from typing import Any
+
+import requests
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from requests.auth import AuthBase
+from urllib3.util.retry import Retry
+
+from accord.domain.samples import Answer, Sample, Series, Shape
+
+_MESSAGE_LIMIT = 300
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a Prometheus is and how to be let in. `timeout` in seconds, for the whole query."""
+
+    url: str
+    timeout: float = 5.0
+    bearer_token_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class _BearerTokenFile(AuthBase):
+    """Reads the token for each request: projected tokens are renewed in place."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._path.read_text().strip()}"
+        return request
+
+
+class PrometheusEndpoint:
+    """Blocking queries to one server. Used from several threads at once."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._answer = local()
+        session = requests.Session()
+        # No proxies, no .netrc from the environment: the installer named this address.
+        session.trust_env = False
+        # A redirect would carry the token somewhere else.
+        session.max_redirects = 0
+        if endpoint.ca_file is not None:
+            session.verify = str(endpoint.ca_file)
+        session.hooks["response"].append(self._keep)
+        self._client = PrometheusConnect(
+            url=endpoint.url.rstrip("/"),
+            session=session,
+            retry=Retry(total=0),
+            auth=_BearerTokenFile(endpoint.bearer_token_file) if endpoint.bearer_token_file else None,
+            timeout=endpoint.timeout,
+            method="POST",
+        )
+
+    def query(self, promql: str, shape: Shape = "vector") -> Answer:
+        """Evaluate now. Blocks for at most the timeout between two bytes; never raises for what the other side does."""
+        self._answer.body = {}
+        try:
+            result = self._client.custom_query(promql, params={"timeout": f"{self._endpoint.timeout:g}s"})
+        except requests.Timeout:
+            return Answer(failure="Timeout", message=f"no answer in {self._endpoint.timeout:g} s")
+        except requests.TooManyRedirects:
+            return Answer(failure="Refused", message="answered with a redirect, which is not followed")
+        except requests.JSONDecodeError:
+            return Answer(failure="Malformed", message="the answer is not JSON: is this a Prometheus?")
+        except requests.RequestException as error:
+            return Answer(failure="Unreachable", message=_short(_cause(error)))
+        except PrometheusApiClientException:
+            return Answer(failure="Refused", message=self._refusal())
+        except OSError as error:
+            return Answer(failure="Unreachable", message=_short(f"{error.filename}: {error.strerror}"))
+        except (KeyError, TypeError):
+            return Answer(failure="Malformed", message="the answer is not that of a Prometheus query")
+        return self._read(result, shape)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
+    def _keep(self, response: requests.Response, **_: Any) -> None:
+        try:
+            body = response.json()
+        except requests.JSONDecodeError:
+            body = None
+        self._answer.body = body if isinstance(body, dict) else {}
+        self._answer.status, self._answer.text = response.status_code, response.text
+
+    def _refusal(self) -> str:
+        """In the words of Prometheus where it gave some."""
+        said = self._answer.body.get("error")
+        return _short(f"HTTP {self._answer.status}: {said if isinstance(said, str) else self._answer.text}")
+
+    def _read(self, result: object, shape: Shape) -> Answer:
+        body = self._answer.body
+        if body.get("status") != "success" or body["data"].get("resultType") != shape:
+            wanted = "an instant vector" if shape == "vector" else "a range of samples"
+            return Answer(failure="Malformed", message=f"the query must return {wanted}")
+        warnings = body.get("warnings")
+        if warnings:
+            return Answer(failure="Partial", message=_short("; ".join(map(str, warnings))))
+        try:
+            if shape == "matrix":
+                return Answer(series=tuple(_series(each) for each in result))  # type: ignore[attr-defined]
+            return Answer(samples=tuple(_sample(each) for each in result))  # type: ignore[attr-defined]
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError):
+            return Answer(failure="Malformed", message="the answer holds a series that cannot be read")
+
+
+def _sample(series: Mapping[str, Any]) -> Sample:
+    """One element of an instant vector; NaN and infinities pass through as values."""
+    at, text = series["value"]
+    if not math.isfinite(at):
+        raise ValueError("time")
+    return Sample(_labels(series), float(text), datetime.fromtimestamp(at, UTC))
+
+
+def _series(series: Mapping[str, Any]) -> Series:
+    """One element of a matrix."""
+    points = tuple((float(at), float(text)) for at, text in series["values"])
+    if not all(math.isfinite(at) for at, _ in points):
+        raise ValueError("time")
+    return Series(_labels(series), points)
+
+
+def _labels(series: Mapping[str, Any]) -> dict[str, str]:
+    return {str(name): str(value) for name, value in series["metric"].items()}
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: requests wraps `Connection refused` in three layers of itself."""
+    inner: Any = error
+    while inner.args and isinstance(inner.args[0], BaseException):
+        inner = inner.args[0]
+    reason = getattr(inner, "reason", None)
+    if isinstance(reason, BaseException):
+        return _cause(reason)
+    text = str(inner)
+    if isinstance(inner, OSError) or "Errno" in text:
+        text = text.rsplit(": ", 1)[-1]
+    return re.sub(r"^\[Errno -?\d+\] ", "", text)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MESSAGE_LIMIT else line[: _MESSAGE_LIMIT - 1] + "…"

@@ -1,0 +1,140 @@
+"""CDS: what a proxy keeps connections for.
+
+Per mode there are an EDS cluster, which checks and ejects pods, and the *aggregate* cluster that routes name: the
+mode itself, then the fallback modes in order, then the pods of all modes whatever their health checks say. A mode
+without a healthy pod thus falls over by itself, before stickiness; and when nothing passes its health check (an
+application without that path, say) traffic is still tried, with the same shares, instead of refused.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from accord.adapters.routers.envoy.xds import ALL_ENDPOINTS, Json, config_source, duration, extension, typed
+from accord.domain.traffic.routing import RoutingIntent
+
+UNCHECKED = "all/unchecked"
+_ALGORITHMS = {"LeastConnections": "LEAST_REQUEST", "RoundRobin": "ROUND_ROBIN", "Random": "RANDOM"}
+_UNLIMITED = 1_000_000
+_RETRY_SOON = timedelta(seconds=5)
+_CHECK_TIMEOUT = timedelta(seconds=5)
+_CONNECT_TIMEOUT = "2s"
+"""Longer than the second after which TCP repeats a lost SYN, so that a full backlog is not a failure at once."""
+_IDLE_TIMEOUT = "3s"
+"""Idle connections are closed before the pods' own servers do it (uvicorn and Node.js after 5 s): a request sent
+into a closing connection fails, and one that is not idempotent cannot be repeated."""
+
+
+def route_cluster(mode: str) -> str:
+    """Name of the aggregate cluster that routes to `mode` name. A mode's name has no slash, so nothing collides."""
+    return f"route/{mode}"
+
+
+def clusters(intent: RoutingIntent) -> list[Json]:
+    """All clusters for this intent, in a stable order."""
+    wanted = [_mode(intent, mode) for mode in intent.clusters]
+    wanted += [_aggregate(route_cluster(mode), [mode, *_others(intent, mode), UNCHECKED]) for mode in intent.clusters]
+    wanted.append(_unchecked(intent))
+    return wanted
+
+
+def _others(intent: RoutingIntent, mode: str) -> list[str]:
+    return [name for name in intent.fallback if name != mode]
+
+
+def _eds(name: str, resource: str, lb_policy: str, queue: int, **more: Any) -> Json:
+    return {
+        "name": name,
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": config_source(), "service_name": resource},
+        "lb_policy": lb_policy,
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "ignore_health_on_host_removal": True,
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": _limits(queue),
+        "upstream_connection_options": {
+            "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 10}
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                common_http_protocol_options={"idle_timeout": _IDLE_TIMEOUT},
+                explicit_http_config={"http_protocol_options": {}},
+            )
+        },
+        **more,
+    }
+
+
+def _limits(pending: int) -> Json:
+    """Envoy's defaults for the other limits (1024 connections, 1024 requests, 3 retries) are meant for short requests:
+    a generation may take minutes, and when a mode fails every one of its requests is a retry.
+    """
+    return {
+        "thresholds": [
+            {
+                "max_connections": _UNLIMITED,
+                "max_requests": _UNLIMITED,
+                "max_pending_requests": pending,
+                "retry_budget": {"budget_percent": {"value": 100}, "min_retry_concurrency": 100},
+            }
+        ]
+    }
+
+
+def _watched(intent: RoutingIntent) -> Json:
+    """Active and passive health checks, for clusters that may exclude a pod."""
+    return {
+        "health_checks": [
+            {
+                "http_health_check": {
+                    "path": intent.health_path,
+                    "expected_statuses": [{"start": 200, "end": 400}],
+                },
+                "interval": duration(intent.health_interval),
+                "no_traffic_interval": duration(intent.health_interval),
+                "unhealthy_interval": duration(min(intent.health_interval, _RETRY_SOON)),
+                "timeout": duration(min(intent.health_interval, _CHECK_TIMEOUT)),
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 1,
+                "reuse_connection": False,
+            }
+        ],
+        "outlier_detection": {
+            "consecutive_5xx": 5,
+            "interval": "1s",
+            "base_ejection_time": "30s",
+            "max_ejection_time": "300s",
+            "max_ejection_percent": 100,
+            "enforcing_success_rate": 0,
+        },
+    }
+
+
+def _mode(intent: RoutingIntent, mode: str) -> Json:
+    return _eds(mode, mode, _ALGORITHMS[intent.algorithm], intent.max_queue_size, **_watched(intent))
+
+
+def _unchecked(intent: RoutingIntent) -> Json:
+    """The last resort: routes say by metadata which mode they mean; a mode without any pod takes any."""
+    return _eds(
+        UNCHECKED,
+        ALL_ENDPOINTS,
+        "ROUND_ROBIN",
+        intent.max_queue_size,
+        lb_subset_config={"fallback_policy": "ANY_ENDPOINT", "subset_selectors": [{"keys": ["mode"]}]},
+    )
+
+
+def _aggregate(name: str, members: list[str]) -> Json:
+    return {
+        "name": name,
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "1s",
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": _limits(_UNLIMITED),
+        "cluster_type": extension(
+            "envoy.clusters.aggregate", "envoy.extensions.clusters.aggregate.v3.ClusterConfig", clusters=members
+        ),
+    }

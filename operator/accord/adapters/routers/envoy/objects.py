@@ -1,0 +1,176 @@
+"""The Kubernetes objects of a policy's router.
+
+All values have the form in which the API server stores them (octal modes in decimal, canonical quantities, defaults
+left out or spelled as they are), so that a comparison with the live object finds real differences only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from accord.adapters.routers.envoy.bootstrap import bootstrap
+from accord.adapters.routers.envoy.listeners import CONNECTION_SECONDS
+from accord.adapters.routers.envoy.quantities import canonical_resources
+from accord.adapters.routers.envoy.settings import EnvoySettings
+from accord.api.base import Manifest
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.traffic import names
+
+_USER = 65532
+_FILE = "envoy.json"
+_DIRECTORY = "/etc/envoy"
+_LEAVE_SECONDS = CONNECTION_SECONDS + 10
+"""Pause between the end of a pod's readiness and the end of its proxy: 10 s for the news to reach all nodes, then as
+long as a client's connection lives. Envoy itself stops at once when it is told to."""
+_DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}}
+
+
+def objects(policy: TrafficPolicy, settings: EnvoySettings) -> tuple[Manifest, ...]:
+    """ConfigMap, Service, Deployment and, from two replicas on, PodDisruptionBudget; in order of creation."""
+    config = json.dumps(bootstrap(settings), indent=2, sort_keys=True) + "\n"
+    wanted = [
+        _object(policy, "v1", "ConfigMap", data={_FILE: config}),
+        _service(policy, settings),
+        _object(policy, "apps/v1", "Deployment", spec=_deployment(policy, settings, config)),
+    ]
+    if policy.spec.router.envoy.replicas > 1:
+        budget = {"maxUnavailable": 1, "selector": {"matchLabels": selector(policy)}}
+        wanted.append(_object(policy, "policy/v1", "PodDisruptionBudget", spec=budget))
+    return tuple(wanted)
+
+
+def selector(policy: TrafficPolicy) -> dict[str, str]:
+    """Labels of the proxies' pods that never change."""
+    return {
+        "app.kubernetes.io/component": "router",
+        "app.kubernetes.io/instance": names.router(policy.metadata.name),
+        "app.kubernetes.io/name": "envoy",
+    }
+
+
+def _object(policy: TrafficPolicy, api_version: str, kind: str, **fields: Manifest) -> Manifest:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": names.router(policy.metadata.name),
+            "namespace": policy.metadata.namespace,
+            "labels": selector(policy),
+        },
+        **fields,
+    }
+
+
+def _service(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
+    envoy = policy.spec.router.envoy
+    port = {
+        "name": "http",
+        "port": envoy.port,
+        "targetPort": settings.http_port,
+        "protocol": "TCP",
+        "appProtocol": "http",
+    }
+    return _object(
+        policy, "v1", "Service", spec={"type": envoy.service_type, "selector": selector(policy), "ports": [port]}
+    )
+
+
+def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> Manifest:
+    labels = selector(policy)
+    return {
+        "replicas": policy.spec.router.envoy.replicas,
+        "selector": {"matchLabels": labels},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {
+            "metadata": {
+                "labels": {**labels, names.MANAGED_BY_LABEL: names.MANAGED_BY},
+                "annotations": {
+                    "accord.dev/bootstrap-checksum": hashlib.sha256(config.encode()).hexdigest()[:16],
+                    "prometheus.io/scrape": "true",
+                    "prometheus.io/port": str(settings.probe_port),
+                    "prometheus.io/path": "/stats/prometheus",
+                },
+            },
+            "spec": {
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "terminationGracePeriodSeconds": _LEAVE_SECONDS + 10,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": _USER,
+                    "runAsGroup": _USER,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": {"matchLabels": labels},
+                    }
+                ],
+                "containers": [_container(policy, settings)],
+                "volumes": [
+                    {
+                        "name": "bootstrap",
+                        "configMap": {"name": names.router(policy.metadata.name), "defaultMode": 0o444},
+                    }
+                ],
+            },
+        },
+    }
+
+
+def _container(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
+    return {
+        "name": "envoy",
+        "image": settings.image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["envoy"],
+        "args": arguments(policy, f"{_DIRECTORY}/{_FILE}", f"$(POD_NAMESPACE)/{policy.metadata.name}/$(POD_NAME)"),
+        "env": [_downward("POD_NAMESPACE", "metadata.namespace"), _downward("POD_NAME", "metadata.name")],
+        "ports": [
+            {"name": "http", "containerPort": settings.http_port, "protocol": "TCP"},
+            {"name": "probes", "containerPort": settings.probe_port, "protocol": "TCP"},
+        ],
+        # No liveness probe: a proxy that waits for its first configuration answers nothing, and must not be killed
+        # for it. One that hangs is taken out of the Service by readiness.
+        "readinessProbe": {
+            "httpGet": {"path": "/ready", "port": settings.probe_port, "scheme": "HTTP"},
+            "periodSeconds": 2,
+            "timeoutSeconds": 2,
+            "failureThreshold": 2,
+            "successThreshold": 1,
+        },
+        "lifecycle": {"preStop": {"sleep": {"seconds": _LEAVE_SECONDS}}},
+        "resources": canonical_resources(policy.spec.router.envoy.resources or _DEFAULT_RESOURCES),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "bootstrap", "mountPath": _DIRECTORY, "readOnly": True}],
+    }
+
+
+def arguments(policy: TrafficPolicy, config: str, node: str) -> list[str]:
+    """Envoy's command line. Round robin is exact only within one worker thread."""
+    workers = 1 if policy.spec.strategy == "RoundRobin" else 2
+    return [
+        "--config-path",
+        config,
+        "--service-node",
+        node,
+        "--service-cluster",
+        policy.metadata.name,
+        "--concurrency",
+        str(workers),
+        "--disable-hot-restart",
+        "--log-level",
+        "warning",
+    ]
+
+
+def _downward(name: str, path: str) -> Manifest:
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}

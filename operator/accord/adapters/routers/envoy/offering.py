@@ -1,0 +1,167 @@
+"""From one policy and its endpoints to the offers for its proxies, and back to how far they have come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER, Ledger
+from accord.adapters.routers.envoy.clusters import clusters
+from accord.adapters.routers.envoy.endpoints import Target, all_endpoints, mode_endpoints
+from accord.adapters.routers.envoy.listeners import listener
+from accord.adapters.routers.envoy.routes import route_configuration
+from accord.adapters.routers.envoy.settings import EnvoySettings
+from accord.adapters.routers.envoy.snapshot import Snapshot
+from accord.adapters.routers.envoy.xds import ALL_ENDPOINTS, Key, Kind
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.traffic.acceptance import is_accepted
+from accord.domain.traffic.observed import Endpoint, Programming, ProxyState, Unsupported
+from accord.domain.traffic.routing import RoutingIntent, routing_intent
+
+_CLUSTERS, _LISTENERS, _ROUTES = Key(Kind.CLUSTERS), Key(Kind.LISTENERS), Key(Kind.ROUTES)
+_ALL = Key(Kind.ENDPOINTS, ALL_ENDPOINTS)
+
+
+def unsupported(_: TrafficPolicy) -> tuple[Unsupported, ...]:
+    """What Envoy cannot do: of the fields that Accord implements, nothing. The gaps of Accord itself are the domain's
+    to name (`accord.domain.traffic.acceptance`).
+    """
+    return ()
+
+
+class Published:
+    """Everything about one policy that the discovery server needs."""
+
+    def __init__(self, settings: EnvoySettings) -> None:
+        self.snapshot = Snapshot()
+        self.ledger = Ledger(self.snapshot)
+        self._settings = settings
+        self._proxies: tuple[Endpoint, ...] = ()
+        self._policy: TrafficPolicy | None = None
+        self._intent: RoutingIntent | None = None
+        self._ports: dict[str, int] = {}
+        self._targets: dict[str, tuple[Target, ...]] = {}
+        self._shares = ""
+        self._published_at: datetime | None = None
+
+    def update(
+        self,
+        policy: TrafficPolicy,
+        endpoints: Mapping[str, tuple[Endpoint, ...]],
+        proxies: tuple[Endpoint, ...],
+        revision: int,
+        now: datetime,
+    ) -> list[Key]:
+        """Take in the state of the cluster; returns what is offered differently now.
+
+        Only what can have changed is made anew: endpoints of a mode when they changed, all else when the policy did.
+        """
+        self._proxies = tuple(sorted(proxies, key=lambda proxy: proxy.pod))
+        self.ledger.proxies = frozenset(proxy.pod for proxy in proxies)
+        changed: list[Key] = []
+        before = self._intent
+        if policy != self._policy:
+            self._policy = policy
+            self._ports.update({mode.name: mode.port for mode in policy.spec.modes})
+            wanted = routing_intent(policy, accepted=is_accepted(policy, unsupported(policy)))
+            # Weights that sum to nothing cannot be routed; the proxies keep what they have.
+            self._intent = wanted if wanted is not None and wanted.weights else self._intent
+        intent = self._intent
+        if intent is None:
+            return []
+        if intent != before:
+            changed += self._offer_intent(intent, _revision(policy, revision))
+        changed += self._offer_endpoints(intent, endpoints, revision, renewed=intent != before)
+        for key in changed:
+            if key.kind is Kind.ENDPOINTS:
+                self.ledger.offered(key, now)
+        if self._published_at is None or any(key.kind is not Kind.ENDPOINTS for key in changed):
+            self._published_at = now
+        return changed
+
+    def _offer_intent(self, intent: RoutingIntent, revision: int) -> list[Key]:
+        contents = {
+            _CLUSTERS: clusters(intent),
+            _LISTENERS: [listener(self._settings)],
+            _ROUTES: [route_configuration(intent)],
+        }
+        self.snapshot.withdraw_endpoints({*intent.clusters, ALL_ENDPOINTS})
+        self._targets = {mode: targets for mode, targets in self._targets.items() if mode in intent.clusters}
+        return [key for key, resources in contents.items() if self.snapshot.put(key, resources, revision)]
+
+    def _offer_endpoints(
+        self, intent: RoutingIntent, endpoints: Mapping[str, tuple[Endpoint, ...]], revision: int, *, renewed: bool
+    ) -> list[Key]:
+        changed = []
+        touched = renewed
+        for mode in intent.clusters:
+            targets = self._ready(mode, endpoints.get(mode, ()))
+            if self._targets.get(mode) == targets:
+                continue
+            touched = True
+            self._targets[mode] = targets
+            key = Key(Kind.ENDPOINTS, mode)
+            if self.snapshot.put(key, [mode_endpoints(mode, targets)], revision, tag=bool(targets)):
+                changed.append(key)
+        if touched and self.snapshot.put(_ALL, [all_endpoints(intent, self._targets)], revision):
+            changed.append(_ALL)
+        return changed
+
+    def _ready(self, mode: str, endpoints: tuple[Endpoint, ...]) -> tuple[Target, ...]:
+        """The ready pods. The slices know their port; the spec's may be ahead of them, or gone with the mode."""
+        ports = {endpoint: endpoint.port or self._ports.get(mode) for endpoint in endpoints if endpoint.ready}
+        return tuple(sorted({Target(endpoint.address, port) for endpoint, port in ports.items() if port}))
+
+    def refused(self, pod: str, key: Key) -> str:
+        """Digest of the current offer of `key` if that proxy refuses it, else empty."""
+        return self.snapshot.offers[key].version.digest if key in self.ledger.refuses(pod) else ""
+
+    def programming(self, now: datetime) -> Programming:
+        """How far the ready proxies have come."""
+        if self._intent is None:
+            return Programming(proxies=tuple(self._state(proxy) for proxy in self._proxies))
+        ready = [proxy.pod for proxy in self._proxies if proxy.ready]
+        return Programming(
+            published_at=self._published_at,
+            proxies=tuple(self._state(proxy) for proxy in self._proxies),
+            warm=frozenset(
+                mode for mode in self._intent.clusters if all(self._is_warm(pod, mode, now) for pod in ready)
+            ),
+            routes_settled=all(self._runs_routes(pod) for pod in ready),
+        )
+
+    def _state(self, proxy: Endpoint) -> ProxyState:
+        refused = ", ".join(sorted(str(key) for key in self.ledger.refuses(proxy.pod)))
+        return ProxyState(
+            name=proxy.pod,
+            ready=proxy.ready,
+            accepted=bool(self.snapshot.offers)
+            and not refused
+            and self._runs_routes(proxy.pod)
+            and self._runs(proxy.pod, _LISTENERS),
+            rejected=(
+                f"proxy {proxy.pod} refuses the {refused} offered to it and keeps what it had; its log says why"
+                if refused
+                else None
+            ),
+        )
+
+    def _runs(self, pod: str, key: Key) -> bool:
+        offer = self.snapshot.offers.get(key)
+        return offer is not None and self.ledger.runs(pod, key) == offer.version.digest
+
+    def _runs_routes(self, pod: str) -> bool:
+        return self._runs(pod, _ROUTES) and self._runs(pod, _CLUSTERS)
+
+    def _is_warm(self, pod: str, mode: str, now: datetime) -> bool:
+        key = Key(Kind.ENDPOINTS, mode)
+        since = self.ledger.filled_since(pod, key)
+        if since is not None:
+            return now - since >= WARM_AFTER
+        return not self._targets.get(mode) and self._runs(pod, key)
+
+
+def _revision(policy: TrafficPolicy, otherwise: int) -> int:
+    """What depends on the policy alone has its resourceVersion, so that all replicas give it the same version."""
+    text = policy.metadata.resource_version
+    return int(text) if text.isascii() and text.isdigit() else otherwise

@@ -1,0 +1,160 @@
+"""The port `accord.ports.router.Router` for the built-in Envoy router."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from aiohttp import web
+
+from accord.adapters.routers.envoy import objects, offering
+from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER
+from accord.adapters.routers.envoy.forwarding import Forwarder, Said
+from accord.adapters.routers.envoy.offering import Published
+from accord.adapters.routers.envoy.polling import Poll
+from accord.adapters.routers.envoy.server import DiscoveryServer, Hold
+from accord.adapters.routers.envoy.settings import EnvoySettings
+from accord.adapters.routers.envoy.snapshot import Offer, Version
+from accord.adapters.routers.envoy.waiting import Waiters
+from accord.adapters.routers.envoy.xds import Kind
+from accord.api.base import Manifest
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.traffic import names
+from accord.domain.traffic.observed import Endpoint, Programming, Unsupported
+from accord.ports.clock import Clock
+
+_MOST_BEHIND = 10_000
+_TRUST_AFTER = timedelta(seconds=60)
+"""A replica that knows less than a proxy is behind, but not for a whole minute: then resourceVersions were reset
+(a restored backup), and what this replica knows is the truth."""
+
+
+class EnvoyRouter:
+    """Proxies of all policies with router type Envoy. All calls belong on one event loop."""
+
+    def __init__(
+        self,
+        settings: EnvoySettings,
+        clock: Clock,
+        *,
+        on_change: Callable[[str, str], None],
+        leader: Callable[[], str | None],
+    ) -> None:
+        """`on_change(namespace, policy)`: `programming` may answer differently now.
+
+        `leader()`: base URL of the leader when that is another replica, None when it is this one or not known.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._on_change = on_change
+        self._policies: dict[tuple[str, str], Published] = {}
+        self._waiters = Waiters()
+        self._forwarder = Forwarder(leader, self._everything)
+        self._behind: dict[tuple[str, str, str, object], datetime] = {}
+
+    def application(self) -> web.Application:
+        """Discovery and acknowledgements, to be served on `settings.xds_port`."""
+        return DiscoveryServer(self, self._waiters).application()
+
+    async def run(self) -> None:
+        """Pass acknowledgements on to the leader until cancelled."""
+        await self._forwarder.run()
+
+    def unsupported(self, policy: TrafficPolicy) -> tuple[Unsupported, ...]:
+        """Fields of this spec that the router cannot honour."""
+        return offering.unsupported(policy)
+
+    def objects(self, policy: TrafficPolicy) -> tuple[Manifest, ...]:
+        """Deployment, Service, ConfigMap, and a PodDisruptionBudget from two replicas on."""
+        return objects.objects(policy, self._settings)
+
+    def address(self, policy: TrafficPolicy) -> str | None:
+        """The router's Service, as clients in the cluster name it."""
+        meta = policy.metadata
+        return f"{names.router(meta.name)}.{meta.namespace}.svc:{policy.spec.router.envoy.port}"
+
+    def publish(
+        self,
+        policy: TrafficPolicy,
+        endpoints: Mapping[str, tuple[Endpoint, ...]],
+        proxies: tuple[Endpoint, ...],
+        revision: int,
+    ) -> None:
+        """Offer the configuration for this state, and answer the polls that wait for it."""
+        who = (policy.metadata.namespace, policy.metadata.name)
+        published = self._policies.get(who)
+        if published is None:
+            published = self._policies[who] = Published(self._settings)
+        for key in published.update(policy, endpoints, proxies, revision, self._clock.now()):
+            self._waiters.wake((*who, key))
+
+    def forget(self, namespace: str, name: str) -> None:
+        """The policy is gone. Its proxies keep what they have until their pods are deleted."""
+        self._policies.pop((namespace, name), None)
+        for where in [where for where in self._behind if where[:2] == (namespace, name)]:
+            del self._behind[where]
+
+    def programming(self, namespace: str, name: str) -> Programming:
+        """How far the ready proxies have come."""
+        published = self._policies.get((namespace, name))
+        return published.programming(self._clock.now()) if published else Programming()
+
+    # What the discovery server asks.
+
+    def hear(self, poll: Poll) -> None:
+        """A proxy polls this replica."""
+        published = self._policies.get((poll.namespace, poll.policy))
+        if published is None:
+            return
+        news = published.ledger.hear(poll.pod, poll.key, poll.version, self._clock.now())
+        refused = published.refused(poll.pod, poll.key)
+        self._forwarder.add(Said(poll.namespace, poll.policy, poll.pod, poll.key, poll.version, refused))
+        if news:
+            self._changed(poll.namespace, poll.policy, poll.key.kind)
+
+    def hear_said(self, said: Said) -> None:
+        """Another replica passes on what a proxy said."""
+        published = self._policies.get((said.namespace, said.policy))
+        if published is not None and published.ledger.hear_said(
+            said.pod, said.key, said.version, said.refused, self._clock.now()
+        ):
+            self._changed(said.namespace, said.policy, said.key.kind)
+
+    def answer(self, poll: Poll) -> Offer | Hold:
+        """The offer to send now, else how long to hold the poll."""
+        published = self._policies.get((poll.namespace, poll.policy))
+        offer = published.snapshot.offers.get(poll.key) if published else None
+        if published is None or offer is None:
+            return Hold()
+        now = self._clock.now()
+        where = (poll.namespace, poll.policy, poll.pod, poll.key)
+        standing = offer.against(poll.version)
+        if standing != "older":
+            self._behind.pop(where, None)
+        if standing == "same":
+            return Hold()
+        if standing == "older" and now - self._since_when_behind(where, now) < _TRUST_AFTER:
+            return Hold(behind=True)
+        pause = published.ledger.pause(poll.pod, poll.key, offer, now)
+        if pause is not None:
+            return Hold(pause.total_seconds())
+        published.ledger.sent(poll.pod, poll.key, offer)
+        return offer
+
+    def _since_when_behind(self, where: tuple[str, str, str, object], now: datetime) -> datetime:
+        if len(self._behind) > _MOST_BEHIND:
+            self._behind.clear()
+        return self._behind.setdefault(where, now)
+
+    def _changed(self, namespace: str, policy: str, kind: Kind) -> None:
+        self._on_change(namespace, policy)
+        if kind is Kind.ENDPOINTS:
+            later = WARM_AFTER.total_seconds() + 0.01
+            asyncio.get_running_loop().call_later(later, self._on_change, namespace, policy)
+
+    def _everything(self) -> Iterator[Said]:
+        for (namespace, policy), published in self._policies.items():
+            for pod, key, record in published.ledger.everything():
+                version = Version(0, record.runs) if record.runs else None
+                yield Said(namespace, policy, pod, key, version, record.refused)

@@ -1,0 +1,140 @@
+"""CSI snapshots: a VolumeSnapshot for each checkpoint, a claim made from it for what is served.
+
+A snapshot is of the whole volume of the trainer and is named after the checkpoint that was the newest in it. Neither it
+nor the claim has an owner reference: what is served must survive the policy.
+"""
+
+from __future__ import annotations
+
+from accord.api.base import Manifest
+from accord.domain.checkpoint import names
+from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.observed import Observed
+from accord.domain.checkpoint.reading import Saved
+from accord.domain.checkpoint.views import ClaimView
+from accord.domain.children import quantity
+from accord.domain.plan import ObjectKey
+from accord.ports.checkpoints import Place, Problem
+
+SNAPSHOT_GROUP = "snapshot.storage.k8s.io"
+SNAPSHOT_API = f"{SNAPSHOT_GROUP}/v1"
+_KEPT_ANNOTATIONS = (
+    names.LOSS_ANNOTATION,
+    names.REWARD_ANNOTATION,
+    names.ROLLBACK_ANNOTATION,
+    names.TARGET_ANNOTATION,
+)
+
+
+class SnapshotStore:
+    """Method VolumeSnapshot. Implements `accord.ports.checkpoints.Store`."""
+
+    def problem(self, observed: Observed) -> Problem | None:
+        """The API is an addition to Kubernetes, and not everywhere."""
+        if observed.snapshots_served:
+            return None
+        return Problem(
+            "SnapshotsUnavailable",
+            f"this cluster does not serve {SNAPSHOT_API}: install the CRDs and the snapshot-controller of "
+            "kubernetes-csi/external-snapshotter and a CSI driver that can snapshot, or use method SubPath",
+        )
+
+    def checkpoints(self, observed: Observed, training: str) -> tuple[Checkpoint, ...]:
+        """The snapshots."""
+        return observed.snapshots
+
+    def capture(self, observed: Observed, training: str, attempt: int, saved: Saved) -> Manifest | None:
+        """A snapshot of the trainer's volume as it is now."""
+        meta, spec = observed.policy.metadata, observed.policy.spec
+        source = observed.source_name or ""
+        name = spec.training_run_ref.name if spec.training_run_ref is not None else source
+        figures = {names.LOSS_ANNOTATION: saved.loss, names.REWARD_ANNOTATION: saved.reward}
+        snapshot: Manifest = {
+            "apiVersion": SNAPSHOT_API,
+            "kind": "VolumeSnapshot",
+            "metadata": {
+                "name": names.checkpoint(meta.name, saved.step, attempt, training),
+                "namespace": meta.namespace,
+                "labels": names.labels(meta.name, name, training, saved.step, attempt),
+                "annotations": {key: f"{figure:.6g}" for key, figure in figures.items() if figure is not None},
+            },
+            "spec": {"source": {"persistentVolumeClaimName": source}},
+        }
+        if spec.class_name is not None:
+            snapshot["spec"]["volumeSnapshotClassName"] = spec.class_name
+        return snapshot
+
+    def quarantine(
+        self, observed: Observed, checkpoint: Checkpoint, why: str, target: tuple[int, int] | None
+    ) -> Manifest | None:
+        """The same snapshot with one more label. All else that was applied must be applied again, or it would go."""
+        live = checkpoint.manifest
+        if live is None:
+            return None
+        meta, spec = live["metadata"], live.get("spec") or {}
+        labels = {key: text for key, text in (meta.get("labels") or {}).items() if key in _LABELS}
+        annotations = {key: text for key, text in (meta.get("annotations") or {}).items() if key in _KEPT_ANNOTATIONS}
+        annotations[names.ROLLBACK_ANNOTATION] = why
+        if target is not None:
+            annotations[names.TARGET_ANNOTATION] = names.target(*target)
+        return {
+            "apiVersion": live["apiVersion"],
+            "kind": live["kind"],
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+                "labels": {**labels, names.QUARANTINE_LABEL: "true"},
+                "annotations": annotations,
+            },
+            "spec": spec,
+        }
+
+    def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
+        """A claim made from the snapshot: as large as it needs, of the class and the access mode of its source."""
+        meta = observed.policy.metadata
+        name = names.checkpoint(meta.name, checkpoint.step, checkpoint.attempt, checkpoint.training)
+        live = (checkpoint.manifest or {}).get("metadata", {}).get("labels") or {}
+        source = observed.source_claim
+        spec: Manifest = {
+            "accessModes": list(source.access_modes) if source is not None else ["ReadWriteOnce"],
+            "dataSource": {
+                "apiGroup": SNAPSHOT_GROUP,
+                "kind": "VolumeSnapshot",
+                "name": checkpoint.snapshot or name,
+            },
+            "resources": {"requests": {"storage": _size(checkpoint.restore_size, source)}},
+        }
+        if source is not None and source.storage_class is not None:
+            spec["storageClassName"] = source.storage_class
+        if source is not None and source.volume_mode is not None:
+            spec["volumeMode"] = source.volume_mode
+        claim: Manifest = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": name,
+                "namespace": meta.namespace,
+                "labels": {
+                    **names.labels(meta.name, "", checkpoint.training, checkpoint.step, checkpoint.attempt),
+                    **{key: text for key, text in live.items() if key == names.RUN_LABEL},
+                },
+            },
+            "spec": spec,
+        }
+        return Place(name, None, claim)
+
+    def discard(self, observed: Observed, checkpoint: Checkpoint) -> ObjectKey | None:
+        """The snapshot."""
+        if checkpoint.snapshot is None:
+            return None
+        return ObjectKey(SNAPSHOT_API, "VolumeSnapshot", observed.policy.metadata.namespace, checkpoint.snapshot)
+
+
+_LABELS = frozenset({*names.labels("", "", "", 0, 0), names.QUARANTINE_LABEL})
+
+
+def _size(restore_size: str | None, source: ClaimView | None) -> str:
+    """At least what the snapshot says, and at least what its source has: drivers refuse a smaller volume."""
+    sizes = [size for size in (restore_size, source.storage if source is not None else None) if size is not None]
+    return max(sizes, key=lambda size: quantity(size) or 0, default="1Gi")

@@ -1,0 +1,367 @@
+"""The composition root: every part is made here, once, and handed to those that need it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from accord.adapters.kubernetes.cluster import KubernetesCluster
+from accord.adapters.kubernetes.connection import Connection
+from accord.adapters.kubernetes.leases import KubernetesLeases
+from accord.adapters.kubernetes.resources import (
+    CHECKPOINT_POLICIES,
+    OPTIONAL,
+    SNAPSHOTS,
+    TRAFFIC_POLICIES,
+    TRAINING_RUNS,
+    WATCHED,
+    Resource,
+)
+from accord.adapters.prometheus.endpoint import Endpoint
+from accord.adapters.prometheus.metrics import PrometheusMetrics
+from accord.adapters.routers.envoy import EnvoyRouter, EnvoySettings
+from accord.adapters.stores import SnapshotStore, SubPathStore
+from accord.api.base import Manifest
+from accord.config import Config, Pod
+from accord.domain.checkpoint.decide import decide as decide_checkpoints
+from accord.domain.checkpoint.detection import live
+from accord.domain.plan import ObjectKey
+from accord.domain.traffic import distribution
+from accord.domain.traffic.decide import decide
+from accord.domain.training import progress, ratings
+from accord.domain.training.decide import decide as decide_training
+from accord.observability import health
+from accord.observability.metrics import OperatorMetrics
+from accord.ports.clock import SystemClock
+from accord.ports.cluster import Cluster
+from accord.runtime.checkpoints import CheckpointPolicies
+from accord.runtime.dispatch import Dispatcher
+from accord.runtime.fence import FencedCluster
+from accord.runtime.index import Index
+from accord.runtime.kinds import Kind
+from accord.runtime.lease import AlwaysLeader, LeaderElection, Timing
+from accord.runtime.optional import Served
+from accord.runtime.queue import WorkQueue
+from accord.runtime.reconcile import Reconciler
+from accord.runtime.sampler import Sampler
+from accord.runtime.sweep import Sweeper
+from accord.runtime.traffic import TrafficPolicies
+from accord.runtime.training import TrainingRuns
+from accord.runtime.watches import Watches
+
+log = logging.getLogger(__name__)
+
+_WORKERS = 16
+_STOP_LIMIT = 3.0
+_WATCHES_LIMIT = 120.0
+_ANY = "0.0.0.0"  # noqa: S104 - a pod serves its own network; NetworkPolicy says to whom
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(
+        self,
+        config: Config,
+        pod: Pod,
+        connection: Connection,
+        metrics: OperatorMetrics,
+        *,
+        wrap_cluster: Callable[[Cluster], Cluster] = lambda cluster: cluster,
+    ) -> None:
+        """`wrap_cluster` lets a test stand between the reconciler and the API server."""
+        self._config, self._pod, self._connection, self._metrics = config, pod, connection, metrics
+        self._clock = SystemClock()
+        self._lapse: str | None = None
+        # Renewals must get through however busy the reconciler is.
+        self._lease_connection = connection.another()
+        self._election = self._make_election()
+        self._index = Index()
+        self._queue: WorkQueue[ObjectKey] = WorkQueue(metrics)
+        self._router = EnvoyRouter(
+            EnvoySettings(
+                image=config.envoy.image,
+                image_pull_policy=config.envoy.image_pull_policy,
+                xds_host=config.xds.host,
+                xds_port=config.xds.port,
+            ),
+            self._clock,
+            on_change=lambda namespace, name: self._queue.add(_key(TRAFFIC_POLICIES, namespace, name)),
+            leader=self._leader_address,
+        )
+        self._prometheus = PrometheusMetrics(
+            {
+                name: Endpoint(e.url, e.timeout.total_seconds(), e.bearer_token_file, e.ca_file)
+                for name, e in config.prometheus.endpoints.items()
+            },
+            metrics,
+        )
+        self._sampler = Sampler(
+            lambda key: self._traffic.read(key),
+            self._prometheus,
+            distribution.query,
+            distribution.interpret,
+            self._queue.add,
+            self._clock,
+        )
+        self._progress = Sampler(
+            lambda key: self._training.read(key),
+            self._prometheus,
+            progress.query,
+            progress.interpret,
+            self._queue.add,
+            self._clock,
+            progress.schedule,
+        )
+        self._ratings = Sampler(
+            lambda key: self._training.read(key),
+            self._prometheus,
+            ratings.query,
+            ratings.interpret,
+            self._queue.add,
+            self._clock,
+            ratings.schedule,
+        )
+        self._training = TrainingRuns(self._index, decide_training, self._progress.book, self._ratings.book)
+        self._checks = Sampler(
+            lambda key: self._checkpoints.read(key),
+            self._prometheus,
+            live.query,
+            live.interpret,
+            self._queue.add,
+            self._clock,
+            live.schedule,
+            "matrix",
+        )
+        self._checkpoints = CheckpointPolicies(
+            self._index,
+            {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()},
+            decide_checkpoints,
+            self._checks.book,
+            metrics,
+        )
+        self._checkpoints.attempt_changed = self._checks.track
+        self._samplers: dict[str, tuple[Sampler[Any, Any], ...]] = {
+            TRAFFIC_POLICIES.kind: (self._sampler,),
+            TRAINING_RUNS.kind: (self._progress, self._ratings),
+            CHECKPOINT_POLICIES.kind: (self._checks,),
+        }
+        self._traffic = TrafficPolicies(self._index, {"Envoy": self._router}, decide, self._sampler.book, metrics)
+        kinds = self._kinds()
+        self._dispatcher = Dispatcher(self._index, tuple(kinds.values()), self._queue.add)
+        self._dispatcher.seen.append(self._sample)
+        samplers = [sampler for group in self._samplers.values() for sampler in group]
+        self._dispatcher.gone.extend([*(sampler.forget for sampler in samplers), self._queue.forget])
+        cluster = wrap_cluster(KubernetesCluster(connection, self._clock, pod.name))
+        self._reconciler = Reconciler(
+            kinds,
+            self._index,
+            FencedCluster(cluster, self._election),
+            self._dispatcher.observe,
+            self._clock,
+            metrics,
+        )
+        self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
+        self._watches = Watches(connection, self._served, config.namespaces, self._on_event)
+        self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._dispatcher.remove)
+        self._watches.restarted = self._sweeper.ask
+        self.watches_spawned: Callable[[], None] = lambda: None
+        self._watches.spawned = lambda: self.watches_spawned()
+
+    def _kinds(self) -> Mapping[str, Kind]:
+        """The table of what is reconciled."""
+        table: tuple[Kind, ...] = (
+            self._traffic,
+            self._training,
+            self._checkpoints,
+        )
+        return {kind.resource.kind: kind for kind in table}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then hand over. Raises what ends the operator otherwise."""
+        runners = [
+            await _serve(
+                health.application(self._metrics, alive=self._alive, ready=self._ready), self._config.http.port
+            ),
+            await _serve(self._router.application(), self._config.xds.port),
+        ]
+        tasks = {
+            asyncio.create_task(coroutine, name=name)
+            for name, coroutine in {
+                "watches": self._watches.run(),
+                "router": self._router.run(),
+                "lead": self._lead(),
+            }.items()
+        }
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._shut_down(tasks | {stopping}, runners)
+        for task in done - {stopping}:
+            task.result()
+
+    async def _lead(self) -> None:
+        """Catch up, then take part in the election, and work while leading."""
+        await self._sweeper.catch_up()
+        self._metrics.synced.set(1)
+        log.info("the watches have caught up")
+        self._traffic.start_publishing()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweeper.run(), name="sweeper")
+            group.create_task(self._election.run(), name="election")
+            while True:
+                await self._election.changed.wait()
+                self._election.changed.clear()
+                if self._election.is_leader:
+                    await self._work()
+
+    async def _work(self) -> None:
+        """Everything that only the leader does, until it does not lead any more."""
+        log.info("leads: %s", self._pod.identity)
+        self._metrics.leader.set(1)
+        self._queue.open()
+        self._dispatcher.enqueue_all()
+        tasks = [asyncio.create_task(self._queue.work(self._reconciler), name=f"worker-{n}") for n in range(_WORKERS)]
+        samplers = [sampler for group in self._samplers.values() for sampler in group]
+        tasks += [asyncio.create_task(sampler.run(), name=f"sampler-{n}") for n, sampler in enumerate(samplers)]
+        changed = asyncio.create_task(self._election.changed.wait(), name="leadership")
+        try:
+            done, _ = await asyncio.wait({*tasks, changed}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {changed}:
+                task.result()
+        finally:
+            self._queue.close()
+            self._metrics.leader.set(0)
+            self._metrics.forget_shares()
+            self._metrics.conditions.clear()
+            self._metrics.rollbacks.clear()
+            await _cancel([*tasks, changed])
+            log.info("does not lead any more")
+
+    async def _shut_down(self, tasks: set[asyncio.Task[object]], runners: list[web.AppRunner]) -> None:
+        """Take no more work, finish the writes at hand, hand over the Lease, release the polls."""
+        self._queue.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_LIMIT):
+                await self._queue.drained()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await self._election.release()
+        await _cancel(list(tasks))
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
+        self._prometheus.close()
+        await asyncio.gather(self._connection.close(), self._lease_connection.close())
+        log.info("stopped")
+
+    def _on_discovery(self) -> None:
+        self._checkpoints.snapshots_served = self._served.knows(SNAPSHOTS)
+        self._dispatcher.enqueue_all()
+
+    def _on_event(self, resource: Resource, type_: str | None, manifest: Manifest) -> None:
+        manifest = {"apiVersion": resource.api_version, "kind": resource.kind, **manifest}
+        if type_ is None and self._sweeper.problem is None:
+            # A listing after the first one: the watch was interrupted, and what was deleted meanwhile is not told.
+            self._sweeper.ask()
+        if type_ == "DELETED":
+            self._dispatcher.remove(ObjectKey.of(manifest), manifest["metadata"]["uid"])
+        else:
+            self._dispatcher.observe(manifest)
+
+    def _sample(self, key: ObjectKey) -> None:
+        for sampler in self._samplers.get(key.kind, ()):
+            sampler.track(key)
+
+    def _make_election(self) -> LeaderElection | AlwaysLeader:
+        chosen = self._config.leader_election
+        if not chosen.enabled:
+            return AlwaysLeader()
+        timing = Timing(
+            chosen.lease_duration.total_seconds(),
+            chosen.renew_deadline.total_seconds(),
+            chosen.retry_period.total_seconds(),
+        )
+        leases = KubernetesLeases(self._lease_connection, self._pod.namespace, chosen.lease)
+        return LeaderElection(leases, self._pod.identity, self._clock, timing, on_reach=self._on_reach)
+
+    def _on_reach(self, problem: str | None) -> None:
+        """One line when the API server goes away, one when it is back."""
+        if problem is not None and self._lapse is None:
+            log.warning("the API server does not answer: %s", problem)
+        if problem is None and self._lapse is not None:
+            log.info("the API server answers again")
+            self._sweeper.ask()
+        self._lapse = problem
+
+    def _leader_address(self) -> str | None:
+        """Base URL of the leader's xDS server, None when that is this replica or not known."""
+        holder = self._election.holder
+        if holder is None or holder == self._pod.identity or self._election.is_leader:
+            return None
+        ip = holder.rpartition("_")[2]
+        return f"http://[{ip}]:{self._config.xds.port}" if ":" in ip else f"http://{ip}:{self._config.xds.port}"
+
+    def _alive(self) -> str | None:
+        """Only what a restart may cure; an API server that is away is not."""
+        down = self._watches.down_since
+        if down is None or self._sweeper.problem is not None or self._lapse is not None:
+            return None
+        seconds = time.monotonic() - down
+        return f"the watches have not run for {seconds:.0f} s" if seconds > _WATCHES_LIMIT else None
+
+    def _ready(self) -> str | None:
+        return self._sweeper.problem
+
+
+def _key(resource: Resource, namespace: str, name: str) -> ObjectKey:
+    return ObjectKey(resource.api_version, resource.kind, namespace, name)
+
+
+async def _serve(application: web.Application, port: int) -> web.AppRunner:
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, _ANY, port).start()
+    return runner
+
+
+async def _cancel(tasks: list[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def serve(config: Config, pod: Pod, kubeconfig: Path | None, context: str | None) -> None:
+    """Run one replica until SIGTERM or SIGINT. Raises ConnectionNotFoundError."""
+    metrics = OperatorMetrics()
+    connection = await Connection.open(metrics, kubeconfig, context)
+    await run_until_signal(Operator(config, pod, connection, metrics))
+
+
+async def run_until_signal(operator: Operator) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def listen() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+    def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "asyncgen" in context:
+            # kopf leaves the generators of its watches to the end of the loop, which they do not take well.
+            log.debug("%s", context["message"])
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(complain)
+    operator.watches_spawned = listen
+    listen()
+    await operator.run(stop)

@@ -1,0 +1,82 @@
+"""`accord approve NAME`: let a rollback that waits for a person go on, or decide against it with `--reject`.
+
+It sets one annotation on the CheckpointPolicy, with the id of the rollback that is waiting: one that comes up later is
+not approved by it. `kubectl annotate` can do the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from accord.api.base import Manifest
+
+
+class ApprovalError(Exception):
+    """Nothing was approved; the message says why."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The arguments, and what is run for them."""
+    parser = commands.add_parser("approve", help="approve a rollback that waits for a person")
+    parser.add_argument("name", metavar="NAME", help="of the CheckpointPolicy")
+    parser.add_argument("-n", "--namespace", default="default", help="`default` without")
+    parser.add_argument("--reject", action="store_true", help="decide against it: what is served stays")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="kubeconfig to use outside a cluster")
+    parser.add_argument("--context", metavar="NAME", help="context of that kubeconfig; its current one without")
+    parser.set_defaults(command=_main)
+
+
+def _main(parsed: argparse.Namespace) -> int:
+    from accord.adapters.kubernetes.connection import ConnectionNotFoundError
+    from accord.ports.cluster import ClusterError
+
+    if parsed.context and not parsed.kubeconfig:
+        sys.stderr.write(
+            "accord approve: --context needs --kubeconfig FILE: the file in your home is not used unasked\n"
+        )
+        return 2
+    try:
+        said = asyncio.run(_approve(parsed))
+    except (ApprovalError, ClusterError) as error:
+        sys.stderr.write(f"accord approve: {error}\n")
+        return 1
+    except ConnectionNotFoundError as error:
+        sys.stderr.write(f"accord approve: {error}\n")
+        return 2
+    sys.stdout.write(f"{said}\n")
+    return 0
+
+
+async def _approve(parsed: argparse.Namespace) -> str:
+    from accord.adapters.kubernetes.connection import MERGE, Connection
+    from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES
+    from accord.domain.checkpoint.names import APPROVED_ANNOTATION, REJECTED_ANNOTATION
+    from accord.observability.metrics import OperatorMetrics
+
+    connection = await Connection.open(OperatorMetrics(), parsed.kubeconfig, parsed.context)
+    path = CHECKPOINT_POLICIES.path(parsed.namespace, parsed.name)
+    try:
+        policy = await connection.request("get", "GET", CHECKPOINT_POLICIES, path)
+        record = waiting(policy)
+        key = REJECTED_ANNOTATION if parsed.reject else APPROVED_ANNOTATION
+        body = {"metadata": {"annotations": {key: record["id"]}}}
+        await connection.request("patch", "PATCH", CHECKPOINT_POLICIES, path, body=body, content_type=MERGE)
+    finally:
+        await connection.close()
+    what = f"rollback {record['id']} of {parsed.namespace}/{parsed.name}"
+    if parsed.reject:
+        return f"{what} is rejected: what is served stays"
+    return f"{what} is approved: back to step {record.get('toStep')}"
+
+
+def waiting(policy: Manifest) -> Manifest:
+    """The rollback that waits for a person. Raises ApprovalError where none does."""
+    record = (policy.get("status") or {}).get("rollback")
+    if not isinstance(record, dict):
+        raise ApprovalError(f"no rollback of {policy['metadata']['name']} is under way")
+    if record["phase"] != "AwaitingApproval":
+        raise ApprovalError(f"rollback {record['id']} waits for nobody: it is {record['phase']}")
+    return record

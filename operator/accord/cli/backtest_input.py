@@ -1,0 +1,132 @@
+"""What `accord backtest` is given: a policy, a recorded run, and the pace of the checks."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from accord.adapters.prometheus.endpoint import Endpoint, PrometheusEndpoint
+from accord.api.base import Manifest
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
+from accord.api.v1alpha1.trainingrun import TrainingRun
+from accord.api.validation import stored, validate
+from accord.cli import backtest_csv, documents
+from accord.cli.documents import Document, InputError
+from accord.domain.checkpoint.detection import rows, scrapes
+from accord.domain.checkpoint.detection.live import selector, source_labels
+from accord.domain.checkpoint.detection.replay import Pace
+from accord.domain.checkpoint.detection.series import Life
+
+_SAVE_FREQUENCY = 500
+_CHECKS_A_WINDOW = 10
+_DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
+_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class Given:
+    """All of it."""
+
+    policy: CheckpointPolicy
+    lives: Sequence[Life]
+    pace: Pace
+
+
+def read(args: argparse.Namespace) -> Given:
+    """Read what the arguments name. InputError for what cannot be used."""
+    found = documents.read([args.filename], None)
+    policy = _policy(found, str(args.filename), args.name)
+    frequency = args.save_frequency or _save_frequency(policy, found)
+    each = policy.spec.detection.method == "Ratio"
+    saved: Sequence[int]
+    lives: Sequence[Life]
+    if args.csv is not None:
+        if args.range or args.end:
+            raise InputError("--range and --end go with --prometheus")
+        lives = rows.lives(backtest_csv.read(args.csv), each=each)
+        saved, every = _multiples(frequency, lives), args.every or _every(policy)
+    else:
+        lives, saved = _from_prometheus(policy, args, each)
+        # The checks of the operator come with the scrapes or less often: each scrape is one here.
+        saved, every = saved or _multiples(frequency, lives), args.every or 1
+    return Given(policy, lives, Pace(every, args.speed, saved))
+
+
+def _policy(found: Sequence[Document], filename: str, name: str | None) -> CheckpointPolicy:
+    named = [each for each in found if each.manifest["kind"] == CheckpointPolicy.kind]
+    chosen = [each for each in named if name is None or each.manifest["metadata"]["name"] == name]
+    if not chosen:
+        wanted = CheckpointPolicy.kind if name is None else f"{CheckpointPolicy.kind} named {name}"
+        raise InputError(f"{filename}: holds no {wanted}")
+    if len(chosen) > 1:
+        names = ", ".join(each.manifest["metadata"]["name"] for each in chosen)
+        raise InputError(f"{filename}: holds several CheckpointPolicies ({names}); choose one with --name")
+    return CheckpointPolicy.model_validate(_checked(chosen[0]))
+
+
+def _checked(document: Document) -> Manifest:
+    """As the API server would store it."""
+    if errors := validate(document.manifest):
+        lines = "\n  ".join(str(error) for error in errors)
+        raise InputError(f"{document} would be refused:\n  {lines}")
+    return stored(document.manifest)
+
+
+def _save_frequency(policy: CheckpointPolicy, found: Sequence[Document]) -> int:
+    """That of the policy's TrainingRun, where its manifest is given too."""
+    ref = policy.spec.training_run_ref
+    for document in found:
+        if ref and document.manifest["kind"] == TrainingRun.kind and document.manifest["metadata"]["name"] == ref.name:
+            return TrainingRun.model_validate(_checked(document)).spec.checkpoints.save_frequency
+    return _SAVE_FREQUENCY
+
+
+def _multiples(frequency: int, lives: Sequence[Life]) -> range:
+    last = max((moment.step for life in lives for moment in life.moments), default=0)
+    return range(frequency, last + 1, frequency)
+
+
+def _every(policy: CheckpointPolicy) -> int:
+    detection = policy.spec.detection
+    return max(min(detection.loss_spike.window, detection.reward_drop.window) // _CHECKS_A_WINDOW, 1)
+
+
+def _from_prometheus(
+    policy: CheckpointPolicy, args: argparse.Namespace, each: bool
+) -> tuple[Sequence[Life], Sequence[int]]:
+    if not args.range or not _DURATION.fullmatch(args.range):
+        raise InputError("--prometheus needs --range, a time as Prometheus writes it: 90m, 1d")
+    promql = selector(policy.metadata.namespace, _labels(policy), args.range)
+    if args.end:
+        promql += f" @ {_seconds(args.end):.3f}"
+    client = PrometheusEndpoint(Endpoint(args.prometheus, timeout=_TIMEOUT))
+    try:
+        answer = client.query(promql, "matrix")
+    finally:
+        client.close()
+    if answer.failure is not None:
+        raise InputError(f"{args.prometheus}: {answer.message}")
+    targets = scrapes.targets(answer.series)
+    if not targets:
+        raise InputError(f"{args.prometheus}: holds nothing in that time for {promql}")
+    # In the order in which the pods began.
+    targets.sort(key=lambda target: target.scrapes[0][0])
+    lives = [life for target in targets for life in scrapes.lives(target, each=each)]
+    return lives, [step for step, _, _ in scrapes.saved(targets)]
+
+
+def _labels(policy: CheckpointPolicy) -> list[str]:
+    if policy.spec.training_run_ref is not None:
+        return [f'pod=~"{policy.spec.training_run_ref.name}-[0-9]+-[a-z0-9]+"']
+    return source_labels(policy.spec.source.selector if policy.spec.source is not None else {})
+
+
+def _seconds(text: str) -> float:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--end {text}: is not a time such as 2026-05-01T12:00:00Z") from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

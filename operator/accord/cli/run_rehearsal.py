@@ -1,0 +1,31 @@
+"""What the operator would do for a TrainingRun that is new: its claim, and the Job of the first attempt."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from accord.api.base import Manifest
+from accord.api.v1alpha1.meta import Condition
+from accord.api.v1alpha1.trainingrun import TrainingRun
+from accord.cli.rehearsal import Outcome
+from accord.domain.plan import ObjectKey
+from accord.domain.training.decide import decide
+from accord.domain.training.observed import Observed
+
+_NOW = datetime(2000, 1, 1, tzinfo=UTC)
+"""Any time: nothing that is printed depends on it."""
+
+
+def rehearse(manifest: Manifest) -> Outcome:
+    """The first pass."""
+    plan = decide(Observed(TrainingRun.model_validate(manifest)), _NOW)
+    outcome = Outcome(applied={ObjectKey.of(wanted): _without_owner(wanted, manifest) for wanted in plan.apply})
+    outcome.conditions = [Condition.model_validate(each) for each in (plan.status or {}).get("conditions") or ()]
+    return outcome
+
+
+def _without_owner(wanted: Manifest, owner: Manifest) -> Manifest:
+    """Without the owner reference where there is no uid to refer to."""
+    if owner["metadata"].get("uid"):
+        return wanted
+    return {**wanted, "metadata": {name: v for name, v in wanted["metadata"].items() if name != "ownerReferences"}}

@@ -1,0 +1,149 @@
+"""The operator's configuration file: what the installer decides. Every key has a default except the Envoy image."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from accord.api.base import Duration
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names file, field and problem."""
+
+
+class _Section(BaseModel):
+    """A misspelt key must not pass for a default."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class PrometheusEndpoint(_Section):
+    """A Prometheus that policies may name."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    timeout: Duration = timedelta(seconds=5)
+    bearer_token_file: Path | None = None
+    """File whose content is sent as bearer token; read for each query."""
+    ca_file: Path | None = None
+    """Certificates to trust for this endpoint, PEM."""
+
+
+class Prometheus(_Section):
+    """Metrics endpoints by name. A policy names an endpoint, never a URL."""
+
+    endpoints: dict[str, PrometheusEndpoint] = {}
+
+
+class Envoy(_Section):
+    """The proxy that the built-in router runs."""
+
+    image: str = "envoyproxy/envoy:distroless-v1.40.0"
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+
+
+class Xds(_Section):
+    """Where proxies fetch their configuration."""
+
+    host: str = "accord-xds.accord-system.svc"
+    """Address that proxies connect to."""
+    port: Port = 18000
+
+
+class Http(_Section):
+    """`/healthz`, `/readyz`, `/metrics`."""
+
+    port: Port = 8080
+
+
+class LeaderElection(_Section):
+    """As in client-go: a candidate takes over when a Lease was not renewed for `leaseDuration`; a leader that cannot
+    renew stops writing after `renewDeadline`; everybody tries every `retryPeriod`.
+    """
+
+    enabled: bool = True
+    lease: str = "accord"
+    lease_duration: Duration = timedelta(seconds=10)
+    renew_deadline: Duration = timedelta(seconds=7)
+    retry_period: Duration = timedelta(seconds=2)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> LeaderElection:
+        if not self.retry_period < self.renew_deadline < self.lease_duration:
+            raise ValueError("must hold: retryPeriod < renewDeadline < leaseDuration")
+        return self
+
+
+class Log(_Section):
+    """Log lines on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
+class Config(_Section):
+    """Everything in the file."""
+
+    namespaces: list[str] = []
+    """Namespaces to watch; all when empty."""
+    prometheus: Prometheus = Prometheus()
+    envoy: Envoy = Envoy()
+    xds: Xds = Xds()
+    http: Http = Http()
+    leader_election: LeaderElection = LeaderElection()
+    log: Log = Log()
+
+
+@dataclass(frozen=True)
+class Pod:
+    """Who this replica is (downward API: POD_NAME, POD_IP, POD_NAMESPACE)."""
+
+    name: str
+    ip: str
+    namespace: str
+
+    @property
+    def identity(self) -> str:
+        """Value of `holderIdentity` in the Lease."""
+        return f"{self.name}_{self.ip}"
+
+    @classmethod
+    def from_environment(cls) -> Pod:
+        """Outside a pod: the host's name and loopback. Raises ConfigError for an address that is none."""
+        name = os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}"
+        ip = os.environ.get("POD_IP") or "127.0.0.1"
+        try:
+            ipaddress.ip_address(ip)
+        except ValueError as error:
+            raise ConfigError(f"environment variable POD_IP: {error}") from error
+        return cls(name, ip, os.environ.get("POD_NAMESPACE") or "default")
+
+
+def load(path: Path | None) -> Config:
+    """The configuration in that file, or all defaults. Raises ConfigError."""
+    if path is None:
+        return Config()
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    try:
+        return Config.model_validate(document or {})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'document'}: {problem['msg']}" for problem in error.errors()
+        )
+        raise ConfigError(f"{path}: {problems}") from error

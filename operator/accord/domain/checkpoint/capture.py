@@ -1,0 +1,155 @@
+"""A snapshot of every checkpoint that the trainer commits, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from accord.api.base import Manifest
+from accord.api.v1alpha1.checkpointpolicy import SnapshotFailure
+from accord.domain.checkpoint import names
+from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.reading import Saved
+from accord.domain.checkpoint.situation import Situation
+from accord.domain.conditions import Wanted, timestamp
+from accord.domain.plan import ObjectKey
+
+NEVER_READY = timedelta(minutes=10)
+"""A snapshot that is not ready by then is given up."""
+_ERROR_PATIENCE = timedelta(minutes=1)
+"""The snapshot-controller tries again by itself after an error."""
+_FIRST_RETRY, _LAST_RETRY = timedelta(seconds=15), timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What is to be done about snapshots."""
+
+    apply: tuple[Manifest, ...] = ()
+    delete: tuple[ObjectKey, ...] = ()
+    failure: SnapshotFailure | None = None
+    """For the status."""
+    told: Wanted | None = None
+    look_again: float | None = None
+
+
+def capture(situation: Situation) -> Capture:
+    """Make the snapshot that is missing, give up those that will not be."""
+    failed = [c for c in situation.checkpoints if _is_failed(situation, c)]
+    given_up = tuple(key for c in failed if (key := situation.store.discard(situation.observed, c)) is not None)
+    failure = situation.status.snapshot_failure
+    for checkpoint in failed:
+        failure = _count(situation, failure, checkpoint)
+    missing = _missing(situation)
+    if failure is not None and not failed and _is_over(situation, failure, missing):
+        failure = None
+    wait = _retry_in(situation, failure)
+    apply: tuple[Manifest, ...] = ()
+    if missing is not None and not failed and wait <= 0:
+        made = situation.store.capture(situation.observed, situation.training, situation.attempt, missing)
+        apply = (made,) if made is not None else ()
+    pending = [c for c in situation.checkpoints if not c.ready and not c.deleting and c not in failed]
+    due = [_left(situation, c) for c in pending]
+    waits = [each for each in (*due, wait) if each > 0]
+    return Capture(apply, given_up, failure, _condition(situation, failure, pending), min(waits, default=None))
+
+
+def _missing(situation: Situation) -> Saved | None:
+    """The newest checkpoint that the trainer reports, where it has no snapshot. Older ones cannot be told apart in the
+    volume any more.
+    """
+    reading, record = situation.reading, situation.status.rollback
+    if reading is None or (record is not None and record.phase != "AwaitingApproval"):
+        return None
+    # A trainer that has saved nothing yet reports step 0.
+    newest = max((saved for saved in reading.saved if saved.step > 0), key=lambda saved: saved.step, default=None)
+    if newest is None:
+        return None
+    for checkpoint in situation.checkpoints:
+        if checkpoint.training != situation.training or checkpoint.step != newest.step:
+            continue
+        # A trainer that went on from a checkpoint reports it at first as its own.
+        if checkpoint.attempt == situation.attempt or checkpoint.is_good:
+            return None
+    return newest if situation.observed.source_name is not None else None
+
+
+def _is_over(situation: Situation, failure: SnapshotFailure, missing: Saved | None) -> bool:
+    """Whether a later checkpoint has taken its place, or it has a snapshot after all."""
+    if missing is not None:
+        return (missing.step, situation.attempt) != (failure.step, failure.attempt)
+    since = (failure.attempt, failure.step)
+    return any(
+        c.ready and (c.attempt, c.step) >= since for c in situation.checkpoints if c.training == situation.training
+    )
+
+
+def _is_failed(situation: Situation, checkpoint: Checkpoint) -> bool:
+    return not checkpoint.ready and not checkpoint.deleting and _left(situation, checkpoint) <= 0
+
+
+def _left(situation: Situation, checkpoint: Checkpoint) -> float:
+    patience = NEVER_READY if checkpoint.error is None else _ERROR_PATIENCE
+    return (checkpoint.created + patience - situation.now).total_seconds()
+
+
+def _count(situation: Situation, before: SnapshotFailure | None, checkpoint: Checkpoint) -> SnapshotFailure:
+    same = before is not None and (before.step, before.attempt) == checkpoint.identity
+    return SnapshotFailure(
+        step=checkpoint.step,
+        attempt=checkpoint.attempt,
+        count=before.count + 1 if same and before is not None else 1,
+        at=timestamp(situation.now),
+        message=checkpoint.error or f"not ready within {NEVER_READY.total_seconds() / 60:.0f} minutes",
+    )
+
+
+def _retry_in(situation: Situation, failure: SnapshotFailure | None) -> float:
+    if failure is None:
+        return 0.0
+    delay = min(_FIRST_RETRY * 2.0 ** min(failure.count - 1, 10), _LAST_RETRY)
+    return situation.seconds_until(failure.at, delay)
+
+
+def _condition(situation: Situation, failure: SnapshotFailure | None, pending: list[Checkpoint]) -> Wanted | None:
+    if situation.policy.spec.method != "VolumeSnapshot":
+        return None
+    for key, refusal in situation.observed.refusals.items():
+        if key.kind == "VolumeSnapshot":
+            return Wanted(
+                "Snapshotted", "False", "Refused", f"snapshot {key.name} was refused: {refusal.message[:300]}"
+            )
+    if failure is not None:
+        message = f"the snapshot of step {failure.step} failed and is tried again: {failure.message}"
+        return Wanted("Snapshotted", "False", "SnapshotFailed", message)
+    in_error = next((c for c in pending if c.error is not None), None)
+    if in_error is not None:
+        return Wanted("Snapshotted", "False", "SnapshotError", f"snapshot {in_error.snapshot}: {in_error.error}")
+    if situation.observed.source_name is None or situation.observed.source_claim is None:
+        name = situation.observed.source_name
+        what = (
+            f"claim {name}, where the checkpoints are, does not exist" if name else "the TrainingRun has no claim yet"
+        )
+        return Wanted("Snapshotted", "Unknown", "NoVolume", what)
+    if not situation.checkpoints:
+        return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "the trainer has reported no checkpoint yet")
+    if pending:
+        return Wanted("Snapshotted", "True", "Pending", "the newest snapshot is being made")
+    return Wanted("Snapshotted", "True", "Ready", "every checkpoint that was reported has a snapshot")
+
+
+def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
+    """Claims made from snapshots that nothing needs any more: no Deployment names them, and nothing is under way."""
+    status, observed = situation.status, situation.observed
+    if status.switch is not None or status.rollback is not None or status.serving is None:
+        return ()
+    if observed.deployment is None or not observed.deployment.is_rolled_out:
+        return ()
+    return tuple(
+        ObjectKey("v1", "PersistentVolumeClaim", situation.policy.metadata.namespace, claim.name)
+        for claim in observed.claims.values()
+        if claim.name != status.serving.claim_name
+        and claim.name not in observed.mounted
+        and not claim.deleting
+        and names.STEP_LABEL in claim.labels
+    )

@@ -1,0 +1,76 @@
+"""The decision about one CheckpointPolicy: a pure function of what is observed and the time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from accord.domain.checkpoint import events, retention, serving, status
+from accord.domain.checkpoint.capture import Capture, capture, unused_claims
+from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.observed import Observed
+from accord.domain.checkpoint.situation import Situation, assess
+from accord.domain.checkpoint.store import Problem, Store
+from accord.domain.checkpoint.verdicts import conditions
+from accord.domain.conditions import merge
+from accord.domain.plan import Plan
+
+_MESSAGE_LIMIT = 500
+_IN_USE = 15.0
+
+
+def decide(observed: Observed, store: Store, now: datetime) -> Plan:
+    """What to write, and when to look again. Nothing of what exists goes with the policy."""
+    policy = observed.policy
+    if policy.metadata.deletion_timestamp is not None:
+        return Plan()
+    situation = assess(observed, store, now)
+    refused = _refused(situation)
+    stands_still = refused is not None or policy.spec.suspend
+    move = Move("Ready", "Suspended", "") if stands_still else serving.advance(situation)
+    kept = Capture(failure=policy.status.snapshot_failure) if stands_still else capture(situation)
+    # A switch goes before all else: a snapshot that is refused must not keep it waiting.
+    made = () if move.apply or move.patch else kept.apply
+    unused = () if stands_still or move.status else unused_claims(situation)
+    gone = () if stands_still or move.status else (*kept.delete, *retention.outdated(situation), *unused)
+    refusal = _refusal(situation) if not stands_still else None
+    if refusal is not None and move.state == "Reconciling":
+        move = Move("Stalled", *refusal, move.status, move.apply, move.patch, move.look_again)
+    said = conditions(situation, move, kept, refused)
+    merged = merge(policy.status.conditions, said, generation=policy.metadata.generation, now=now)
+    after = status.full(situation, move, kept, merged)
+    # A claim that a pod still mounts is not deleted; that it is free then is told by nobody.
+    waits = [delay for delay in (move.look_again, kept.look_again, _IN_USE if unused else None) if delay is not None]
+    return Plan(
+        apply=(*move.apply, *made),
+        patch=move.patch,
+        delete=tuple(dict.fromkeys(gone)),
+        status=status.render(after),
+        events=events.transitions(policy.status, after),
+        requeue_after=min(waits, default=None),
+    )
+
+
+def _refused(situation: Situation) -> Problem | None:
+    """Why nothing at all can be done for this policy."""
+    observed, spec = situation.observed, situation.policy.spec
+    problem = situation.store.problem(observed)
+    if problem is not None:
+        return problem
+    if spec.training_run_ref is not None and observed.run is None and situation.status.training is None:
+        return Problem(
+            "TrainingRunNotFound", f"TrainingRun {spec.training_run_ref.name} does not exist in this namespace"
+        )
+    return None
+
+
+def _refusal(situation: Situation) -> Problem | None:
+    """What the API server did not take, or what somebody else has under a name that is needed."""
+    for key, holder in situation.observed.conflicts.items():
+        return Problem("NameTaken", f"{key.kind} {key.name} exists already and belongs to {holder}; delete it")
+    for key, refusal in situation.observed.refusals.items():
+        if key.kind == "VolumeSnapshot" and situation.status.switch is None and situation.status.rollback is None:
+            continue
+        quota = refusal.status == 403 and "exceeded quota" in refusal.message
+        reason = "QuotaExceeded" if quota else "Forbidden" if refusal.status == 403 else "Invalid"
+        return Problem(reason, f"{key.kind} {key.name} was refused: {refusal.message[:_MESSAGE_LIMIT]}")
+    return None

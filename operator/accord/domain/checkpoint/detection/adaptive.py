@@ -1,0 +1,241 @@
+"""The rule `Adaptive`: have the newest blocks left what those before them, and their trend, let expect?
+
+Compared are a few newest blocks, of several lengths, with a baseline before them. Something is wrong when
+
+- they are worse than the baseline by the least effect that the policy names, also where the baseline's trend goes on;
+- that is no chance: Student's t of the difference, with the spread of the baseline's blocks around their line, is as
+  unlikely as a false alarm in `_STEPS_A_FALSE_ALARM` training steps of looking. Where all values are positive, also on
+  a logarithmic scale, on which noise in percent of the level looks the same on both sides;
+- nearly all of them say so, each by itself: one outlier is no fault.
+
+As the looks overlap, and the three demands are met together, the real rate is far less (tests/bench).
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Sums
+from accord.domain.checkpoint.detection.trend import Line, Stretch
+
+_LEAST_BASELINE: dict[Kind, int] = {"steps": 8, "updates": 6, "episodes": 10}
+"""Blocks that a baseline holds at least: 6 updates, or 30 episodes."""
+_GOOD_BASELINE: dict[Kind, int] = {"steps": 20, "updates": 20, "episodes": 30}
+"""Blocks that it may reach back for: with more of them, less of a difference is needed."""
+_LENGTHS: dict[Kind, tuple[int, ...]] = {
+    "steps": (3, 4, 8),
+    "updates": (2, 3, 4, 6, 9, 14),
+    "episodes": (3, 4, 6, 9, 14),
+}
+"""Newest blocks that are looked at together."""
+_LEAST_REWARDS = 3
+"""Least of them for rewards: two bad ones are no rarity where a return of one episode, or two, is a block."""
+_GAPS = {1: (0, 1), -1: (0, 1, 2, 4)}
+"""A slow fault is in the baseline by the time it is seen: it is also compared with one that ends so many
+`baselineWindow` before. Losses (1) may rise slowly in the best of health, returns (-1) should not fall."""
+_STEPS_A_FALSE_ALARM: dict[Kind, float] = {"steps": 4e6, "updates": 2e6, "episodes": 1e7}
+"""A look may be wrong with the chance that goes with the steps until the next one: few updates, few looks. One look
+compares up to twenty stretches, which differ most from each other for episodes. The bench found these."""
+_AROUND_ZERO = 2.0
+"""A level that is less than so many standard deviations of a sample is no scale; these are."""
+_FAR = 4.0
+"""Of a level below zero, so many standard deviations of a sample count."""
+_LENIENT = 0.03
+"""Chance that is small enough on the scale of the values, where their logarithms decide."""
+_MOST = 4.0
+"""On the logarithmic scale, blocks of the baseline count as at most so many times, or that part of, its level."""
+_ONSET = 0.5
+"""A block that is off by less, in standard deviations, speaks for a time before the fault."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of one series."""
+
+    kind: Kind
+    bad: Literal[1, -1]
+    """1 where high values are bad, -1 where low ones are."""
+    effect: float
+    """Least distance from the level that counts, as a part of the level."""
+    window: int
+    baseline_window: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer. `outcome` is Inconclusive only where there is too little data; `message` says then what is there."""
+
+    outcome: Literal["Pass", "Fail", "Inconclusive"]
+    message: str = ""
+    baseline: float | None = None
+    recent: float | None = None
+    samples: int | None = None
+    onset: int | None = None
+    """Last step before which nothing of the fault is seen; only with Fail."""
+
+
+def judge(blocks: Blocks, question: Question) -> Finding:
+    """Judge the newest blocks."""
+    stretches = list(_stretches(blocks, question))
+    if not stretches:
+        return Finding("Inconclusive", _lacking(blocks.closed, question))
+    for stretch in stretches:
+        if _is_wrong(blocks, stretch, question):
+            return _finding("Fail", blocks, stretch, question)
+    return _finding("Pass", blocks, stretches[0], question)
+
+
+def _finding(outcome: Literal["Pass", "Fail"], blocks: Blocks, stretch: Stretch, question: Question) -> Finding:
+    begin, end, late = stretch
+    n = len(blocks.closed)
+    return Finding(
+        outcome,
+        baseline=blocks.sums.mean(begin, end),
+        recent=blocks.sums.mean(late, n),
+        samples=sum(block.units for block in blocks.closed[late:]),
+        onset=_onset(blocks, stretch, question) if outcome == "Fail" else None,
+    )
+
+
+def _stretches(blocks: Blocks, question: Question) -> Iterator[Stretch]:
+    """What is compared with what; first the one that a Pass reports."""
+    closed, lasts = blocks.closed, blocks.lasts
+    for length in _lengths(question):
+        late = len(closed) - length
+        # Three quarters of the window, so that a jump within it is seen before the window is over.
+        if late <= 0 or 4 * (lasts[-1] - closed[late].first) < 3 * question.window:
+            continue
+        for gap in _GAPS[question.bad]:
+            end = bisect_right(lasts, closed[late].first - gap * question.baseline_window, 0, late)
+            begin = _begin(blocks, end, question)
+            if begin is None:
+                break
+            yield Stretch(begin, end, late)
+
+
+def _lengths(question: Question) -> tuple[int, ...]:
+    lengths = _LENGTHS[question.kind]
+    return tuple(length for length in lengths if question.bad == 1 or length >= _LEAST_REWARDS)
+
+
+def _begin(blocks: Blocks, end: int, question: Question) -> int | None:
+    """Where a baseline that ends there begins; None where there is not enough before."""
+    least, lasts = _LEAST_BASELINE[question.kind], blocks.lasts
+    if end < least or lasts[end - 1] - blocks.closed[0].first < question.baseline_window:
+        return None
+    within = bisect_right(lasts, lasts[end - 1] - question.baseline_window, 0, end)
+    # Where the window holds few, it may be longer, but not by so much that it is another time.
+    return max(min(within, end - _GOOD_BASELINE[question.kind]), 0)
+
+
+def _is_wrong(blocks: Blocks, stretch: Stretch, question: Question) -> bool:
+    begin, end, late = stretch
+    recent = blocks.sums.mean(late, len(blocks.closed))
+    if _is_plain(blocks.sums, stretch, recent, question):
+        return False
+    baseline, newest = blocks.closed[begin:end], blocks.closed[late:]
+    line = _line(blocks, stretch, question)
+    positive = line.mean > 0 and min(block.value for block in baseline) > 0
+    single = line.sigma * math.sqrt(sum(block.units for block in baseline) / len(baseline))
+    # Returns with heavy tails may be as wide as they are high, and still are all above zero.
+    is_level = positive and question.kind == "episodes"
+    least = question.effect * (line.level if is_level else _scale(line.level, single))
+    # All zeros say nothing of what would be much.
+    if least <= 0 or question.bad * (recent - line.level) < least:
+        return False
+    agreeing = sum(question.bad * (block.value - line.level) >= least / 2 for block in newest)
+    if 4 * agreeing < 3 * len(newest):
+        return False
+    allowed = (baseline[-1].last - baseline[0].first) / len(baseline) / _STEPS_A_FALSE_ALARM[question.kind]
+    if not positive:
+        return line.chance(recent) <= allowed
+    if line.chance(recent) > _lenient(question, allowed):
+        return False
+    return _in_logarithms(baseline, newest, late - end, question, line) <= allowed
+
+
+def _is_plain(sums: Sums, stretch: Stretch, recent: float, question: Question) -> bool:
+    """Whether it is not even half as bad as it would have to be, by the better of the baseline's mean and its end.
+
+    Only saves time: nearly all looks end here.
+    """
+    begin, end, _ = stretch
+    bad = question.bad
+    better = bad * min(bad * sums.mean(begin, end), bad * sums.mean(end - (end - begin) // 4 - 1, end))
+    return bad * (recent - better) <= max(question.effect * better / 2, 0.0)
+
+
+def _line(blocks: Blocks, stretch: Stretch, question: Question) -> Line:
+    # Few blocks may lie close to each other by chance, but no closer than the values within them let expect.
+    baseline = blocks.closed[stretch.begin : stretch.end]
+    floor = sum(block.spread for block in baseline) / len(baseline)
+    return Line.of(blocks.sums, stretch, len(blocks.closed), question.bad, floor)
+
+
+def _scale(level: float, single: float) -> float:
+    """What the least effect is a part of: the level, where it is one and not noise around zero.
+
+    Half of -10 is no drop and twice -10 no spike: below zero the level counts only as far as the noise is no less.
+    """
+    scale = level if level > 0 else min(-level, _FAR * single)
+    return max(scale, _AROUND_ZERO * single)
+
+
+def _lenient(question: Question, allowed: float) -> float:
+    """Where single samples have skewed tails, on the side of the fault, their logarithms decide."""
+    skewed = question.kind == "episodes" or (question.kind == "updates" and question.bad == 1)
+    return _LENIENT if skewed else allowed
+
+
+def _in_logarithms(
+    baseline: Sequence[Block], newest: Sequence[Block], gap: int, question: Question, line: Line
+) -> float:
+    """Chance of the newest blocks, where noise is in percent of the level.
+
+    The trend is that of `line`: carried on in logarithms it would be a growth that excuses everything.
+    """
+    least = line.mean / _MOST**2
+    base, recent = Sums(), Sums()
+    for block in baseline:
+        base.add(math.log(min(max(block.value, line.mean / _MOST), line.mean * _MOST)))
+    for block in newest:
+        recent.add(math.log(max(block.value, least)))
+    count, late = len(base), len(base) + gap
+    curve = Line.of(base, Stretch(0, count, late), late + len(recent), question.bad)
+    if question.kind == "updates":
+        curve = curve.with_usual_noise()
+    led = curve.mean + math.log(max(line.level, least) / line.mean)
+    return curve._replace(led=led).chance(recent.mean(0, len(recent)))
+
+
+def _onset(blocks: Blocks, stretch: Stretch, question: Question) -> int:
+    """Where a running sum of what is worse than the baseline last began to grow, less a window.
+
+    With a small reference value, so that what only looks like the fault is counted to it.
+    """
+    begin, end, _ = stretch
+    closed, bad = blocks.closed, question.bad
+    line = _line(blocks, stretch, question)
+    grown, onset = 0.0, closed[begin].first
+    # Half of the baseline too: its end may hold the first of the fault.
+    for block in closed[(begin + end) // 2 :]:
+        grown += bad * (block.value - line.mean) - _ONSET * line.sigma
+        if grown <= 0:
+            grown, onset = 0.0, block.last
+    return max(onset - question.window, 0)
+
+
+def _lacking(closed: Sequence[Block], question: Question) -> str:
+    """What there is, of what there must be."""
+    have = closed[-1].last - closed[0].first if closed else 0
+    units = sum(block.units for block in closed)
+    steps = question.window + question.baseline_window
+    if have < steps:
+        return f"has {have} of {steps} steps"
+    per_block = units / len(closed)
+    least = (_LEAST_BASELINE[question.kind] + _lengths(question)[0]) * per_block
+    return f"has {units} of {math.ceil(least)} {'values' if question.kind == 'steps' else question.kind}"

@@ -1,0 +1,177 @@
+"""One check of one policy: the question to Prometheus, and the reading of its answer.
+
+The question is one instant query of a range selector, so the answer holds the raw samples and nothing is remembered
+from check to check: an operator that was restarted judges the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from accord.api.base import format_duration
+from accord.domain.checkpoint.detection import scrapes
+from accord.domain.checkpoint.detection.history import History, Judgement
+from accord.domain.checkpoint.detection.scrapes import Target
+from accord.domain.checkpoint.detection.series import Life, Moment, Segment
+from accord.domain.checkpoint.reading import Reading, Saved
+from accord.domain.checkpoint.subject import Subject
+from accord.domain.samples import Answer
+from accord.domain.training import names
+
+_CHECKS = 240
+"""How far back the question reaches, in checks: an hour at the default interval. Trainings with rare updates need a
+longer interval, and gain nothing from a short one."""
+_LEAST_REACH, _MOST_REACH = timedelta(minutes=15), timedelta(hours=24)
+_LEAST_PATIENCE = timedelta(seconds=150)
+"""Prometheus scrapes once a minute by default; a sample may be that old, one scrape may fail, and the clock of
+Prometheus may be half a minute off."""
+_AFTER_THE_END = timedelta(minutes=1)
+
+
+def schedule(subject: Subject, now: datetime) -> timedelta | None:
+    """Time between two checks; None where there is nothing to see: before the first attempt, or after the end."""
+    if subject.policy.spec.training_run_ref is not None and subject.attempt is None:
+        return None
+    if subject.ended is not None and now - subject.ended > _AFTER_THE_END:
+        return None
+    return subject.policy.spec.detection.interval
+
+
+def query(subject: Subject) -> str:
+    """PromQL for all that the newest attempt reported lately, in one answer of the shape `matrix`."""
+    interval = subject.policy.spec.detection.interval
+    reach = min(max(_CHECKS * interval, _LEAST_REACH), _MOST_REACH)
+    return selector(subject.policy.metadata.namespace, _labels(subject), format_duration(reach))
+
+
+def selector(namespace: str, labels: Sequence[str], reach: str) -> str:
+    """The range selector of a trainer's series with these label matchers."""
+    matchers = [f'__name__=~"{"|".join(scrapes.NAMES)}"', f'namespace="{namespace}"', *labels]
+    return f"{{{','.join(matchers)}}}[{reach}]"
+
+
+def _labels(subject: Subject) -> list[str]:
+    policy = subject.policy
+    if policy.spec.training_run_ref is not None:
+        return [f'pod=~"{names.job(policy.spec.training_run_ref.name, subject.attempt or 1)}-[a-z0-9]+"']
+    return source_labels(policy.spec.source.selector if policy.spec.source is not None else {})
+
+
+def source_labels(labels: dict[str, str]) -> list[str]:
+    """Matchers of a policy's `source.selector`."""
+    return [f'{name}="{_quoted(value)}"' for name, value in sorted(labels.items()) if name != "namespace"]
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
+    """What an answer to `query` says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
+    attempt = subject.attempt
+    if answer.failure is not None:
+        words = answer.message or f"the query failed: {answer.failure}"
+        return Reading("QueryFailed", now, words, "QueryFailed", attempt)
+    found = scrapes.targets(answer.series)
+    if not found:
+        return Reading("Inconclusive", now, _where_to_look(subject), "NoMetrics", attempt)
+    newest = found[-1]
+    patience = max(2 * subject.policy.spec.detection.interval, _LEAST_PATIENCE)
+    each = subject.policy.spec.detection.method == "Ratio"
+    lives = scrapes.lives(newest, each=each)
+    saved = _saved(subject, [target for target in found if target.newest > _since(subject)])
+    step = lives[-1].moments[-1].step
+    if twin := _twin(found, patience):
+        words = f"two trainers report at the same time ({_name(twin)} and {_name(newest)}): which one is meant?"
+        return Reading("Inconclusive", now, words, "InsufficientData", attempt, step)
+    if now.timestamp() - newest.newest > patience.total_seconds():
+        words = "the trainer's metrics are not scraped any more; nothing new is known"
+        return Reading("Inconclusive", now, words, "Stale", attempt, step, saved=saved)
+    return _reading(_judge(subject, lives[-1], now), now, attempt, saved)
+
+
+def _judge(subject: Subject, life: Life, now: datetime) -> Judgement:
+    """Of the newest life only: nothing is judged across a restart, or from before a rollback."""
+    detection = subject.policy.spec.detection
+    since = _since(subject)
+    before = History(detection, life.kinds)
+    history: History | None = None
+    for moment in life.moments:
+        if moment.at is not None and moment.at <= since:
+            before.add(moment)
+            continue
+        # What is not finite since before the rollback is the same fault still.
+        history = history or History(detection, life.kinds, before.sick)
+        history.add(moment)
+    if history is None:
+        step = life.moments[-1].step
+        return Judgement("Inconclusive", "InsufficientData", "nothing was reported since the rollback", step)
+    return history.judge()
+
+
+def _since(subject: Subject) -> float:
+    """Unix time. Pods that ended before it may be those of an earlier run of the same name."""
+    return subject.since.timestamp() if subject.since is not None else float("-inf")
+
+
+def _reading(judgement: Judgement, now: datetime, attempt: int | None, saved: tuple[Saved, ...]) -> Reading:
+    return Reading(
+        judgement.outcome,
+        now,
+        judgement.message,
+        judgement.reason,
+        attempt,
+        judgement.step,
+        judgement.signal,
+        judgement.rule,
+        judgement.onset,
+        judgement.baseline,
+        judgement.recent,
+        judgement.samples,
+        saved,
+    )
+
+
+def _twin(found: Sequence[Target], patience: timedelta) -> Target | None:
+    """Another trainer that reports still. One pod that two scrape jobs look at is one trainer."""
+    newest = found[-1]
+    pod = newest.labels.get("pod")
+    begin = newest.scrapes[0][0]
+    for other in found[:-1]:
+        alive = newest.newest - other.newest < patience.total_seconds()
+        together = other.newest > begin
+        if alive and together and not (pod and other.labels.get("pod") == pod):
+            return other
+    return None
+
+
+def _name(target: Target) -> str:
+    return target.labels.get("pod") or target.labels.get("instance") or "one without a name"
+
+
+def _saved(subject: Subject, found: Sequence[Target]) -> tuple[Saved, ...]:
+    """Checkpoints with the means since the one before, or over a baseline's window where that is not seen."""
+    window = subject.policy.spec.detection.reward_drop.baseline_window
+    moments = [moment for target in found for life in scrapes.lives(target, each=False) for moment in life.moments]
+    moments.sort(key=lambda moment: moment.at or 0.0)
+    result: list[Saved] = []
+    for step, at, _ in scrapes.saved(found):
+        after = max(result[-1].step if result else 0, step - window)
+        within = [each for each in moments if after < each.step <= step and (each.at or 0.0) <= at]
+        result.append(Saved(step, _mean(within, "loss"), _mean(within, "reward")))
+    return tuple(result)
+
+
+def _mean(moments: Sequence[Moment], name: str) -> float | None:
+    segments = [report for report in (getattr(each, name) for each in moments) if isinstance(report, Segment)]
+    count = sum(segment.values for segment in segments)
+    return sum(segment.total for segment in segments) / count if count else None
+
+
+def _where_to_look(subject: Subject) -> str:
+    run = subject.policy.spec.training_run_ref
+    if run is None:
+        return "Prometheus has no ppo_training_step with the labels of source.selector in this namespace"
+    pods = f"{names.job(run.name, subject.attempt or 1)}-…"
+    return f"Prometheus has no ppo_training_step of pods {pods}: is the trainer scraped, with labels namespace and pod?"

@@ -1,0 +1,158 @@
+"""What Prometheus holds of a trainer, as lives: one for each pod, cut where the trainer was restarted in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from accord.domain.checkpoint.detection.held import reports
+from accord.domain.checkpoint.detection.series import Kind, Life, Moment, Name, Report, Segment
+from accord.domain.samples import Series
+
+STEP = "ppo_training_step"
+SAVED = "ppo_checkpoint_step"
+UPDATES = "ppo_updates_total"
+NAMES = (
+    STEP,
+    SAVED,
+    UPDATES,
+    *(f"ppo_{name}{part}" for name in ("loss", "reward") for part in ("", "_sum", "_count")),
+    "ppo_reward_sumsq",
+)
+"""What is asked for. The gauges stand in where a trainer has no sums."""
+_OFTEN = 0.2
+"""Samples a step, from which on a series is one of steps."""
+_Scrape = Mapping[str, float]
+"""Values of one scrape by name."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """All scrapes of one pod, oldest first."""
+
+    labels: Mapping[str, str]
+    scrapes: Sequence[tuple[float, _Scrape]]
+    """(Unix time in seconds, values); each has a step."""
+
+    @property
+    def newest(self) -> float:
+        """Time of the last scrape."""
+        return self.scrapes[-1][0]
+
+
+def targets(series: Iterable[Series]) -> list[Target]:
+    """By target, the one that was scraped last at the end. What has no step is left out."""
+    found: dict[tuple[tuple[str, str], ...], dict[float, dict[str, float]]] = {}
+    for each in series:
+        key = tuple(sorted((label, value) for label, value in each.labels.items() if label != "__name__"))
+        scrapes = found.setdefault(key, {})
+        for at, value in each.points:
+            scrapes.setdefault(at, {})[each.labels.get("__name__", "")] = value
+    whole = []
+    for key, scrapes in found.items():
+        told = [(at, scrapes[at]) for at in sorted(scrapes) if math.isfinite(scrapes[at].get(STEP, math.nan))]
+        if told:
+            whole.append(Target(dict(key), told))
+    return sorted(whole, key=lambda target: (target.newest, len(target.scrapes), sorted(target.labels.items())))
+
+
+def lives(target: Target, *, each: bool) -> list[Life]:
+    """Starts of the trainer in this pod. `each`: every scrape of a gauge is a sample, as `Ratio` takes them."""
+    return [_life(part, each) for part in _unbroken(target.scrapes)]
+
+
+def saved(found: Iterable[Target]) -> list[tuple[int, float, float]]:
+    """Checkpoints that the metrics show as committed: (step, time of the first scrape with it, and of the one before).
+
+    Of one that was there in a pod's first scrape, the time before is minus infinity: it may be older.
+    """
+    seen: dict[int, tuple[int, float, float]] = {}
+    for target in found:
+        before, at_before = None, -math.inf
+        for at, scrape in target.scrapes:
+            value = scrape.get(SAVED, math.nan)
+            if math.isfinite(value) and value != before:
+                seen.setdefault(int(value), (int(value), at, at_before))
+                before = value
+            at_before = at
+    return [seen[step] for step in sorted(seen)]
+
+
+def _unbroken(scrapes: Sequence[tuple[float, _Scrape]]) -> Iterator[Sequence[tuple[float, _Scrape]]]:
+    begin = 0
+    for index in range(1, len(scrapes)):
+        if _restarted(scrapes[index - 1][1], scrapes[index][1]):
+            yield scrapes[begin:index]
+            begin = index
+    yield scrapes[begin:]
+
+
+def _restarted(before: _Scrape, now: _Scrape) -> bool:
+    """Steps, counts and counters only grow while a trainer lives."""
+    growing = (STEP, UPDATES, "ppo_loss_count", "ppo_reward_count")
+    return any(now[name] < before[name] for name in growing if name in now and name in before)
+
+
+def _life(scrapes: Sequence[tuple[float, _Scrape]], each: bool) -> Life:
+    kinds: dict[Name, Kind] = {}
+    found: dict[Name, list[Report]] = {}
+    names: tuple[Name, ...] = ("loss", "reward")
+    for name in names:
+        if any(f"ppo_{name}_count" in scrape for _, scrape in scrapes):
+            kinds[name], found[name] = _from_sums(name, [scrape for _, scrape in scrapes])
+        else:
+            rows = [(int(scrape[STEP]), scrape.get(f"ppo_{name}")) for _, scrape in scrapes]
+            kinds[name], found[name] = reports(name, rows, each)
+    moments = zip(scrapes, found["loss"], found["reward"], strict=True)
+    return Life(kinds, [Moment(int(scrape[STEP]), loss, reward, at) for (at, scrape), loss, reward in moments])
+
+
+def _from_sums(name: Name, scrapes: Sequence[_Scrape]) -> tuple[Kind, list[Report]]:
+    """Differences of the sums between each scrape and the one before. The first one only says where they stand.
+
+    Where a series has not begun, its sums are 0: a trainer shows none before the first value.
+    """
+    found: list[Report] = []
+    before: Any = None
+    last = int(scrapes[0][STEP])
+    for scrape in scrapes:
+        now = {part: scrape.get(f"ppo_{name}_{part}", math.nan) for part in ("sum", "count", "sumsq")}
+        now["updates"] = scrape.get(UPDATES, math.nan)
+        shown = f"ppo_{name}_count" in scrape
+        report: Report = None
+        if shown and not math.isfinite(now["sum"]):
+            report = "NotFinite"
+        elif shown and before is not None:
+            report = _difference(name, before, now, last, int(scrape[STEP]))
+        found.append(report)
+        if report is not None:
+            last = int(scrape[STEP])
+        if shown:
+            before = now if math.isfinite(now["sum"]) else before
+        elif before is None:
+            before = {"sum": 0.0, "count": 0.0, "sumsq": 0.0, "updates": now["updates"]}
+    return _kind(name, found), found
+
+
+def _difference(
+    name: Name, before: Mapping[str, float], now: Mapping[str, float], first: int, step: int
+) -> Segment | None:
+    count = now["count"] - before["count"]
+    if not math.isfinite(count) or count <= 0:
+        return None
+    squares = now["sumsq"] - before["sumsq"]
+    updates = now["updates"] - before["updates"]
+    units = int(count) if name == "reward" else max(int(updates), 1) if math.isfinite(updates) else 1
+    return Segment(
+        first, step, int(count), now["sum"] - before["sum"], squares if math.isfinite(squares) else 0.0, units
+    )
+
+
+def _kind(name: Name, found: Sequence[Report]) -> Kind:
+    segments = [report for report in found if isinstance(report, Segment)]
+    steps = segments[-1].last - segments[0].first if segments else 0
+    if steps > 0 and sum(segment.units for segment in segments) >= _OFTEN * steps:
+        return "steps"
+    return "updates" if name == "loss" else "episodes"

@@ -1,0 +1,92 @@
+"""Events: what changed from the recorded status to the next one, once, in sentences for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, RollbackRecord
+from accord.domain.conditions import find
+from accord.domain.plan import Event
+
+_UNREMARKABLE = frozenset({"AwaitingApproval", "RollbackFailed"})
+"""Reasons of `Stalled` that have events of their own."""
+
+
+def transitions(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> tuple[Event, ...]:
+    """Everything that happened between two statuses of one policy."""
+    return (
+        *_rollbacks(before, after),
+        *_served(before, after),
+        *_switches(before, after),
+        *_put_back(before, after),
+        *_snapshots(before, after),
+        *_health(before, after),
+        *_stalled(before, after),
+    )
+
+
+def _rollbacks(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
+    old, new = before.rollback, after.rollback
+    if new is not None and (old is None or old.id != new.id):
+        if new.phase == "AwaitingApproval":
+            yield Event("Warning", "RollbackAwaitsApproval", f"{new.message}; step {new.to_step} would be gone back to")
+        else:
+            yield Event("Warning", "RollbackStarted", f"{new.message}; {_way(new)}")
+    if old is not None and new is not None and old.id == new.id and old.phase != new.phase:
+        if new.phase == "Reverting":
+            yield Event("Warning", "RollbackReverting", new.message or "the target could not be served")
+        elif old.phase == "AwaitingApproval":
+            yield Event("Normal", "RollbackApproved", _way(new))
+    known = {record.id: record.phase for record in before.history}
+    for record in after.history:
+        if known.get(record.id) != record.phase:
+            note = record.message or _way(record)
+            yield Event("Warning" if record.phase == "Failed" else "Normal", f"Rollback{record.phase}", note)
+
+
+def _way(record: RollbackRecord) -> str:
+    if record.from_step is None or record.to_step is None or record.from_step <= record.to_step:
+        # What is served is older than the target, or no checkpoint at all.
+        return f"the target is step {record.to_step}"
+    return f"from step {record.from_step} back to step {record.to_step}"
+
+
+def _served(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
+    old, new = before.serving, after.serving
+    if new is None or old is None or (old.step, old.attempt, old.claim_name) == (new.step, new.attempt, new.claim_name):
+        return
+    if before.switch is not None and before.switch.why == "Promotion" and after.switch is None:
+        yield Event("Normal", "Promoted", f"step {new.step} is served")
+
+
+def _switches(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
+    old, new = before.switch, after.switch
+    if old is None or new is None or old.why != "Promotion" or new.why != "Revert":
+        return
+    ready = find(after.conditions, "Ready")
+    why = f": {ready.message}" if ready is not None else ""
+    yield Event("Warning", "PromotionFailed", f"step {old.step} could not be served and is quarantined{why}")
+
+
+def _put_back(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
+    if after.put_back and after.put_back != before.put_back:
+        ready = find(after.conditions, "Ready")
+        yield Event("Warning", "PutBack", ready.message if ready is not None else "the Deployment was put back")
+
+
+def _snapshots(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
+    old, new = before.snapshot_failure, after.snapshot_failure
+    if new is not None and (old is None or (old.step, old.attempt, old.count) != (new.step, new.attempt, new.count)):
+        yield Event("Warning", "SnapshotFailed", f"the snapshot of step {new.step} was given up: {new.message}")
+
+
+def _health(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
+    old, new = find(before.conditions, "Healthy"), find(after.conditions, "Healthy")
+    if new is not None and new.status == "False" and (old is None or old.reason != new.reason):
+        yield Event("Warning", new.reason, new.message)
+
+
+def _stalled(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
+    old, new = find(before.conditions, "Stalled"), find(after.conditions, "Stalled")
+    if new is not None and new.reason not in _UNREMARKABLE and (old is None or old.reason != new.reason):
+        yield Event("Warning", new.reason, new.message)

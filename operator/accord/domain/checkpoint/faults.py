@@ -1,0 +1,181 @@
+"""Whether a rollback is to begin: a person named a step, or a check failed that no rollback has answered yet."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from accord.api.v1alpha1.checkpointpolicy import RollbackRecord
+from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.reading import Reading
+from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.store import Problem
+from accord.domain.checkpoint.targets import choose
+from accord.domain.conditions import parse_timestamp, timestamp
+
+_ON_ITS_WAY = timedelta(minutes=1)
+"""Longer than any query takes."""
+
+
+def begin(situation: Situation) -> Move | None:
+    """Record a rollback; nothing else is done in this pass. None where there is no reason for one."""
+    asked = _asked(situation)
+    if asked is not None:
+        step = situation.policy.spec.rollback_to
+        return Move("Reconciling", "RollingBack", asked.message or "", {"rollback": asked, "handled_rollback_to": step})
+    record = _answer(situation)
+    if record is None:
+        return None
+    return Move("Reconciling", "RollingBack", record.message or "", {"rollback": record})
+
+
+def hindrance(situation: Situation) -> Problem | None:
+    """Why a rollback that there is a reason for does not begin."""
+    spec, reading = situation.policy.spec, situation.reading
+    if spec.rollback_to is not None and spec.rollback_to != situation.status.handled_rollback_to:
+        if _named(situation) is None:
+            return Problem(
+                "NoSuchCheckpoint",
+                f"rollbackTo: there is no checkpoint of step {spec.rollback_to} that may be served; "
+                "status.checkpoints lists those that are kept",
+            )
+        return None
+    if reading is None or not _is_news(situation, reading) or spec.serving is None or not spec.rollback.enabled:
+        return None
+    if cooling(situation) > 0:
+        return Problem("CoolingDown", f"no other rollback so soon after the last: {reading.message}")
+    if _target(situation, reading) is None:
+        return Problem(
+            "NoTarget",
+            f"there is no verified checkpoint to go back to: none is {spec.rollback.steps} back and from before step "
+            f"{reading.onset}. {reading.message}",
+        )
+    return None
+
+
+def cooling(situation: Situation) -> float:
+    """Seconds until there may be another rollback."""
+    begin = f"{situation.training}-"
+    ended = [
+        r.completed_at for r in situation.status.history if r.id.startswith(begin) and r.phase in ("Done", "Failed")
+    ]
+    return max((situation.seconds_until(at, situation.policy.spec.rollback.cooldown) for at in ended), default=0.0)
+
+
+def _asked(situation: Situation) -> RollbackRecord | None:
+    """A person named a step. It waits for nobody's approval, and for no cooldown."""
+    spec, status = situation.policy.spec, situation.status
+    if spec.rollback_to is None or spec.rollback_to == status.handled_rollback_to:
+        return None
+    target = _named(situation)
+    if target is None:
+        return None
+    served = status.serving
+    return RollbackRecord(
+        id=f"{situation.training}-to-{spec.rollback_to}-g{situation.policy.metadata.generation}",
+        phase="Restoring",
+        attempt=situation.attempt,
+        confirmed_step=max((c.step for c in situation.checkpoints if c.training == situation.training), default=None),
+        from_step=served.step if served is not None else None,
+        to_step=target.step,
+        to_attempt=target.attempt,
+        signal="Manual",
+        started_at=timestamp(situation.now),
+        message=f"rollbackTo names step {target.step}",
+    )
+
+
+def _named(situation: Situation) -> Checkpoint | None:
+    step = situation.policy.spec.rollback_to
+    return next((c for c in situation.checkpoints if c.step == step and c.is_good), None)
+
+
+def _answer(situation: Situation) -> RollbackRecord | None:
+    """The answer to a check that failed."""
+    spec, status, reading = situation.policy.spec, situation.status, situation.reading
+    if reading is None or spec.serving is None or not spec.rollback.enabled or not _is_news(situation, reading):
+        return None
+    if cooling(situation) > 0 or reading.signal is None:
+        return None
+    earlier = _unfinished(situation, reading)
+    target = _target(situation, reading)
+    if target is None:
+        return None
+    spent = situation.rollbacks >= spec.rollback.max
+    waits = spent or spec.rollback.approval == "Manual"
+    why = f"{situation.rollbacks} rollbacks of this training were made already; " if spent else ""
+    served = status.serving
+    return RollbackRecord(
+        id=(earlier.rollback if earlier is not None else None)
+        or f"{situation.training}-a{situation.attempt}-{reading.onset}",
+        phase="AwaitingApproval" if waits else "Restoring",
+        attempt=situation.attempt,
+        onset=reading.onset,
+        confirmed_step=reading.step,
+        from_step=served.step if served is not None else None,
+        to_step=target.step,
+        to_attempt=target.attempt,
+        signal=reading.signal,
+        baseline=reading.baseline,
+        recent=reading.recent,
+        started_at=timestamp(situation.now),
+        message=why + reading.message,
+    )
+
+
+def _is_news(situation: Situation, reading: Reading) -> bool:
+    """Whether it is a fault that nobody has dealt with.
+
+    Where the training restarts or stops there is one rollback for each attempt: whatever is measured of an attempt that
+    was given up is the same fault.
+    """
+    if reading.outcome != "Fail" or reading.onset is None:
+        return False
+    begin = f"{situation.training}-"
+    for record in situation.status.history:
+        if not record.id.startswith(begin) or record.attempt != situation.attempt:
+            continue
+        # A person's rollback is no answer to a fault that shows later in the same attempt.
+        if (_ends_attempt(situation) and record.signal != "Manual") or not _is_later(record, reading):
+            return False
+    return True
+
+
+def _is_later(record: RollbackRecord, reading: Reading) -> bool:
+    """Whether a fault of a training that simply goes on began after the one of `record`."""
+    if (reading.onset or 0) > (record.confirmed_step or 0):
+        return True
+    # What was before the end of a rollback is judged no more; only a check that was on its way then did not know.
+    ended = record.completed_at if record.phase in ("Done", "Rejected") else None
+    return ended is not None and reading.at > parse_timestamp(ended) + _ON_ITS_WAY
+
+
+def _ends_attempt(situation: Situation) -> bool:
+    run = situation.observed.run
+    return run is not None and (run.finished or situation.policy.spec.rollback.training != "Ignore")
+
+
+def _target(situation: Situation, reading: Reading) -> Checkpoint | None:
+    """Where to go back to. A rollback that an earlier policy of this name has begun is carried on."""
+    earlier = _unfinished(situation, reading)
+    if earlier is not None and earlier.target is not None:
+        found = situation.find(*earlier.target, training=situation.training)
+        if found is not None and found.is_good:
+            return found
+    own = [c for c in situation.checkpoints if c.training == situation.training and not c.deleting]
+    candidates = [(c.step, c.verified and c.ready, c.quarantined) for c in own]
+    step = choose(candidates, reading.onset or 0, situation.policy.spec.rollback.steps)
+    return next((c for c in own if c.step == step and c.is_good), None)
+
+
+def _unfinished(situation: Situation, reading: Reading) -> Checkpoint | None:
+    """A checkpoint that was quarantined because of the same fault, by a policy that remembers it no more."""
+    known = {record.id for record in situation.status.history}
+    begin = f"{situation.training}-a{situation.attempt}-"
+    for checkpoint in situation.checkpoints:
+        why = checkpoint.rollback or ""
+        if not checkpoint.quarantined or checkpoint.target is None or not why.startswith(begin) or why in known:
+            continue
+        if _ends_attempt(situation) or (reading.onset or 0) <= checkpoint.step:
+            return checkpoint
+    return None

@@ -1,0 +1,147 @@
+"""The checkpoints that are kept: one view of a VolumeSnapshot, or of a record in the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from accord.api.base import Manifest
+from accord.api.v1alpha1.checkpointpolicy import BestModel, CheckpointStatus
+from accord.domain.checkpoint import names
+from accord.domain.conditions import parse_timestamp, timestamp
+from accord.domain.training.names import ATTEMPT_LABEL
+
+Identity = tuple[int, int]
+"""Step and attempt: what names a checkpoint of one training."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint, wherever it is kept."""
+
+    step: int
+    attempt: int
+    created: datetime
+    training: str = ""
+    """Which training saved it (see `names.training`)."""
+    snapshot: str | None = None
+    ready: bool = False
+    verified: bool = True
+    quarantined: bool = False
+    loss: float | None = None
+    reward: float | None = None
+    deleting: bool = False
+    error: str | None = None
+    """What keeps the snapshot from becoming ready."""
+    restore_size: str | None = None
+    rollback: str | None = None
+    """The rollback that quarantined it."""
+    target: Identity | None = None
+    """What that rollback went back to."""
+    manifest: Manifest | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Step and attempt."""
+        return self.step, self.attempt
+
+    @property
+    def order(self) -> tuple[datetime, int, int]:
+        """Newer is greater. Time first: the attempts of a run that was made anew begin at 1."""
+        return self.created, self.attempt, self.step
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it may be served."""
+        return self.ready and self.verified and not self.quarantined and not self.deleting
+
+    @classmethod
+    def of_snapshot(cls, manifest: Manifest) -> Checkpoint | None:
+        """From a VolumeSnapshot that carries our labels; None where somebody made them strange."""
+        meta, status = manifest["metadata"], manifest.get("status") or {}
+        labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+        step, attempt = (_whole(labels.get(key)) for key in (names.STEP_LABEL, ATTEMPT_LABEL))
+        if step is None or attempt is None:
+            return None
+        error = status.get("error") or {}
+        return cls(
+            step=step,
+            attempt=attempt,
+            created=parse_timestamp(meta["creationTimestamp"]),
+            training=labels.get(names.TRAINING_LABEL, ""),
+            snapshot=meta["name"],
+            ready=bool(status.get("readyToUse")),
+            quarantined=labels.get(names.QUARANTINE_LABEL) == "true",
+            loss=_number(annotations.get(names.LOSS_ANNOTATION)),
+            reward=_number(annotations.get(names.REWARD_ANNOTATION)),
+            deleting=bool(meta.get("deletionTimestamp")),
+            error=str(error.get("message") or "no reason was given") if error else None,
+            restore_size=status.get("restoreSize"),
+            rollback=annotations.get(names.ROLLBACK_ANNOTATION),
+            target=names.parse_target(annotations.get(names.TARGET_ANNOTATION, "")),
+            manifest=manifest,
+        )
+
+    @classmethod
+    def of_record(cls, record: CheckpointStatus, training: str, fallback: datetime) -> Checkpoint:
+        """From the status, for a store that has no objects."""
+        return cls(
+            step=record.step,
+            attempt=record.attempt,
+            created=parse_timestamp(record.created_at) if record.created_at else fallback,
+            training=training,
+            ready=record.ready,
+            verified=record.verified,
+            quarantined=record.quarantined,
+            loss=record.loss,
+            reward=record.reward,
+        )
+
+    def record(self) -> CheckpointStatus:
+        """As the status shows it."""
+        return CheckpointStatus(
+            step=self.step,
+            attempt=self.attempt,
+            snapshot=self.snapshot,
+            ready=self.ready,
+            verified=self.verified,
+            quarantined=self.quarantined,
+            loss=self.loss,
+            reward=self.reward,
+            created_at=timestamp(self.created),
+        )
+
+
+def newest_first(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """In the order in which they were made."""
+    return sorted(checkpoints, key=lambda checkpoint: checkpoint.order, reverse=True)
+
+
+def value(checkpoint: Checkpoint, metric: str) -> float | None:
+    """What makes it good or bad: its reward or loss."""
+    return checkpoint.reward if metric == "Reward" else checkpoint.loss
+
+
+def best(checkpoints: Sequence[Checkpoint], model: BestModel) -> Checkpoint | None:
+    """The best of those that may be served; the oldest among equals, so that it does not change without a reason."""
+    measured = [
+        checkpoint for checkpoint in checkpoints if checkpoint.is_good and value(checkpoint, model.metric) is not None
+    ]
+
+    def rank(checkpoint: Checkpoint) -> float:
+        found = value(checkpoint, model.metric) or 0.0
+        return found if model.metric == "Reward" else -found
+
+    return max(sorted(measured, key=lambda checkpoint: checkpoint.order), key=rank, default=None)
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

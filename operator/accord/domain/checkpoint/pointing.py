@@ -1,0 +1,133 @@
+"""The one field of the serving Deployment that a policy sets, and the annotations of a TrainingRun.
+
+Both are partial objects for server-side apply: what is not in them stays as it is. They carry the uid, so that an
+object which was deleted meanwhile is not made anew out of a part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from accord.api.base import Manifest
+from accord.api.v1alpha1.meta import API_VERSION
+from accord.domain.checkpoint import names
+from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.store import Place, Problem
+from accord.domain.checkpoint.views import DeploymentView, Mount, RunView
+from accord.domain.training.names import (
+    RESTART_ATTEMPT_ANNOTATION,
+    RESTART_FROM_ANNOTATION,
+    STOP_ATTEMPT_ANNOTATION,
+)
+
+_MARKS = (RESTART_FROM_ANNOTATION, RESTART_ATTEMPT_ANNOTATION, STOP_ATTEMPT_ANNOTATION)
+
+
+def obstacle(situation: Situation) -> Problem | None:
+    """Why the Deployment cannot be pointed anywhere."""
+    observed, serving = situation.observed, situation.policy.spec.serving
+    if serving is None:
+        return None
+    if observed.rival is not None:
+        return Problem(
+            "DeploymentTaken",
+            f"CheckpointPolicy {observed.rival} serves with Deployment {serving.deployment_ref.name} already, and only "
+            "one can: name another Deployment, or delete one of the two",
+        )
+    deployment = observed.deployment
+    if deployment is None:
+        return Problem(
+            "DeploymentNotFound", f"Deployment {serving.deployment_ref.name} does not exist in this namespace"
+        )
+    if serving.volume not in deployment.volumes:
+        return Problem(
+            "VolumeNotFound",
+            f"the pod template of Deployment {deployment.name} has no volume {serving.volume}: add one with a "
+            "persistentVolumeClaim",
+        )
+    claim = deployment.volumes[serving.volume]
+    if claim is None:
+        return Problem(
+            "VolumeNotAClaim",
+            f"volume {serving.volume} of Deployment {deployment.name} is no persistentVolumeClaim: make it one (an "
+            "empty claim will do until there is a checkpoint)",
+        )
+    if situation.policy.spec.method == "SubPath":
+        if not deployment.mounts.get(serving.volume):
+            return Problem("NotMounted", f"no container of Deployment {deployment.name} mounts volume {serving.volume}")
+        if claim != observed.source_name:
+            return Problem(
+                "NotTheTrainersVolume",
+                f"with method SubPath volume {serving.volume} of Deployment {deployment.name} must be the trainer's "
+                f"own claim {observed.source_name}, not {claim}",
+            )
+    return None
+
+
+def points_at(situation: Situation, deployment: DeploymentView, place: Place, step: int | None) -> bool:
+    """Whether the pod template has that checkpoint already."""
+    volume = _volume(situation)
+    if (deployment.step or 0) != (step or 0) or deployment.volumes.get(volume) != place.claim_name:
+        return False
+    if situation.policy.spec.method == "VolumeSnapshot":
+        return True
+    return all(mount.sub_path == place.sub_path for mount in deployment.mounts.get(volume, ()))
+
+
+def deployment_patch(situation: Situation, deployment: DeploymentView, place: Place, step: int | None) -> Manifest:
+    """The field and the annotation."""
+    volume = _volume(situation)
+    pod: Manifest = {"volumes": [{"name": volume, "persistentVolumeClaim": {"claimName": place.claim_name}}]}
+    if situation.policy.spec.method == "SubPath":
+        mounts = deployment.mounts.get(volume, ())
+        fields = (("containers", False), ("initContainers", True))
+        pod = {field: _containers(mounts, volume, place.sub_path, is_init=is_init) for field, is_init in fields}
+        pod = {field: containers for field, containers in pod.items() if containers}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": deployment.name,
+            "namespace": situation.policy.metadata.namespace,
+            "uid": deployment.uid,
+        },
+        "spec": {
+            "template": {
+                "metadata": {"annotations": {names.SERVED_STEP_ANNOTATION: str(step or 0)}},
+                "spec": pod,
+            }
+        },
+    }
+
+
+def _containers(mounts: Iterable[Mount], volume: str, sub_path: str | None, *, is_init: bool) -> list[Manifest]:
+    """The mounts of the volume by container. Without `sub_path` the field is given up, which removes what was ours."""
+    found: dict[str, list[Manifest]] = {}
+    for mount in mounts:
+        if mount.is_init == is_init:
+            field = {} if sub_path is None else {"subPath": sub_path}
+            found.setdefault(mount.container, []).append({"name": volume, "mountPath": mount.path, **field})
+    return [{"name": name, "volumeMounts": wanted} for name, wanted in found.items()]
+
+
+def _volume(situation: Situation) -> str:
+    serving = situation.policy.spec.serving
+    return serving.volume if serving is not None else ""
+
+
+def run_patch(namespace: str, run: RunView, marks: dict[str, str]) -> Manifest:
+    """Annotations by which a TrainingRun restarts or stops (see `domain.training.restart`).
+
+    Those that are there already are given again: server-side apply takes away what its manager gives no more.
+    """
+    present = {key: run.annotations[key] for key in _MARKS if key in run.annotations}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TrainingRun",
+        "metadata": {
+            "name": run.name,
+            "namespace": namespace,
+            "uid": run.uid,
+            "annotations": {**present, **marks},
+        },
+    }

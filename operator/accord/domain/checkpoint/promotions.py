@@ -1,0 +1,80 @@
+"""Which checkpoint should be served by `serving.follow`, and whether now."""
+
+from __future__ import annotations
+
+from accord.domain.checkpoint import switching
+from accord.domain.checkpoint.kept import Checkpoint, newest_first
+from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.situation import Situation, last_rollback
+from accord.domain.checkpoint.store import Problem
+from accord.domain.conditions import parse_timestamp
+
+
+def wanted(situation: Situation) -> Checkpoint | Problem | None:
+    """The checkpoint that `follow` asks for; a Problem where it can never be served, None where there is none yet."""
+    serving = situation.policy.spec.serving
+    if serving is None:
+        return None
+    if serving.follow == "Latest":
+        return situation.latest
+    if serving.follow == "Best":
+        return situation.best
+    if serving.step is None:
+        return None
+    found = newest_first(checkpoint for checkpoint in situation.checkpoints if checkpoint.step == serving.step)
+    good = next((checkpoint for checkpoint in found if checkpoint.is_good), None)
+    if good is not None:
+        return good
+    if found and found[0].quarantined:
+        return Problem("Quarantined", f"step {serving.step} is quarantined and never served again: name another step")
+    return Problem("NoSuchCheckpoint", f"there is no checkpoint of step {serving.step} that could be served")
+
+
+def held(situation: Situation) -> Problem | None:
+    """Why nothing may be promoted now."""
+    reading = situation.reading
+    if reading is not None and reading.outcome == "Fail":
+        return Problem("Held", f"nothing is promoted while the training looks wrong: {reading.message}")
+    last = last_rollback(situation)
+    if last is None or last.attempt != situation.attempt:
+        return None
+    ended = parse_timestamp(last.completed_at or last.started_at)
+    passed = reading is not None and reading.outcome == "Pass" and reading.at > ended
+    if passed or last.signal == "Manual":
+        return None
+    return Problem("Held", "since the rollback no check of this training has passed yet")
+
+
+def promote(situation: Situation) -> Move | None:
+    """Begin a promotion; None where nothing is to be promoted now."""
+    serving, current, target = situation.policy.spec.serving, situation.status.serving, wanted(situation)
+    if serving is None or current is None or not isinstance(target, Checkpoint) or held(situation) is not None:
+        return None
+    place = situation.store.place(situation.observed, target)
+    if is_served(situation, target) or situation.seconds_until(_since(situation), serving.min_interval) > 0:
+        return None
+    switch = switching.begin(situation, "Promotion", target, place)
+    return Move("Reconciling", "Promoting", f"step {target.step} is being promoted", {"switch": switch})
+
+
+def is_served(situation: Situation, target: Checkpoint) -> bool:
+    """Whether that very checkpoint is served."""
+    current = situation.status.serving
+    place = situation.store.place(situation.observed, target)
+    if current is None or (current.claim_name, current.sub_path) != (place.claim_name, place.sub_path):
+        return False
+    return (current.step, current.attempt) == target.identity
+
+
+def seconds_left(situation: Situation) -> float | None:
+    """Seconds until `minInterval` lets the next promotion through; None where it is not what is waited for."""
+    serving, target = situation.policy.spec.serving, wanted(situation)
+    if serving is None or not isinstance(target, Checkpoint) or held(situation) or is_served(situation, target):
+        return None
+    return situation.seconds_until(_since(situation), serving.min_interval) or None
+
+
+def _since(situation: Situation) -> str | None:
+    """When the last promotion was; what was found there at first was none."""
+    current = situation.status.serving
+    return current.since if current is not None and current.step is not None else None

@@ -1,0 +1,54 @@
+"""What a check of a training says: made by `detection`, read by the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from accord.api.v1alpha1.checkpointpolicy import Signal
+
+Outcome = Literal["Pass", "Fail", "Inconclusive", "QueryFailed"]
+"""Only Fail asks for anything, and it is confirmed. Inconclusive and QueryFailed change nothing."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that the trainer reports as committed."""
+
+    step: int
+    loss: float | None = None
+    """Mean loss of a minibatch over the window before it."""
+    reward: float | None = None
+    """Mean return of an episode over the window before it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One check of one policy. Steps are environment steps, counted over all attempts."""
+
+    outcome: Outcome
+    at: datetime
+    message: str = ""
+    """A sentence with the figures, or what is missing. No timestamps."""
+    reason: str = ""
+    """In one word, for a condition: `Healthy`, `LossSpike`, `RewardDrop`, `NonFinite`, `InsufficientData`, `NoMetrics`,
+    `Stale`, `QueryFailed`."""
+    attempt: int | None = None
+    """Attempt of the run whose data this is; None for a training that is not a TrainingRun."""
+    step: int | None = None
+    """Newest step that was judged."""
+    signal: Signal | None = None
+    """What was seen; only with Fail."""
+    rule: str | None = None
+    """Which rule spoke, on which kind of series."""
+    onset: int | None = None
+    """Step before which nothing of the fault is in the data: a target must be from before it. Only with Fail."""
+    baseline: float | None = None
+    """Level before."""
+    recent: float | None = None
+    """Level now."""
+    samples: int | None = None
+    """Independent samples in the recent window."""
+    saved: tuple[Saved, ...] = ()
+    """Checkpoints that the data shows as committed, oldest first; the newest is what may be snapshotted now."""

@@ -1,0 +1,106 @@
+"""What is served: one step towards it, chosen from what is recorded and what is there."""
+
+from __future__ import annotations
+
+from accord.api.v1alpha1.checkpointpolicy import Switch
+from accord.domain.checkpoint import faults, promotions, rollbacks, switching
+from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.pointing import obstacle
+from accord.domain.checkpoint.situation import Situation
+
+
+def advance(situation: Situation) -> Move:
+    """The next step. A rollback goes before a promotion, and what is begun is brought to its end."""
+    status, serving = situation.status, situation.policy.spec.serving
+    if serving is None:
+        return Move("Ready", "Watching", "checkpoints are kept and the training is watched; nothing is served")
+    if status.serving is None:
+        return _adopt(situation)
+    if status.rollback is not None and status.rollback.phase != "AwaitingApproval":
+        return rollbacks.proceed(situation, status.rollback)
+    if status.rollback is not None:
+        waiting = rollbacks.proceed(situation, status.rollback)
+        if waiting.status:
+            return waiting
+        under_way = _promote_on(situation)
+        return waiting if under_way is None or under_way.state == "Ready" else under_way
+    begun = faults.begin(situation)
+    if begun is not None:
+        return begun
+    under_way = _promote_on(situation)
+    if under_way is not None:
+        return under_way
+    return promotions.promote(situation) or _at_rest(situation)
+
+
+def _adopt(situation: Situation) -> Move:
+    """What was there before is the first thing to go back to."""
+    blocked = obstacle(situation)
+    found = switching.adopt(situation)
+    if blocked is not None or found is None:
+        return Move("Stalled", *(blocked or ("DeploymentNotFound", "")))
+    return Move("Reconciling", "Adopting", "takes down what is served", {"serving": found})
+
+
+def _promote_on(situation: Situation) -> Move | None:
+    """Carry on a promotion or the way back from one, or put back what somebody has changed."""
+    switch = situation.status.switch
+    if switch is None:
+        return switching.keep(situation)
+    if switch.why == "Revert":
+        marking = rollbacks.mark_failed(situation, switch)
+        if marking is not None:
+            return marking
+    outcome, move = switching.proceed(situation, switch)
+    if outcome == "Moving":
+        return move
+    if outcome == "Available":
+        return _arrived(situation, switch)
+    if switch.why == "Revert":
+        # There is nothing else to go back to; the Deployment itself says what is wrong with it.
+        return _arrived(situation, switch)
+    back = switching.revert(situation, switch)
+    return Move("Reconciling", "Reverting", f"{move.message}; what was served before is put back", {"switch": back})
+
+
+def _arrived(situation: Situation, switch: Switch) -> Move:
+    words = f"step {switch.step} is served" if switch.why != "Revert" else "what was served before is served again"
+    serving = situation.status.serving if switch.why == "Revert" else switching.served(switch, situation.now)
+    return Move("Reconciling", "Promoted", words, {"switch": None, "serving": serving})
+
+
+def _at_rest(situation: Situation) -> Move:
+    """Nothing is to be written. Whether a person should know of something is said all the same."""
+    hindrance = faults.hindrance(situation)
+    if hindrance is not None and hindrance.reason != "CoolingDown":
+        return Move("Stalled", *hindrance)
+    if hindrance is not None:
+        return Move("Ready", *hindrance, look_again=faults.cooling(situation))
+    failed = _failed_rollback(situation)
+    if failed is not None:
+        return Move("Stalled", "RollbackFailed", failed)
+    target, serving = promotions.wanted(situation), situation.status.serving
+    if target is not None and not isinstance(target, Checkpoint):
+        return Move("Stalled", *target)
+    held = promotions.held(situation)
+    if held is not None:
+        return Move("Ready", *held)
+    step = serving.step if serving is not None else None
+    if target is None and step is None:
+        return Move("Ready", "NoCheckpoint", "there is no checkpoint yet; the Deployment serves what it was given")
+    left = promotions.seconds_left(situation)
+    if left is not None and target is not None:
+        message = f"step {step} is served; step {target.step} follows after spec.serving.minInterval"
+        return Move("Ready", "Waiting", message, look_again=left)
+    return Move("Ready", "Serving", f"step {step} is served")
+
+
+def _failed_rollback(situation: Situation) -> str | None:
+    """The newest rollback failed, and the training that it was about goes on as it was."""
+    newest = next(iter(situation.status.history), None)
+    if newest is None or newest.phase != "Failed" or newest.attempt != situation.attempt:
+        return None
+    if not newest.id.startswith(f"{situation.training}-"):
+        return None
+    return f"{newest.message}. Name another step in spec.rollbackTo, or mend the training"

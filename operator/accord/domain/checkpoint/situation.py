@@ -1,0 +1,170 @@
+"""What can be concluded about a policy before anything is decided: which checkpoints count, and what the check says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, CheckpointPolicyStatus, RollbackRecord
+from accord.domain.checkpoint import kept, names
+from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.observed import Observed
+from accord.domain.checkpoint.reading import Reading
+from accord.domain.checkpoint.store import Problem, Store
+from accord.domain.conditions import parse_timestamp
+from accord.domain.training.names import RESTART_ATTEMPT_ANNOTATION, STOP_ATTEMPT_ANNOTATION
+
+PUT_BACK_LIMIT = 3
+PUT_BACK_WINDOW = timedelta(minutes=5)
+TRUCE = timedelta(hours=1)
+"""How long a Deployment that somebody else insists on is left alone."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One policy at one moment."""
+
+    observed: Observed
+    store: Store
+    now: datetime
+    identity: str
+    """The training's identity: uid of the TrainingRun, or name of the claim."""
+    attempt: int
+    """Newest attempt of the run; 0 for a training that is no TrainingRun."""
+    checkpoints: tuple[Checkpoint, ...]
+    """All that are kept, newest first."""
+    reading: Reading | None
+    """The last check, where it speaks of what goes on now."""
+
+    @property
+    def policy(self) -> CheckpointPolicy:
+        """The policy."""
+        return self.observed.policy
+
+    @property
+    def status(self) -> CheckpointPolicyStatus:
+        """What was recorded last."""
+        return self.policy.status
+
+    @property
+    def training(self) -> str:
+        """The training as it is named in labels and names."""
+        return names.training(self.identity)
+
+    @property
+    def rollbacks(self) -> int:
+        """Rollbacks of this training so far."""
+        return (self.status.rollbacks or 0) if self.status.training in (None, self.identity) else 0
+
+    @property
+    def latest(self) -> Checkpoint | None:
+        """The newest that may be served."""
+        return next((checkpoint for checkpoint in self.checkpoints if checkpoint.is_good), None)
+
+    @property
+    def best(self) -> Checkpoint | None:
+        """The best that may be served."""
+        return kept.best(self.checkpoints, self.policy.spec.best_model)
+
+    def find(self, step: int | None, attempt: int | None, *, training: str | None = None) -> Checkpoint | None:
+        """The newest checkpoint of that step and attempt."""
+        return next(
+            (
+                checkpoint
+                for checkpoint in self.checkpoints
+                if checkpoint.identity == (step, attempt) and training in (None, checkpoint.training)
+            ),
+            None,
+        )
+
+    @property
+    def contested_by(self) -> str | None:
+        """Who keeps changing the Deployment's field back; None while it is ours."""
+        times = [parse_timestamp(text) for text in self.status.put_back]
+        if len(times) < PUT_BACK_LIMIT or self.status.observed_generation != self.policy.metadata.generation:
+            return None
+        if times[-1] - times[0] > PUT_BACK_WINDOW or self.now - times[-1] >= TRUCE:
+            return None
+        deployment, serving = self.observed.deployment, self.policy.spec.serving
+        if deployment is None or serving is None:
+            return "somebody else"
+        return deployment.managers.get(serving.volume) or "somebody else"
+
+    def seconds_until(self, text: str | None, span: timedelta) -> float:
+        """Seconds until `span` after that time; 0 where it is over, or there is no time."""
+        if text is None:
+            return 0.0
+        return max((parse_timestamp(text) + span - self.now).total_seconds(), 0.0)
+
+
+def identity_of(observed: Observed) -> str:
+    """Which training the policy is about; of a run that is gone, the last that was."""
+    spec = observed.policy.spec
+    if spec.source is not None:
+        return spec.source.claim_name
+    if observed.run is not None:
+        return observed.run.uid
+    return observed.policy.status.training or ""
+
+
+def assess(observed: Observed, store: Store, now: datetime) -> Situation:
+    """Everything that can be concluded without a word."""
+    attempt = (observed.run.attempt or 0) if observed.run is not None else 0
+    reading = _valid(observed, attempt)
+    observed = replace(observed, reading=reading)
+    identity = identity_of(observed)
+    return Situation(
+        observed=observed,
+        store=store,
+        now=now,
+        identity=identity,
+        attempt=attempt,
+        checkpoints=tuple(kept.newest_first(store.checkpoints(observed, names.training(identity)))),
+        reading=reading,
+    )
+
+
+def _valid(observed: Observed, attempt: int) -> Reading | None:
+    """The reading, unless it speaks of another attempt, or of one that a rollback has ended."""
+    reading, run = observed.reading, observed.run
+    if reading is None or (reading.attempt or 0) != attempt:
+        return None
+    if run is None:
+        return reading if observed.policy.spec.source is not None else None
+    ended = max(run.marked(RESTART_ATTEMPT_ANNOTATION), run.marked(STOP_ATTEMPT_ANNOTATION))
+    return reading if ended < attempt else None
+
+
+def last_rollback(situation: Situation) -> RollbackRecord | None:
+    """The newest rollback of this training that was carried through."""
+    begin = f"{situation.training}-"
+    return next((r for r in situation.status.history if r.id.startswith(begin) and r.phase == "Done"), None)
+
+
+def last_judged(policy: CheckpointPolicy, run_uid: str | None) -> str | None:
+    """When the last rollback of the training ended, or was decided against: what was before is judged no more.
+
+    One that failed is no new beginning: the fault is there still.
+    """
+    source = policy.spec.source
+    identity = run_uid if source is None else source.claim_name
+    begin = f"{names.training(identity or '')}-"
+    ended = [
+        r.completed_at for r in policy.status.history if r.id.startswith(begin) and r.phase in ("Done", "Rejected")
+    ]
+    return next((at for at in ended if at is not None), None)
+
+
+def conflict(situation: Situation) -> Problem | None:
+    """Somebody else insists on the field that the policy sets."""
+    who = situation.contested_by
+    serving = situation.policy.spec.serving
+    if who is None or serving is None:
+        return None
+    what = "claimName" if situation.policy.spec.method == "VolumeSnapshot" else "subPath"
+    return Problem(
+        "OwnershipConflict",
+        f"{who} has changed {what} of volume {serving.volume} in Deployment {serving.deployment_ref.name} back "
+        f"{PUT_BACK_LIMIT} times in five minutes, so it is left alone: let {who} ignore that field "
+        "(docs/how-to/argo-cd.md)",
+    )

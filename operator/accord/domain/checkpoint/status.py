@@ -1,0 +1,58 @@
+"""The status of a CheckpointPolicy: a rendering of the situation, of the next step and of what was said."""
+
+from __future__ import annotations
+
+from accord.api.base import Manifest
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, CheckpointStatus
+from accord.api.v1alpha1.meta import Condition
+from accord.domain.checkpoint import checks, kept, retention
+from accord.domain.checkpoint.capture import Capture
+from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.rollbacks import doomed
+from accord.domain.checkpoint.situation import Situation
+
+
+def full(situation: Situation, move: Move, capture: Capture, conditions: list[Manifest]) -> CheckpointPolicyStatus:
+    """Everything as of now."""
+    before, spec = situation.status, situation.policy.spec
+    latest, best = situation.latest, situation.best
+    known = situation.identity or before.training
+    update = {
+        "observed_generation": situation.policy.metadata.generation,
+        "conditions": [Condition.model_validate(condition) for condition in conditions],
+        "latest_step": latest.step if latest is not None else None,
+        "best_step": best.step if best is not None else None,
+        "best_value": kept.value(best, spec.best_model.metric) if best is not None else None,
+        "rollbacks": situation.rollbacks,
+        "checkpoints": _checkpoints(situation),
+        "detection": checks.verdict(situation),
+        "snapshot_failure": capture.failure,
+        "training": known or None,
+        "put_back": before.put_back if before.observed_generation == situation.policy.metadata.generation else [],
+        **({} if spec.rollback_to is not None else {"handled_rollback_to": None}),
+        **move.status,
+    }
+    return before.model_copy(update=update)
+
+
+def render(status: CheckpointPolicyStatus) -> Manifest:
+    """As the API server stores it."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _checkpoints(situation: Situation) -> list[CheckpointStatus]:
+    """With method SubPath this is the only record of what is quarantined."""
+    condemned: set[tuple[int | None, int | None]] = set()
+    if situation.policy.spec.method == "SubPath":
+        record, switch = situation.status.rollback, situation.status.switch
+        condemned = {c.identity for c in doomed(situation, record)} if record is not None else set()
+        if switch is not None and switch.why == "Revert":
+            condemned.add((switch.failed_step, switch.failed_attempt))
+    shown: dict[tuple[int, int], CheckpointStatus] = {}
+    for checkpoint in retention.listed(situation):
+        record_ = checkpoint.record()
+        if checkpoint.identity in condemned:
+            record_ = record_.model_copy(update={"quarantined": True})
+        # Two trainings may have saved the same step in the same attempt; the newer one is shown.
+        shown.setdefault(checkpoint.identity, record_)
+    return list(shown.values())

@@ -1,0 +1,40 @@
+"""What is asked about in one check: a policy, and which part of its training's life is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, Detection
+from accord.api.v1alpha1.meta import ObjectMeta
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The spec as a sampler sees it."""
+
+    monitoring: Detection
+    """`endpoint` and `interval` are whom to ask, and how often."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A policy and its training. A sampler's subject: it has `metadata` and `spec.monitoring`."""
+
+    policy: CheckpointPolicy
+    attempt: int | None = None
+    """Newest attempt of the TrainingRun; None without one yet, and for a training that is not a TrainingRun."""
+    since: datetime | None = None
+    """When the last rollback was completed: nothing from before it is judged."""
+    ended: datetime | None = None
+    """When the TrainingRun ended, if it did: nothing new comes then."""
+
+    @property
+    def metadata(self) -> ObjectMeta:
+        """The policy's."""
+        return self.policy.metadata
+
+    @property
+    def spec(self) -> Watched:
+        """Whom to ask, and how often."""
+        return Watched(self.policy.spec.detection)

@@ -1,0 +1,76 @@
+"""What is said about a policy: its conditions."""
+
+from __future__ import annotations
+
+from accord.domain.checkpoint import checks, promotions
+from accord.domain.checkpoint.capture import Capture
+from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.store import Problem
+from accord.domain.conditions import Wanted
+
+
+def conditions(situation: Situation, move: Move, capture: Capture, refused: Problem | None) -> tuple[Wanted, ...]:
+    """All conditions, kstatus first."""
+    state, reason, message = move.state, move.reason, move.message
+    if refused is not None:
+        state, (reason, message) = "Stalled", refused
+    elif situation.policy.spec.suspend:
+        state, reason, message = "Ready", "Suspended", "spec.suspend is true: everything stays as it is"
+    elif state == "Ready" and capture.told is not None and capture.told.status == "False":
+        state, reason, message = "Stalled", capture.told.reason, capture.told.message
+    ready = Wanted("Ready", "True" if state == "Ready" else "False", reason, message)
+    kstatus = (ready,) if state == "Ready" else (ready, Wanted(state, "True", reason, message))
+    said = (
+        _accepted(refused),
+        checks.healthy(situation),
+        _promoted(situation, move),
+        capture.told if refused is None else None,
+        _rolled_back(situation, move),
+    )
+    return (*kstatus, *(condition for condition in said if condition is not None))
+
+
+def _accepted(refused: Problem | None) -> Wanted:
+    if refused is not None and refused.reason in ("SnapshotsUnavailable", "VolumeNotShared", "DeploymentTaken"):
+        return Wanted("Accepted", "False", *refused)
+    return Wanted("Accepted", "True", "Accepted", "the spec can be followed")
+
+
+def _promoted(situation: Situation, move: Move) -> Wanted | None:
+    serving, follow = situation.status.serving, situation.policy.spec.serving
+    if follow is None:
+        return None
+    if move.state == "Reconciling":
+        return Wanted("Promoted", "False", move.reason, move.message)
+    target = promotions.wanted(situation)
+    if isinstance(target, Problem):
+        return Wanted("Promoted", "False", *target)
+    step = serving.step if serving is not None else None
+    if target is None:
+        if step is None:
+            return Wanted("Promoted", "False", "NoCheckpoint", "there is no checkpoint yet")
+        return Wanted("Promoted", "True", "Kept", f"step {step} is served")
+    if isinstance(target, Checkpoint) and promotions.is_served(situation, target):
+        return Wanted("Promoted", "True", "Served", f"step {step} is served: follow {follow.follow}")
+    held = promotions.held(situation)
+    if held is not None:
+        return Wanted("Promoted", "False", *held)
+    if move.state == "Stalled":
+        return Wanted("Promoted", "False", move.reason, move.message)
+    return Wanted("Promoted", "False", "Waiting", f"step {target.step} follows after spec.serving.minInterval")
+
+
+def _rolled_back(situation: Situation, move: Move) -> Wanted | None:
+    """Whether a rollback is the last thing that happened to this training, with this move."""
+    record = move.status.get("rollback", situation.status.rollback)
+    if record is not None:
+        reason = "AwaitingApproval" if record.phase == "AwaitingApproval" else "RollingBack"
+        return Wanted("RolledBack", "False", reason, f"{record.signal}: back to step {record.to_step}")
+    last = next(iter(move.status.get("history", situation.status.history)), None)
+    if last is None:
+        return None
+    return Wanted(
+        "RolledBack", "True" if last.phase == "Done" else "False", f"Rollback{last.phase}", last.message or ""
+    )

@@ -1,0 +1,83 @@
+"""Comparing an object as it is wanted with the one that lives, so that an unchanged one is not written.
+
+What is wanted must be found in the live object; what the API server filled in or others added may be there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from accord.api.base import Manifest
+
+_SUFFIXES = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    **{unit: Decimal(1000) ** (index + 1) for index, unit in enumerate("kMGTPE")},
+    **{f"{unit}i": Decimal(1024) ** (index + 1) for index, unit in enumerate("KMGTPE")},
+}
+_IDENTITIES = (("uid",), ("name",), ("port", "protocol"), ("containerPort", "protocol"), ("mountPath",), ("type",))
+"""What names an item of a list, as in the API's list-map keys; the first whose fields all wanted items have counts."""
+_ATOMIC = frozenset({("Service", "spec", "selector")})
+_QUANTITIES = frozenset({"requests", "limits"})
+
+
+def needs_apply(wanted: Manifest, live: Manifest | None) -> bool:
+    """Whether `wanted` must be written: it does not exist, or something in it is not so in the cluster.
+
+    An object that is being deleted is left to go; its end causes another pass.
+    """
+    if live is None:
+        return True
+    if live["metadata"].get("deletionTimestamp"):
+        return False
+    return not _contains(live, wanted, (wanted["kind"],))
+
+
+def quantity(text: str | float) -> Decimal | None:
+    """The value of a resource quantity (`250m`, `1Gi`, `0.5`, `1e3`), or None where the text is none."""
+    number = str(text)
+    stem = number.rstrip("numkKMGTPEi")
+    factor = _SUFFIXES.get(number[len(stem) :])
+    try:
+        return None if factor is None else Decimal(stem) * factor
+    except InvalidOperation:
+        return None
+
+
+def _contains(live: Any, wanted: Any, path: tuple[str, ...]) -> bool:
+    """Whether all of `wanted` is in `live`; `path` is where in the object they are."""
+    if _is_empty(wanted):
+        return _is_empty(live) or isinstance(wanted, Mapping)
+    if isinstance(wanted, Mapping):
+        if not isinstance(live, Mapping) or (path in _ATOMIC and live.keys() != wanted.keys()):
+            return False
+        return all(_contains(live.get(key), value, (*path, key)) for key, value in wanted.items())
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        return isinstance(live, Sequence) and not isinstance(live, str) and _contains_list(live, wanted, path)
+    if len(path) > 1 and path[-2] in _QUANTITIES and live is not None:
+        return live == wanted or (quantity(live) is not None and quantity(live) == quantity(wanted))
+    return bool(live == wanted)
+
+
+def _contains_list(live: Sequence[Any], wanted: Sequence[Any], path: tuple[str, ...]) -> bool:
+    """Items are found by what identifies them where they have that; else the lists are compared place by place."""
+    identity = next((keys for keys in _IDENTITIES if all(_identity(item, keys) for item in wanted)), None)
+    if identity is None:
+        return len(live) == len(wanted) and all(_contains(a, b, path) for a, b in zip(live, wanted, strict=True))
+    known = {_identity(item, identity): item for item in live}
+    return all(_contains(known.get(_identity(item, identity)), item, path) for item in wanted)
+
+
+def _identity(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...] | None:
+    if not isinstance(item, Mapping) or not all(key in item for key in keys):
+        return None
+    return tuple(item[key] for key in keys)
+
+
+def _is_empty(value: Any) -> bool:
+    """What the API server does not keep: null, an empty map, list or string."""
+    return value is None or (isinstance(value, Mapping | Sequence) and not value)

@@ -1,0 +1,53 @@
+"""What a decision is: the writes it asks for, and nothing that does them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from accord.api.base import Manifest
+
+
+class ObjectKey(NamedTuple):
+    """Identity of one object in the cluster. Namespaced objects only; Accord owns no other."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> ObjectKey:
+        """The key of a manifest that has a namespace."""
+        meta = manifest["metadata"]
+        return cls(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line for `kubectl describe`, written once at a transition. `note` is a sentence for a person."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything one pass over one object wants done.
+
+    The writes happen in this order: `patch`, `apply`, `delete`, `status`, `events`. Each is idempotent, so a pass that
+    was cut short anywhere is completed by the next one. `patch` are parts of objects that belong to somebody else, with
+    their uid; `apply` are whole objects of ours. `status` is the whole status; it is written only when it differs from
+    the live one. `requeue_after` (seconds) asks for another pass without an event.
+    """
+
+    apply: tuple[Manifest, ...] = ()
+    delete: tuple[ObjectKey, ...] = ()
+    status: Manifest | None = None
+    events: tuple[Event, ...] = ()
+    requeue_after: float | None = None
+    patch: tuple[Manifest, ...] = ()

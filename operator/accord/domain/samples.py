@@ -1,0 +1,42 @@
+"""What a metrics system answered. Every failure is an answer: a decision must be able to see that it knows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One series of an instant vector."""
+
+    labels: Mapping[str, str]
+    value: float
+    at: datetime
+
+
+Shape = Literal["vector", "matrix"]
+"""What a question is meant to return. Any other shape is a failure, so that nobody takes it for an empty answer."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a range: what was scraped, oldest first."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
+    """(Unix time in seconds, value). NaN and infinities are values."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Either samples or series, by the shape asked for (`failure` is None, possibly there are none), or the reason why
+    there are none.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    series: tuple[Series, ...] = ()
+    failure: Literal["UnknownEndpoint", "Unreachable", "Timeout", "Refused", "Partial", "Malformed"] | None = None
+    message: str = ""

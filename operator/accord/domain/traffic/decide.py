@@ -1,0 +1,85 @@
+"""The decision about one TrafficPolicy: a pure function of what is observed and the time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from accord.api.base import Manifest
+from accord.domain.conditions import Wanted, find, merge, parse_timestamp
+from accord.domain.plan import ObjectKey, Plan
+from accord.domain.traffic import children, events, resources, status
+from accord.domain.traffic.judgement import judge
+from accord.domain.traffic.observed import Observed
+from accord.domain.traffic.readiness import readiness
+from accord.domain.traffic.situation import Situation, assess
+from accord.domain.traffic.verdicts import verdicts
+
+PROXIES_ANSWER = timedelta(seconds=2)
+"""How long the status waits for proxies to answer, so that one change of the spec is one change of the status."""
+MODES_WARM = timedelta(seconds=5)
+"""How long it waits where new modes have to warm up first."""
+_LOOK_AGAIN = 5.0
+"""Seconds between passes while something is awaited, should its event be lost."""
+_LOOK_AGAIN_AT_LAST = 60.0
+"""Seconds between passes at most: what has lasted for minutes is not looked at every few seconds, a thousand times."""
+_UNDER_WAY = frozenset({"WarmingUp", "NoReadyProxy", "ProxyRejected"})
+
+
+def decide(observed: Observed, now: datetime) -> Plan:
+    """What to write, and when to look again.
+
+    A policy that is being deleted is left to the garbage collector; one that is suspended or not accepted has nothing
+    written but its status.
+    """
+    if observed.policy.metadata.deletion_timestamp is not None:
+        return Plan()
+    situation = assess(observed, now)
+    apply: tuple[Manifest, ...] = ()
+    delete: tuple[ObjectKey, ...] = ()
+    if not situation.frozen:
+        wanted = resources.wanted(observed)
+        apply, delete = children.to_apply(observed, wanted), children.to_delete(observed, wanted)
+    judgement = judge(situation)
+    if situation.is_turning:
+        turned = status.turned(situation, judgement)
+        told = events.transitions(observed.policy.status, turned)
+        return Plan(apply, delete, status.render(turned), told, requeue_after=_LOOK_AGAIN)
+    wait = _wait(situation)
+    if wait is not None:
+        return Plan(apply, delete, requeue_after=wait)
+    aspects = verdicts(situation)
+    previous = observed.policy.status.conditions
+    ready, patience = readiness(aspects, previous, now)
+    conditions = merge(
+        previous, (*ready, *aspects, judgement.condition), generation=observed.policy.metadata.generation, now=now
+    )
+    after = status.full(situation, judgement, conditions)
+    told = events.transitions(observed.policy.status, after)
+    again = [delay for delay in (patience, judgement.look_again, _poll(situation, aspects)) if delay is not None]
+    return Plan(apply, delete, status.render(after), told, requeue_after=min(again, default=None))
+
+
+def _wait(situation: Situation) -> float | None:
+    """Seconds to leave the status as it is, because the proxies are about to answer; None to write it now.
+
+    The first status is written at once. A refusal or an absent proxy is an answer.
+    """
+    published_at = situation.observed.router.programming.published_at
+    if situation.policy.status.observed_generation is None or published_at is None:
+        return None
+    if not situation.cold and (not situation.silent or situation.is_remembered):
+        return None
+    patience = MODES_WARM if situation.cold else PROXIES_ANSWER
+    left = (published_at + patience - situation.now).total_seconds()
+    return left if left > 0 else None
+
+
+def _poll(situation: Situation, aspects: tuple[Wanted, ...]) -> float | None:
+    """When to look again while the router is on its way."""
+    if not situation.silent and not any(aspect.reason in _UNDER_WAY for aspect in aspects):
+        return None
+    before = find(situation.policy.status.conditions, "Programmed")
+    if before is None or before.status == "True":
+        return _LOOK_AGAIN
+    lasted = (situation.now - parse_timestamp(before.last_transition_time)).total_seconds()
+    return min(max(_LOOK_AGAIN, lasted / 2), _LOOK_AGAIN_AT_LAST)

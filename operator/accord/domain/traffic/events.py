@@ -1,0 +1,93 @@
+"""Events: what changed from the recorded status to the next one, once, in sentences for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicyStatus
+from accord.domain.conditions import find
+from accord.domain.plan import Event
+from accord.domain.traffic.shares import percent
+
+_BAD = {
+    "Accepted": "NotAccepted",
+    "ResolvedRefs": "RefsNotResolved",
+}
+"""Conditions of which a new reason for False is worth an event of its own, and that event's reason."""
+
+
+def transitions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> tuple[Event, ...]:
+    """Everything that happened between two statuses of one policy."""
+    return (
+        *_conditions(before, after),
+        *_routing(before, after),
+        *_availability(before, after),
+        *_deviation(before, after),
+    )
+
+
+def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    for type_, reason in _BAD.items():
+        old, new = find(before.conditions, type_), find(after.conditions, type_)
+        if new is None or new.status != "False":
+            continue
+        if old is None or old.status != "False" or old.reason != new.reason:
+            yield Event("Warning", reason, new.message)
+    old, new = find(before.conditions, "Programmed"), find(after.conditions, "Programmed")
+    was, now = old.reason if old else "", new.reason if new else ""
+    if new is not None and now != was:
+        if now == "ProxyRejected":
+            yield Event("Warning", "ProxyRejected", new.message)
+        elif now == "Suspended":
+            yield Event("Normal", "Suspended", new.message)
+        elif was == "Suspended":
+            yield Event("Normal", "Resumed", "no longer suspended: the spec is followed again")
+
+
+def _routing(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    old = {mode.name: mode.target for mode in before.modes if mode.target}
+    new = {mode.name: mode.target for mode in after.modes if mode.target}
+    if old == new:
+        return
+    if not old:
+        split = ", ".join(f"{name} {percent(target)}%" for name, target in new.items())
+        yield Event("Normal", "RoutingChanged", f"traffic is split {split}")
+        return
+    moved = [
+        f"{name} {percent(old.get(name, 0.0))}% → {percent(new.get(name, 0.0))}%"
+        for name in {**new, **old}
+        if old.get(name, 0.0) != new.get(name, 0.0)
+    ]
+    yield Event("Normal", "RoutingChanged", f"shares changed: {', '.join(moved)}")
+
+
+def _pairs(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[tuple[ModeStatus, ModeStatus]]:
+    old = {mode.name: mode for mode in before.modes}
+    return ((old[mode.name], mode) for mode in after.modes if mode.name in old)
+
+
+def _availability(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    effective = {mode.name: mode.effective for mode in after.modes if mode.effective}
+    split = ", ".join(f"{name} {percent(share)}%" for name, share in effective.items())
+    serves = any(mode.ready_pods for mode in after.modes if mode.target)
+    for old, new in _pairs(before, after):
+        if new.target and old.ready_pods and not new.ready_pods:
+            note = f"mode {new.name} has no ready pod any more; "
+            note += f"traffic is split {split}" if serves else "no mode has one, requests are answered 503"
+            yield Event("Warning", "ModeUnavailable", note)
+        elif new.target and new.ready_pods and not old.ready_pods:
+            yield Event("Normal", "ModeAvailable", f"mode {new.name} has ready pods; traffic is split {split}")
+
+
+def _deviation(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    old = {mode.name: mode.alert for mode in before.modes}
+    for mode in after.modes:
+        if mode.alert and not old.get(mode.name, False):
+            took = "" if mode.actual is None else f"{mode.actual:.1f}%"
+            yield Event(
+                "Warning",
+                "DeviationAlert",
+                f"mode {mode.name} takes {took} of the requests instead of {percent(mode.target)}%",
+            )
+        elif not mode.alert and old.get(mode.name, False):
+            yield Event("Normal", "DeviationCleared", f"mode {mode.name} takes its {percent(mode.target)}% again")

@@ -1,0 +1,127 @@
+"""What is known about one TrafficPolicy when a decision is made about it: facts only, gathered by the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from accord.api.base import Manifest
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.plan import ObjectKey
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """The part of an apps/v1 Deployment that routing depends on."""
+
+    name: str
+    match_labels: Mapping[str, str]
+    has_match_expressions: bool = False
+    replicas: int = 1
+    ready_replicas: int = 0
+    ports: tuple[int, ...] = ()
+    """Container ports that the pod template declares; may be empty, declaring them is optional."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> DeploymentView:
+        """The view of a live Deployment, or of a manifest of one, whose absent fields have their defaults."""
+        spec = manifest.get("spec") or {}
+        selector = spec.get("selector") or {}
+        containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
+        replicas = spec.get("replicas")
+        return cls(
+            name=manifest["metadata"]["name"],
+            match_labels=dict(selector.get("matchLabels") or {}),
+            has_match_expressions=bool(selector.get("matchExpressions")),
+            replicas=1 if replicas is None else replicas,
+            ready_replicas=(manifest.get("status") or {}).get("readyReplicas") or 0,
+            ports=tuple(port["containerPort"] for container in containers for port in container.get("ports") or ()),
+        )
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One pod behind a Service (discovery.k8s.io/v1 Endpoint)."""
+
+    address: str
+    ready: bool
+    pod: str = ""
+    port: int | None = None
+    """Port of the slice that lists the pod; None where only the spec's is known."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What Prometheus answered, last time it was asked.
+
+    `requests` is the number of requests of each mode in the window; a mode without a series is absent.
+    """
+
+    outcome: Literal["Measured", "NoTraffic", "QueryFailed", "Stale"]
+    at: datetime
+    requests: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ProxyState:
+    """What one proxy said about the configuration that it was offered last."""
+
+    name: str
+    ready: bool
+    accepted: bool
+    rejected: str | None = None
+    """Why it refused, in a sentence; None when it did not."""
+
+
+@dataclass(frozen=True)
+class Programming:
+    """How far the router has come with the configuration of the current spec.
+
+    `published_at` is when this configuration was first offered (None: nothing is). `warm` holds the modes of which
+    every ready proxy has had the endpoints long enough to route to them at once. `routes_settled` says that every
+    ready proxy has accepted the current routes, so that what they no longer name may go.
+    """
+
+    published_at: datetime | None = None
+    proxies: tuple[ProxyState, ...] = ()
+    warm: frozenset[str] = frozenset()
+    routes_settled: bool = False
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A field that the chosen router cannot honour (or not yet)."""
+
+    field: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RouterView:
+    """The chosen router as the decision sees it: what it wants in the cluster, cannot do, and has done."""
+
+    objects: tuple[Manifest, ...] = ()
+    address: str | None = None
+    unsupported: tuple[Unsupported, ...] = ()
+    programming: Programming = Programming()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One policy and everything around it, at one moment."""
+
+    policy: TrafficPolicy
+    deployments: Mapping[str, DeploymentView]
+    """The Deployments that the modes refer to, by name; a missing one is absent."""
+    children: Mapping[ObjectKey, Manifest]
+    """Live objects whose controller is this policy."""
+    endpoints: Mapping[str, tuple[Endpoint, ...]]
+    """Endpoints of each mode's Service, by mode name, ready or not."""
+    router: RouterView
+    measurement: Measurement | None = None
+    conflicts: Mapping[ObjectKey, str] = field(default_factory=dict)
+    """Objects that exist under a name we need and belong to somebody else: who, in words."""

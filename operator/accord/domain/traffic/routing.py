@@ -1,0 +1,101 @@
+"""From a policy to the routing that it asks for, in terms that every router understands.
+
+`routing_intent` is a pure function of one object as the API server holds it (spec and status), so every replica of
+the operator comes to the same answer at the same resourceVersion, leader or not.
+
+Make before break: routes may name a mode only when its proxies are warm, which the leader records by listing the mode
+in `status.modes` (see `membership`). Until all modes of the spec are listed, the shares in `status.modes` stay in
+force as a whole, and the clusters of both old and new modes exist. `suspend` and a spec that is not accepted keep the
+shares by the same rule, and everything else about routing as `status.routing` recorded it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from accord.api.v1alpha1.trafficpolicy import RoutingInForce, TrafficPolicy, TrafficPolicySpec
+
+
+@dataclass(frozen=True)
+class Sticky:
+    """Session stickiness; `header` is None where only the cookie counts."""
+
+    ttl: timedelta
+    cookie: str
+    header: str | None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Where a request may say which mode it wishes for."""
+
+    header: str
+    cookie: str
+
+
+@dataclass(frozen=True)
+class RoutingIntent:
+    """What the router is to do.
+
+    `clusters` are the modes that the proxies keep connections for, in a stable order. `weights` gives the share in
+    percent of each mode that routes may name; those of weight 0 are named by nothing. `fallback` orders the modes that
+    step in for a failed one: the fallback mode first, then the others by falling weight.
+    """
+
+    clusters: tuple[str, ...]
+    weights: dict[str, float]
+    fallback: tuple[str, ...]
+    strategy: Literal["WeightedRandom", "RoundRobin"]
+    sticky: Sticky | None
+    wish: Wish | None
+    algorithm: Literal["LeastConnections", "RoundRobin", "Random"]
+    health_path: str
+    health_interval: timedelta
+    max_queue_size: int
+
+
+def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | None:
+    """The routing that `policy` asks for now, or None where there is nothing to publish.
+
+    `accepted` is False when the spec asks for something that cannot be honoured (`acceptance.refusal`): then what was
+    programmed before stays, and a policy that never was programmed publishes nothing. The same holds for `suspend`.
+    """
+    spec, status = policy.spec, policy.status
+    frozen = spec.suspend or not accepted
+    wanted = {mode.name: float(mode.weight) for mode in spec.modes}
+    programmed = {mode.name: mode.target for mode in status.modes}
+    if frozen and not programmed:
+        return None
+    hold = bool(programmed) and (frozen or not wanted.keys() <= programmed.keys())
+    shares = programmed if hold else wanted
+    clusters = sorted(programmed) if frozen else sorted(wanted.keys() | programmed.keys())
+    weights = {name: shares[name] for name in clusters if shares.get(name, 0) > 0}
+    style = status.routing if frozen and status.routing is not None else style_of(spec)
+    by_weight = sorted(weights, key=lambda name: (name != style.fallback_mode, -weights[name], name))
+    sticky, wish = style.sticky_session, style.user_preference
+    return RoutingIntent(
+        clusters=tuple(clusters),
+        weights=weights,
+        fallback=tuple(by_weight),
+        strategy="RoundRobin" if style.strategy == "RoundRobin" else "WeightedRandom",
+        sticky=Sticky(sticky.ttl, sticky.cookie, sticky.header) if sticky.enabled else None,
+        wish=Wish(wish.header, wish.cookie) if style.strategy == "UserPreference" else None,
+        algorithm=style.load_balancing.algorithm,
+        health_path=style.load_balancing.health_check.path,
+        health_interval=style.load_balancing.health_check.interval,
+        max_queue_size=style.load_balancing.max_queue_size,
+    )
+
+
+def style_of(spec: TrafficPolicySpec, since: str = "") -> RoutingInForce:
+    """What `spec` says about routing besides the shares. `since` (RFC 3339) is when the shares came into force."""
+    return RoutingInForce(
+        strategy=spec.strategy,
+        user_preference=spec.user_preference,
+        sticky_session=spec.sticky_session,
+        fallback_mode=spec.fallback,
+        load_balancing=spec.load_balancing,
+        since=since,
+    )

@@ -1,0 +1,148 @@
+"""What follows from the facts before anything is said or written: one value that all later steps read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
+from accord.domain.conditions import find, parse_timestamp
+from accord.domain.traffic import acceptance, membership, shares
+from accord.domain.traffic.observed import Observed, Unsupported
+from accord.domain.traffic.resources import is_selectable, mode_service_key
+from accord.domain.traffic.routing import RoutingIntent, routing_intent
+
+ENDPOINTS_DUE = timedelta(seconds=10)
+"""How long routes wait for the endpoints of a new mode whose Deployment says that it has ready pods."""
+PROXIES_RETURN = timedelta(seconds=30)
+"""How long a new leader waits to hear of proxies again before it doubts what the status says about them."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One policy at one moment.
+
+    `current` is the routing that was offered to the proxies and that `Programming` speaks of; `targets` and `intent`
+    are what will be once this pass has written the status.
+    """
+
+    observed: Observed
+    now: datetime
+    refusals: tuple[Unsupported, ...]
+    current: RoutingIntent | None
+    targets: Mapping[str, float]
+    intent: RoutingIntent | None
+    cold: tuple[str, ...]
+    """Modes of the spec that routes may not name yet."""
+    ready: Mapping[str, int]
+    """Ready endpoints by mode, of every mode in the spec or the status."""
+    effective: Mapping[str, float]
+
+    @property
+    def policy(self) -> TrafficPolicy:
+        """The policy."""
+        return self.observed.policy
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the whole spec can be honoured."""
+        return not self.refusals
+
+    @property
+    def frozen(self) -> bool:
+        """Whether routing stays as it is, whatever the spec says."""
+        return self.policy.spec.suspend or not self.accepted
+
+    @property
+    def ready_modes(self) -> frozenset[str]:
+        """Modes with at least one ready endpoint."""
+        return frozenset(mode for mode, count in self.ready.items() if count)
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Ready proxies that have neither accepted nor refused what they were offered."""
+        proxies = self.observed.router.programming.proxies
+        return tuple(sorted(p.name for p in proxies if p.ready and not p.accepted and p.rejected is None))
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether this generation was accepted by all proxies according to the status, and was offered only just now:
+        by an operator that has started or taken over, or after a change that no request can notice.
+        """
+        status, published_at = self.policy.status, self.observed.router.programming.published_at
+        programmed = find(status.conditions, "Programmed")
+        return (
+            status.observed_generation == self.policy.metadata.generation
+            and programmed is not None
+            and programmed.status == "True"
+            and published_at is not None
+            and self.now - published_at < PROXIES_RETURN
+        )
+
+    @property
+    def is_turning(self) -> bool:
+        """Whether writing the status will move the routes."""
+        return self.current is not None and self.intent is not None and self.current.weights != self.intent.weights
+
+    @property
+    def shares_change(self) -> bool:
+        """Whether the shares that will be recorded are not those that are."""
+        recorded = {mode.name: mode.target for mode in self.policy.status.modes if mode.target}
+        return recorded != {name: target for name, target in self.targets.items() if target}
+
+    @property
+    def since(self) -> datetime:
+        """When the shares changed last: now, if they do."""
+        routing = self.policy.status.routing
+        return self.now if self.shares_change or routing is None else parse_timestamp(routing.since)
+
+
+def assess(observed: Observed, now: datetime) -> Situation:
+    """Everything that can be concluded without a word."""
+    policy, programming = observed.policy, observed.router.programming
+    refusals = acceptance.refusals(policy, observed.router.unsupported)
+    accepted = not refusals
+    current = routing_intent(policy, accepted=accepted)
+    modes = [mode.name for mode in policy.spec.modes] + [mode.name for mode in policy.status.modes]
+    ready = {mode: sum(endpoint.ready for endpoint in observed.endpoints.get(mode, ())) for mode in modes}
+    cold: tuple[str, ...] = ()
+    if accepted and not policy.spec.suspend and policy.status.modes:
+        cold = membership.cold_modes(policy, programming, _endpoints_awaited(observed, ready, now))
+    targets = membership.next_targets(
+        policy, current, programming, frozen=policy.spec.suspend or not accepted, cold=cold
+    )
+    intent = routing_intent(_with_targets(policy, targets), accepted=accepted)
+    available = frozenset(mode for mode, count in ready.items() if count)
+    return Situation(
+        observed=observed,
+        now=now,
+        refusals=refusals,
+        current=current,
+        targets=targets,
+        intent=intent,
+        cold=cold,
+        ready=ready,
+        effective={} if intent is None else shares.effective_shares(intent, available),
+    )
+
+
+def _with_targets(policy: TrafficPolicy, targets: Mapping[str, float]) -> TrafficPolicy:
+    modes = [ModeStatus(name=name, target=target, effective=0) for name, target in targets.items()]
+    return policy.model_copy(update={"status": policy.status.model_copy(update={"modes": modes})})
+
+
+def _endpoints_awaited(observed: Observed, ready: Mapping[str, int], now: datetime) -> frozenset[str]:
+    """Modes whose pods are ready, says the Deployment, but not yet in any EndpointSlice."""
+    published_at = observed.router.programming.published_at
+    if published_at is None or now - published_at >= ENDPOINTS_DUE:
+        return frozenset()
+    return frozenset(
+        mode.name
+        for mode in observed.policy.spec.modes
+        if (deployment := observed.deployments.get(mode.deployment_ref.name)) is not None
+        and deployment.ready_replicas > 0
+        and is_selectable(deployment)
+        and not ready[mode.name]
+        and mode_service_key(observed.policy, mode.name) not in observed.conflicts
+    )

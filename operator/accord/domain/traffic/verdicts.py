@@ -1,0 +1,116 @@
+"""What is true of a policy, aspect by aspect: `Accepted`, `ResolvedRefs`, `ModesAvailable` and `Programmed`.
+
+Each aspect is an ordered list of checks; the first that objects gives the reason and the message (the style of
+cert-manager's certificate policies). A message says what happens to the traffic, and never holds a time or a number
+that moves by itself, so that conditions do not flap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from accord.domain.conditions import Wanted
+from accord.domain.traffic import backing, shares
+from accord.domain.traffic.backing import Check, Objection
+from accord.domain.traffic.observed import ProxyState
+from accord.domain.traffic.situation import Situation
+
+
+def verdicts(situation: Situation) -> tuple[Wanted, ...]:
+    """The four conditions that `Ready` is made of, in that order."""
+    aspects: tuple[tuple[str, tuple[Check, ...], Callable[[Situation], Objection]], ...] = (
+        ("Accepted", (_refused,), lambda _: Objection("Accepted", "every field of the spec can be honoured")),
+        ("ResolvedRefs", backing.UNRESOLVED, backing.resolved),
+        (
+            "ModesAvailable",
+            (backing.unavailable,),
+            lambda _: Objection("Available", "every mode with a share has ready pods"),
+        ),
+        ("Programmed", (_not_begun, _rejected, _no_proxy, _unaccepted, _warming, _pending), _programmed),
+    )
+    return tuple(_judge(situation, *aspect) for aspect in aspects)
+
+
+def _judge(
+    situation: Situation, type_: str, checks: tuple[Check, ...], otherwise: Callable[[Situation], Objection]
+) -> Wanted:
+    objection = next((found for check in checks if (found := check(situation)) is not None), None)
+    if objection is not None:
+        return Wanted(type_, "False", *objection)
+    return Wanted(type_, "True", *otherwise(situation))
+
+
+def in_force(situation: Situation) -> str:
+    """The shares that the router is set to, in words."""
+    return ", ".join(f"{mode} {shares.percent(share)}%" for mode, share in situation.targets.items() if share)
+
+
+# Accepted
+
+
+def _refused(situation: Situation) -> Objection | None:
+    if situation.accepted:
+        return None
+    found = "; ".join(f"{refusal.field}: {refusal.message}" for refusal in situation.refusals)
+    stays = f"traffic stays as it was: {in_force(situation)}" if situation.targets else "nothing is routed"
+    return Objection(situation.refusals[0].reason, f"{found}. Until then {stays}")
+
+
+# Programmed
+
+
+def _not_begun(situation: Situation) -> Objection | None:
+    if situation.intent is not None:
+        return None
+    if not situation.accepted:
+        return Objection("NotAccepted", "the spec is not accepted and nothing was routed before")
+    return Objection("Suspended", "the policy is suspended since before it routed anything; set suspend to false")
+
+
+def _rejected(situation: Situation) -> Objection | None:
+    said = [proxy.rejected for proxy in _proxies(situation) if proxy.rejected is not None]
+    return Objection("ProxyRejected", "; ".join(sorted(said)[:3])) if said else None
+
+
+def _no_proxy(situation: Situation) -> Objection | None:
+    if any(proxy.ready for proxy in _proxies(situation)):
+        return None
+    return Objection("NoReadyProxy", "no proxy of the router is ready yet: nothing answers at the address")
+
+
+def _unaccepted(situation: Situation) -> Objection | None:
+    if situation.accepted:
+        return None
+    return Objection("NotAccepted", f"the spec is not accepted; what it replaced stays: {in_force(situation)}")
+
+
+def _warming(situation: Situation) -> Objection | None:
+    if not situation.cold:
+        return None
+    subject = (
+        f"mode {situation.cold[0]} gets its first requests"
+        if len(situation.cold) == 1
+        else f"modes {', '.join(situation.cold)} get their first requests"
+    )
+    return Objection(
+        "WarmingUp",
+        f"{subject} when every ready proxy knows the pods; until then the split is {in_force(situation)}",
+    )
+
+
+def _pending(situation: Situation) -> Objection | None:
+    waiting = situation.silent
+    if not waiting or situation.is_remembered:
+        return None
+    named = ", ".join(waiting[:3]) + (" and others" if len(waiting) > 3 else "")
+    return Objection("Pending", f"not yet accepted by {named}; they route as before")
+
+
+def _programmed(situation: Situation) -> Objection:
+    if situation.policy.spec.suspend:
+        return Objection("Suspended", f"suspended: the split stays {in_force(situation)}, and changes of the spec wait")
+    return Objection("Programmed", "every ready proxy has accepted the routes")
+
+
+def _proxies(situation: Situation) -> tuple[ProxyState, ...]:
+    return situation.observed.router.programming.proxies

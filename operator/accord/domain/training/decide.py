@@ -1,0 +1,118 @@
+"""The decision about one TrainingRun: a pure function of what is observed and the time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from accord.api.base import Manifest
+from accord.domain.conditions import merge, parse_timestamp
+from accord.domain.plan import Event, ObjectKey, Plan
+from accord.domain.training import events, metering, resources, status
+from accord.domain.training.inputs import hyperparameters
+from accord.domain.training.observed import Observed
+from accord.domain.training.retuning import advise, effective
+from accord.domain.training.situation import Situation, assess
+from accord.domain.training.template import overridden
+from accord.domain.training.verdicts import conditions, judge
+
+
+def decide(observed: Observed, now: datetime) -> Plan:
+    """What to write, and when to look again.
+
+    A run that is being deleted is left to the garbage collector. One that finished is never started again; its time to
+    live ends with the run itself, never with its Job alone.
+    """
+    run = observed.run
+    if run.metadata.deletion_timestamp is not None:
+        return Plan()
+    left = _time_to_live(observed, now)
+    if left is not None and left <= 0:
+        return Plan(delete=(ObjectKey(*_IDENTITY, run.metadata.namespace, run.metadata.name),))
+    base = hyperparameters(run)
+    observed = replace(observed, run=effective(run))
+    situation = assess(observed, now)
+    verdict = judge(situation)
+    trains = situation.course == "Keep" and verdict.phase == "Running"
+    applies_in = situation.attempt + 1 if trains else None
+    advice = advise(observed.run, observed.ratings, now, base=base, applies_in=applies_in)
+    measured, missed = metering.conditions(situation, verdict)
+    said = (
+        *conditions(situation, verdict, _notes(situation)),
+        *measured,
+        *((advice.condition,) if advice.condition else ()),
+    )
+    merged = merge(run.status.conditions, said, generation=run.metadata.generation, now=now)
+    after = status.full(situation, verdict, advice, merged)
+    told = (*_lost_claim(situation), *events.transitions(run.status, after))
+    again = [delay for delay in (verdict.look_again, missed, left) if delay is not None]
+    return Plan(
+        _to_apply(situation), _to_delete(situation), status.render(after), told, requeue_after=min(again, default=None)
+    )
+
+
+_IDENTITY = ("accord.dev/v1alpha1", "TrainingRun")
+
+
+def _time_to_live(observed: Observed, now: datetime) -> float | None:
+    """Seconds until the run is to be deleted; None where it is not."""
+    run = observed.run
+    if run.status.completion_time is None or run.spec.ttl_after_finished is None:
+        return None
+    return (parse_timestamp(run.status.completion_time) + run.spec.ttl_after_finished - now).total_seconds()
+
+
+def _to_apply(situation: Situation) -> tuple[Manifest, ...]:
+    """A new Job comes after the claim, for which its pod would wait."""
+    run, observed = situation.run, situation.observed
+    if situation.course not in ("Keep", "Start"):
+        return ()
+    claim = resources.claim_to_apply(run, observed.claim)
+    claims = () if claim is None or ObjectKey.of(claim) in observed.conflicts else (claim,)
+    if situation.course == "Keep":
+        kept = None if situation.job is None else resources.job_to_apply(run, situation.job)
+        # A volume that may not grow must not keep the Job from being suspended.
+        return claims if kept is None else (kept, *claims)
+    if observed.conflicts:
+        return claims
+    made = resources.job(run, situation.attempt + 1, situation.failed_pods, situation.next_from)
+    return (*claims, made)
+
+
+def _to_delete(situation: Situation) -> tuple[ObjectKey, ...]:
+    if situation.course in ("Refused", "Finished"):
+        return ()
+    replaced = (situation.job,) if situation.course == "Replace" and situation.job is not None else ()
+    return tuple(
+        ObjectKey("batch/v1", "Job", situation.run.metadata.namespace, job.name)
+        for job in (*situation.stale, *replaced)
+    )
+
+
+def _notes(situation: Situation) -> tuple[str, ...]:
+    """What of the spec is not followed to the letter."""
+    run = situation.run
+    replaced = overridden(run)
+    notes = [f"the operator sets these itself, those of spec.template are not used: {', '.join(replaced)}"]
+    notes = notes if replaced else []
+    if resources.shrinks(run, situation.observed.claim):
+        notes.append(
+            f"spec.checkpoints.volumeClaim.storage is less than claim {resources.claim_name(run)} has; volumes cannot "
+            "shrink, it stays as it is"
+        )
+    return tuple(notes)
+
+
+def _lost_claim(situation: Situation) -> tuple[Event, ...]:
+    run = situation.run
+    gone = situation.observed.claim is None and run.status.attempt and run.spec.checkpoints.claim is not None
+    if (
+        not gone
+        or situation.course not in ("Keep", "Start")
+        or resources.claim_key(run) in situation.observed.conflicts
+    ):
+        return ()
+    name = resources.claim_name(run)
+    return (
+        Event("Warning", "ClaimLost", f"PersistentVolumeClaim {name} was deleted; an empty one is made in its place"),
+    )

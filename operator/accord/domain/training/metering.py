@@ -1,0 +1,171 @@
+"""What follows from the measured progress: numbers for the status, and whether the trainer keeps to its schedules."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from accord.api.v1alpha1.trainingrun import EntropySchedule, LearningRateSchedule, Milestone, TrainingRunStatus
+from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
+from accord.domain.training.progress import Progress
+from accord.domain.training.schedule import QUARTERS, milestone_step, value_at
+from accord.domain.training.situation import Situation
+from accord.domain.training.verdicts import Verdict
+
+METRICS_DUE = timedelta(minutes=3)
+"""Two scrapes a minute apart, and a trainer that loads its model first."""
+_UPDATES = 2
+"""A trainer sets its coefficients once an update, some at its begin: the value may be that of so many updates ago."""
+_SLACK = 1e-3
+"""Part of the way from initial to final that rounding may take."""
+_BAR = 10
+
+
+def current(situation: Situation) -> Progress | None:
+    """What was measured of the newest attempt, unless it is from another time: before this replica led, say."""
+    measured, run = situation.observed.progress, situation.run
+    if measured is None or measured.attempt != situation.attempt:
+        return None
+    outdated = situation.now - measured.at > 3 * run.spec.monitoring.interval + timedelta(minutes=1)
+    # Of a finished run nothing newer will come.
+    return None if outdated and run.status.completion_time is None else measured
+
+
+def conditions(situation: Situation, verdict: Verdict) -> tuple[tuple[Wanted, ...], float | None]:
+    """`MetricsAvailable` and `OnSchedule`, and after how many seconds a first one will be missed."""
+    available, left = _available(situation, verdict)
+    return (available, _on_schedule(situation)), left
+
+
+def fields(situation: Situation, verdict: Verdict) -> dict[str, Any]:
+    """Fields of the status that a measurement moves. What is not reported keeps its last value."""
+    measured, run, before = current(situation), situation.run, situation.run.status
+    moved: dict[str, Any] = {}
+    if measured is not None and measured.step is not None:
+        done = min(measured.step / run.spec.total_steps, 1.0)
+        reported = {
+            "step": measured.step,
+            "progress": round(100 * done, 1),
+            "progress_bar": bar(done),
+            "entropy_coef": _short(measured.entropy_coef),
+            "learning_rate": _short(measured.learning_rate),
+            "loss": _short(measured.loss),
+            "reward": _short(measured.reward),
+            "checkpoint_step": measured.checkpoint_step,
+        }
+        moved = {name: value for name, value in reported.items() if value is not None}
+        moved["milestones"] = _milestones(situation, measured)
+    if verdict.phase != "Running":
+        moved["estimated_completion"] = None
+    elif measured is not None:
+        moved["estimated_completion"] = _end(measured, run.spec.total_steps, before)
+    return moved
+
+
+def bar(done: float) -> str:
+    """A part of 1 as a picture: `█████░░░░░ 50%`. Only what is done fills it."""
+    full = int(done * _BAR)
+    return f"{'█' * full}{'░' * (_BAR - full)} {int(100 * done)}%"
+
+
+def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | None]:
+    type_ = "MetricsAvailable"
+    measured = current(situation)
+    if measured is not None and measured.outcome == "Measured":
+        return Wanted(type_, "True", "Measured", "the run's metrics are read from Prometheus"), None
+    told = find(situation.run.status.conditions, type_)
+    if verdict.phase != "Running":
+        if told is not None and told.reason != "Awaited":
+            return Wanted(type_, told.status, told.reason, told.message), None
+        return Wanted(type_, "Unknown", "NotRunning", "nothing trains, so there is nothing to measure"), None
+    if measured is None:
+        if told is not None and told.reason not in ("NotRunning", "NotImplemented"):
+            return Wanted(type_, told.status, told.reason, told.message), None
+        return Wanted(type_, "Unknown", "Awaited", "the run's metrics have not been seen yet"), None
+    if measured.outcome == "QueryFailed":
+        return Wanted(type_, "Unknown", "QueryFailed", measured.message), None
+    if measured.outcome == "Stale":
+        return Wanted(type_, "False", "Stale", measured.message), None
+    left = (_runs_since(situation) + METRICS_DUE - situation.now).total_seconds()
+    if left > 0:
+        return Wanted(type_, "Unknown", "Awaited", "the run's metrics have not been seen yet"), left
+    return Wanted(type_, "False", "NoMetrics", measured.message), None
+
+
+def _runs_since(situation: Situation) -> datetime:
+    """When `Ready` became True, which it is while a pod runs."""
+    told = find(situation.run.status.conditions, "Ready")
+    if told is None or told.status != "True":
+        return situation.now
+    return parse_timestamp(told.last_transition_time)
+
+
+def _on_schedule(situation: Situation) -> Wanted:
+    type_ = "OnSchedule"
+    measured, spec = current(situation), situation.run.spec
+    told = find(situation.run.status.conditions, type_)
+    if measured is None or measured.step is None or situation.is_changed:
+        if told is not None:
+            return Wanted(type_, told.status, told.reason, told.message)
+        return Wanted(type_, "Unknown", "NotMeasured", "what the trainer does is not known yet")
+    margin = _UPDATES * spec.ppo.update_frequency
+    compared = (
+        ("entropyCoef", "PPO_ENTROPY_COEF", spec.schedules.entropy_coef, measured.entropy_coef),
+        ("learningRate", "PPO_LEARNING_RATE", spec.schedules.learning_rate, measured.learning_rate),
+    )
+    silent = [field for field, _, _, value in compared if value is None]
+    off = [
+        f"{field} is not what spec.schedules.{field} says (the trainer is told in {variable}_INITIAL and so on)"
+        for field, variable, wanted, value in compared
+        if value is not None and not follows(wanted, measured.step, value, margin)
+    ]
+    if off:
+        return Wanted(type_, "False", "OffSchedule", "; ".join(off))
+    if silent:
+        return Wanted(type_, "Unknown", "NotReported", f"the trainer does not report {' and '.join(silent)}")
+    return Wanted(type_, "True", "OnSchedule", "entropyCoef and learningRate follow their schedules")
+
+
+def follows(wanted: EntropySchedule | LearningRateSchedule, step: int, value: float, margin: int) -> bool:
+    """Whether a value is one that the schedule has within `margin` steps of `step`. Schedules are monotone."""
+    ends = value_at(wanted, step - margin), value_at(wanted, step + margin)
+    slack = _SLACK * abs(wanted.initial - wanted.final) + 1e-6 * max(abs(wanted.initial), abs(wanted.final))
+    return min(ends) - slack <= value <= max(ends) + slack
+
+
+def _milestones(situation: Situation, measured: Progress) -> list[Milestone]:
+    """Those seen before, and the quarters that this step is past."""
+    seen = {milestone.percent: milestone for milestone in situation.run.status.milestones}
+    step = measured.step or 0
+    for percent in QUARTERS:
+        if percent not in seen and step >= milestone_step(situation.run.spec.total_steps, percent):
+            seen[percent] = Milestone(
+                percent=percent,
+                step=step,
+                reached_at=timestamp(measured.at),
+                entropy_coef=_short(measured.entropy_coef),
+                learning_rate=_short(measured.learning_rate),
+                reward=_short(measured.reward),
+            )
+    return [seen[percent] for percent in sorted(seen)]
+
+
+def _end(measured: Progress, total: int, before: TrainingRunStatus) -> str | None:
+    """The last step at the present speed; kept while it moves by less than a tenth of what is left."""
+    if measured.outcome != "Measured" or measured.step is None or not measured.speed or measured.speed <= 0:
+        return None
+    left = max(total - measured.step, 0) / measured.speed
+    try:
+        expected = measured.at + timedelta(seconds=left)
+    except OverflowError:
+        return None
+    if before.estimated_completion is not None:
+        shift = abs((parse_timestamp(before.estimated_completion) - expected).total_seconds())
+        if shift < left / 10:
+            return before.estimated_completion
+    return timestamp(expected)
+
+
+def _short(value: float | None) -> float | None:
+    """Six digits: more are noise in a table."""
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,128 @@
+"""What is to be done about a run now: one course out of few, concluded from the facts before anything is said.
+
+Never two Jobs at work: a new attempt starts only when no Job of the run is unfinished and no pod of it is at work, not
+even one whose Job is gone already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from accord.api.v1alpha1.trainingrun import RestartRecord, TrainingRun
+from accord.domain.training import restart
+from accord.domain.training.inputs import inputs
+from accord.domain.training.observed import Observed
+from accord.domain.training.restart import Asked, Restart
+from accord.domain.training.template import trainer_of
+from accord.domain.training.views import End, JobView
+
+Course = Literal["Refused", "Finished", "Keep", "Replace", "Drain", "Rest", "Start"]
+"""Refused: the spec cannot be run. Finished: for good. Keep: the Job is right. Replace: the Job must go. Drain: wait
+for what is still at work. Rest: suspended without a Job. Start: make the next attempt."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One run at one moment."""
+
+    observed: Observed
+    now: datetime
+    course: Course
+    attempt: int
+    """The newest attempt that is known of; 0 before the first."""
+    job: JobView | None
+    """Its Job, if it lives."""
+    stale: tuple[JobView, ...]
+    """Jobs of former attempts that must go."""
+    inputs: str
+    """What an attempt would be made from now."""
+    asked: Asked
+    """What a rollback asks of the newest attempt."""
+    restart: RestartRecord | None
+    """The newest restart that was done."""
+
+    @property
+    def run(self) -> TrainingRun:
+        """The run."""
+        return self.observed.run
+
+    @property
+    def end(self) -> End | None:
+        """How the Job ended, where that is not recorded yet."""
+        return self.job.end if self.course == "Finished" and not is_finished(self.run) and self.job else None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the spec asks for something else than the newest attempt was made from."""
+        made_from = self.job.inputs if self.job is not None else self.run.status.inputs
+        return made_from is not None and made_from != self.inputs
+
+    @property
+    def next_from(self) -> Restart | None:
+        """What the next attempt is to go on from after a rollback; None where `spec.resume` says it.
+
+        An attempt that died before its first save left the checkpoints of the one that went wrong as the newest.
+        """
+        if self.asked.restart is not None:
+            return self.asked.restart
+        unsaved = self.restart is not None and self.restart.saved_in_attempt is None
+        return Restart.of(self.restart) if self.restart is not None and unsaved else None
+
+    @property
+    def failed_pods(self) -> int:
+        """Pods that failed, over all attempts. Never goes back."""
+        here = self.job.failed_before + self.job.failed if self.job is not None else 0
+        return max(here, self.run.status.failed_pods or 0)
+
+
+def is_finished(run: TrainingRun) -> bool:
+    """Whether the status says that the run is over, well or not."""
+    return run.status.phase in ("Succeeded", "Failed")
+
+
+def assess(observed: Observed, now: datetime) -> Situation:
+    """Everything that can be concluded without a word."""
+    run = observed.run
+    attempt = max([run.status.attempt or 0, *(job.attempt for job in observed.jobs)])
+    job = next((job for job in observed.jobs if job.attempt == attempt), None)
+    wanted, asked = inputs(run), restart.asked(run, attempt)
+    if asked.stop:
+        observed = replace(observed, run=restart.stopped(run))
+    return Situation(
+        observed=observed,
+        now=now,
+        course=_course(observed, job, wanted, asked),
+        attempt=attempt,
+        job=job,
+        stale=tuple(other for other in observed.jobs if other is not job and other.end is None and not other.deleting),
+        inputs=wanted,
+        asked=asked,
+        restart=_restart(observed, job, attempt),
+    )
+
+
+def _restart(observed: Observed, job: JobView | None, attempt: int) -> RestartRecord | None:
+    """What was recorded, or is read from the Job: the status may not have been written any more."""
+    before, measured = observed.run.status.restart, observed.progress
+    recorded = None if before is None else Restart.of(before)
+    origin = recorded if job is None else job.restart
+    saved = measured.checkpoint_step if measured is not None and measured.attempt == attempt else None
+    return restart.record(before, origin, attempt, saved)
+
+
+def _course(observed: Observed, job: JobView | None, wanted: str, asked: Asked) -> Course:
+    run = observed.run
+    if is_finished(run) or (job is not None and job.end is not None):
+        return "Finished"
+    if trainer_of(run) is None:
+        return "Refused"
+    if job is not None and not job.deleting:
+        # Kueue owns the suspension of a queued Job, so a run that is suspended has none.
+        parked = run.spec.suspend and run.spec.queue_name is not None
+        ends = asked.restart is not None and not asked.stop
+        return "Replace" if job.inputs != wanted or parked or ends else "Keep"
+    if any(other.end is None for other in observed.jobs) or any(pod.at_work for pod in observed.pods):
+        return "Drain"
+    return "Rest" if run.spec.suspend else "Start"

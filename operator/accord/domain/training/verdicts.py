@@ -1,0 +1,251 @@
+"""What is said about a run: its phase, and why it is ready, still on its way, or stuck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from accord.domain.conditions import Wanted, find, parse_timestamp
+from accord.domain.training import names, restart
+from accord.domain.training.observed import Refusal
+from accord.domain.training.resources import claim_key
+from accord.domain.training.restart import why_stopped
+from accord.domain.training.situation import Situation
+from accord.domain.training.views import JobView, PodView, Problem
+
+Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
+_LOOK_AGAIN = 5.0
+"""Seconds between passes while something is awaited, should its event be lost."""
+_POD_DUE = timedelta(seconds=20)
+"""The Job controller makes a pod within a second; much later it was refused."""
+_PATIENCE = {
+    "ClaimMissing": timedelta(minutes=1),
+    "PodNotCreated": timedelta(minutes=1),
+    "ImagePull": timedelta(minutes=5),
+}
+"""How long a problem may mend by itself before a person must look."""
+_PODS_START = timedelta(minutes=10)
+"""The same for all other problems, as `progressDeadlineSeconds` of a Deployment."""
+_MESSAGE_LIMIT = 500
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The phase, and one reason for everything that kstatus asks."""
+
+    phase: Phase
+    state: Literal["Ready", "Reconciling", "Stalled"]
+    reason: str
+    message: str
+    look_again: float | None = None
+
+
+def judge(situation: Situation) -> Verdict:
+    """One verdict for each course."""
+    course = situation.course
+    if course == "Finished":
+        return _finished(situation)
+    if course == "Refused":
+        return _stalled("NoTrainer", "spec.template has no container named trainer: it is the one that trains; add it")
+    problem = _blocked(situation)
+    if problem is not None and problem.reason == "Waiting":
+        return Verdict("Pending", "Reconciling", problem.reason, problem.message, _LOOK_AGAIN)
+    if problem is not None:
+        return _stalled(problem.reason, problem.message, _phase_of_pods(situation))
+    if course in ("Replace", "Drain"):
+        return _stopping(situation)
+    if course == "Rest":
+        return _suspended(situation)
+    return _starting(situation) if situation.job is None else _kept(situation, situation.job)
+
+
+def _suspended(situation: Situation) -> Verdict:
+    if situation.asked.stop:
+        message = why_stopped(situation.asked, situation.attempt)
+        return Verdict("Suspended", "Ready", "StoppedByRollback", message)
+    return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: nothing trains, the checkpoints stay")
+
+
+def conditions(situation: Situation, verdict: Verdict, notes: tuple[str, ...]) -> tuple[Wanted, ...]:
+    """All conditions, kstatus first."""
+    told = (verdict.reason, verdict.message)
+    ready = Wanted("Ready", "True" if verdict.state == "Ready" else "False", *told)
+    finished = situation.course == "Finished"
+    rolled_back = restart.condition(situation.asked, situation.restart, situation.attempt, finished=finished)
+    kstatus = (ready,) if verdict.state == "Ready" else (ready, Wanted(verdict.state, "True", *told))
+    return (
+        *kstatus,
+        _accepted(situation, verdict, notes),
+        Wanted("Complete", "True" if verdict.phase == "Succeeded" else "False", *told),
+        *((Wanted("Failed", "True", *told),) if verdict.phase == "Failed" else ()),
+        Wanted("Suspended", "True" if verdict.phase == "Suspended" else "False", *told),
+        *((rolled_back,) if rolled_back is not None else ()),
+    )
+
+
+def _accepted(situation: Situation, verdict: Verdict, notes: tuple[str, ...]) -> Wanted:
+    if situation.course == "Refused" or verdict.reason == "Invalid":
+        return Wanted("Accepted", "False", verdict.reason, verdict.message)
+    if situation.course == "Finished" and situation.is_changed:
+        return Wanted(
+            "Accepted",
+            "False",
+            "AlreadyFinished",
+            "the spec has changed since the run finished; a finished run is never run again: create a TrainingRun of "
+            "another name, or delete this one and create it anew",
+        )
+    if notes:
+        return Wanted("Accepted", "True", "Adjusted", "; ".join(notes))
+    return Wanted("Accepted", "True", "Accepted", "the spec can be followed")
+
+
+def _stalled(reason: str, message: str, phase: Phase = "Pending") -> Verdict:
+    return Verdict(phase, "Stalled", reason, message)
+
+
+def _finished(situation: Situation) -> Verdict:
+    """A recorded end is repeated as it was said, whatever became of the Job and its pods."""
+    end = situation.end
+    status = situation.run.status
+    if end is None:
+        told = find(status.conditions, "Ready")
+        reason, message = (told.reason, told.message) if told is not None else (status.phase or "", "")
+        if status.phase == "Succeeded":
+            return Verdict("Succeeded", "Ready", reason, message)
+        return _stalled(reason, message, "Failed")
+    if end.succeeded:
+        return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {situation.attempt} has trained to the end")
+    death = last_death(situation)
+    if death is None or end.reason == "DeadlineExceeded":
+        return _stalled(end.reason, end.message or f"Job {_job(situation)} failed", "Failed")
+    tries = situation.job.failed if situation.job is not None else 0
+    return _stalled(death.reason, f"{death.message}; {tries} pods of attempt {situation.attempt} failed", "Failed")
+
+
+def last_death(situation: Situation) -> Problem | None:
+    """Why the newest failed pod of the attempt failed."""
+    dead = [pod for pod in _pods(situation) if pod.phase == "Failed" and pod.problem is not None]
+    return max(dead, key=lambda pod: (pod.created, pod.name)).problem if dead else None
+
+
+def _blocked(situation: Situation) -> Problem | None:
+    """A name that is taken, or a write that the API server refused."""
+    for key, holder in situation.observed.conflicts.items():
+        if holder.startswith("an earlier "):
+            return Problem("Waiting", f"{key.kind} {key.name} belongs to {holder}")
+        how = (
+            "delete it, or name it in spec.checkpoints.claimName to use it"
+            if key == claim_key(situation.run)
+            else "delete it, or make a TrainingRun of another name"
+        )
+        return Problem("NameTaken", f"{key.kind} {key.name} exists already and belongs to {holder}; {how}")
+    refusals = situation.observed.refusals if situation.course in ("Keep", "Start") else {}
+    for key, refusal in refusals.items():
+        return Problem(refusal_reason(refusal), f"{key.kind} {key.name} was refused: {_cut(refusal.message)}")
+    return None
+
+
+def refusal_reason(refusal: Refusal) -> str:
+    """One word for a write that was refused."""
+    if refusal.status == 403:
+        return "QuotaExceeded" if "exceeded quota" in refusal.message else "Forbidden"
+    return "Invalid"
+
+
+def _stopping(situation: Situation) -> Verdict:
+    if situation.run.spec.suspend:
+        return Verdict("Pending", "Reconciling", "Suspending", _suspending(situation), _LOOK_AGAIN)
+    if situation.asked.restart is not None:
+        message = (
+            f"a rollback ends attempt {situation.attempt}; the next goes on from "
+            f"{situation.asked.restart.resume_from} once its pod has ended"
+        )
+        return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
+    if situation.is_changed:
+        message = (
+            f"what attempt {situation.attempt} was made from has changed (the spec, or by retuning): it ends, and the "
+            "next goes on from the newest checkpoint"
+        )
+        return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
+    if situation.attempt:
+        message = f"Job {_job(situation)} is gone before it finished; once its pod has ended, the next attempt starts"
+        return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
+    message = (
+        "a pod of an earlier TrainingRun of this name is still at work; the first attempt starts when it has ended"
+    )
+    return Verdict("Pending", "Reconciling", "Waiting", message, _LOOK_AGAIN)
+
+
+def _suspending(situation: Situation) -> str:
+    why = "a rollback stops this attempt" if situation.asked.stop else "spec.suspend is true"
+    return f"{why}: the pod is saving and ends"
+
+
+def _starting(situation: Situation) -> Verdict:
+    return Verdict("Pending", "Reconciling", "Starting", f"attempt {situation.attempt + 1} is being started")
+
+
+def _kept(situation: Situation, job: JobView) -> Verdict:
+    run = situation.run
+    working = [pod for pod in _pods(situation) if pod.at_work]
+    if run.spec.suspend:
+        if working or not job.suspended:
+            message = _suspending(situation)
+            return Verdict(_phase_of_pods(situation), "Reconciling", "Suspending", message, _LOOK_AGAIN)
+        return _suspended(situation)
+    if job.suspended and run.spec.queue_name is not None:
+        return Verdict("Pending", "Reconciling", "Queued", f"waits for admission by queue {run.spec.queue_name}")
+    if any(pod.phase == "Running" for pod in working):
+        return Verdict("Running", "Ready", "Running", f"attempt {situation.attempt} trains")
+    stuck = next((pod for pod in working if pod.problem is not None), None)
+    if stuck is not None and stuck.problem is not None:
+        return _patient(stuck.problem, stuck.created, situation.now)
+    if working:
+        return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {situation.attempt} is starting")
+    death = last_death(situation)
+    if death is not None:
+        message = f"{death.message}; another pod follows (failed: {job.failed}, allowed: {run.spec.backoff_limit})"
+        return Verdict("Pending", "Reconciling", "Retrying", message)
+    if any(pod.phase == "Succeeded" for pod in _pods(situation)):
+        return Verdict("Running", "Ready", "Running", f"the pod of attempt {situation.attempt} has ended well")
+    return _without_pod(situation, job)
+
+
+def _without_pod(situation: Situation, job: JobView) -> Verdict:
+    # After a suspension a Job is older than its wish for a pod: that is as old as Ready is False.
+    told = find(situation.run.status.conditions, "Ready")
+    unready = situation.now if told is None or told.status == "True" else parse_timestamp(told.last_transition_time)
+    since = max(job.started or job.created, unready)
+    waited = situation.now - since
+    if waited < _POD_DUE:
+        left = (_POD_DUE - waited).total_seconds()
+        return Verdict("Pending", "Reconciling", "Starting", f"attempt {situation.attempt} has no pod yet", left)
+    message = (
+        f"Job {job.name} cannot make its pod: a ResourceQuota or an admission rule may forbid it; "
+        f"`kubectl describe job {job.name}` says which"
+    )
+    return _patient(Problem("PodNotCreated", message), since, situation.now)
+
+
+def _patient(problem: Problem, since: datetime, now: datetime) -> Verdict:
+    left = (since + _PATIENCE.get(problem.reason, _PODS_START) - now).total_seconds()
+    if left <= 0:
+        return _stalled(problem.reason, problem.message)
+    return Verdict("Pending", "Reconciling", problem.reason, problem.message, left)
+
+
+def _phase_of_pods(situation: Situation) -> Phase:
+    return "Running" if any(pod.phase == "Running" for pod in _pods(situation)) else "Pending"
+
+
+def _pods(situation: Situation) -> list[PodView]:
+    return [pod for pod in situation.observed.pods if pod.attempt == situation.attempt]
+
+
+def _job(situation: Situation) -> str:
+    return names.job(situation.run.metadata.name, situation.attempt)
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= _MESSAGE_LIMIT else f"{words[:_MESSAGE_LIMIT]}…"

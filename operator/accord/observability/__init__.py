@@ -1,0 +1,1 @@
+"""What the operator says about itself: metrics, health, logs. Adapters and everything above them may use it."""

@@ -1,0 +1,127 @@
+"""Metrics of the operator, in the units that Prometheus expects: seconds, ratios, totals.
+
+One object made by the composition root and handed around, so that two operators in one process do not share numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import generate_latest
+
+from accord.observability.conditions import ConditionMetrics
+from accord.observability.rollbacks import RollbackMetrics
+
+# A `_created` series beside each counter doubles their number and answers no question that anybody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class OperatorMetrics:
+    """Every time series that `/metrics` shows."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.reconcile_seconds = Histogram(
+            "accord_reconcile_duration_seconds",
+            "Time of one pass over one object, from gathering to the last write.",
+            ["kind"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.reconcile_errors = Counter(
+            "accord_reconcile_errors",
+            "Passes that ended in an error and are repeated, by kind and reason.",
+            ["kind", "reason"],
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "accord_queue_depth",
+            "Objects that wait for a pass now, without those waiting for a time.",
+            registry=self.registry,
+        )
+        self.queue_latency = Histogram(
+            "accord_queue_latency_seconds",
+            "Time from wanting a pass to its begin.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.queue_retries = Counter("accord_queue_retries", "Passes put back with a backoff.", registry=self.registry)
+        self.api_requests = Counter(
+            "accord_api_requests",
+            "Requests to the API server (watches apart), by verb, resource and HTTP code.",
+            ["verb", "resource", "code"],
+            registry=self.registry,
+        )
+        self.prometheus_queries = Counter(
+            "accord_prometheus_queries",
+            "Queries to Prometheus, by endpoint and outcome: Success, or why there was no answer.",
+            ["endpoint", "outcome"],
+            registry=self.registry,
+        )
+        self.prometheus_seconds = Histogram(
+            "accord_prometheus_query_duration_seconds",
+            "Time of one query to Prometheus.",
+            ["endpoint"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.leader = Gauge("accord_leader", "1 in the replica that writes, 0 in the others.", registry=self.registry)
+        self.synced = Gauge("accord_synced", "1 once the watches have caught up.", registry=self.registry)
+        labels = ["namespace", "policy", "mode"]
+        self.target_ratio = Gauge(
+            "accord_traffic_target_ratio",
+            "Share of the requests that the spec asks for, 0 to 1.",
+            labels,
+            registry=self.registry,
+        )
+        self.effective_ratio = Gauge(
+            "accord_traffic_effective_ratio",
+            "Share of the requests that the router is set to, 0 to 1.",
+            labels,
+            registry=self.registry,
+        )
+        self.actual_ratio = Gauge(
+            "accord_traffic_actual_ratio",
+            "Share of the requests measured over the window, 0 to 1; absent without a measurement.",
+            labels,
+            registry=self.registry,
+        )
+        self._modes: dict[tuple[str, str], set[str]] = {}
+        self.conditions = ConditionMetrics()
+        self.registry.register(self.conditions)
+        self.rollbacks = RollbackMetrics()
+        self.registry.register(self.rollbacks)
+
+    def show_shares(self, namespace: str, policy: str, shares: Mapping[str, tuple[float, float, float | None]]) -> None:
+        """Set the gauges of one policy to these (target, effective, actual) in percent by mode, and drop all others."""
+        for mode in self._modes.get((namespace, policy), set()) - shares.keys():
+            self._drop(namespace, policy, mode)
+        for mode, (target, effective, actual) in shares.items():
+            labels = (namespace, policy, mode)
+            self.target_ratio.labels(*labels).set(target / 100)
+            self.effective_ratio.labels(*labels).set(effective / 100)
+            if actual is None:
+                self.actual_ratio.remove(*labels)
+            else:
+                self.actual_ratio.labels(*labels).set(actual / 100)
+        self._modes[namespace, policy] = set(shares)
+        if not shares:
+            del self._modes[namespace, policy]
+
+    def forget_shares(self, namespace: str | None = None, policy: str | None = None) -> None:
+        """Drop the gauges of one policy, or of all: only the replica that writes reports them."""
+        keys = list(self._modes) if namespace is None or policy is None else [(namespace, policy)]
+        for key in keys:
+            self.show_shares(*key, {})
+
+    def _drop(self, namespace: str, policy: str, mode: str) -> None:
+        for gauge in (self.target_ratio, self.effective_ratio, self.actual_ratio):
+            gauge.remove(namespace, policy, mode)
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,249 @@
+"""CheckpointPolicy in the runtime: gathers what a decision needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, DEPLOYMENTS, SNAPSHOTS, TRAINING_RUNS
+from accord.api.base import Manifest
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
+from accord.domain import conditions
+from accord.domain.checkpoint import names
+from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.observed import Observed
+from accord.domain.checkpoint.reading import Reading
+from accord.domain.checkpoint.situation import last_judged
+from accord.domain.checkpoint.subject import Subject
+from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
+from accord.domain.plan import ObjectKey, Plan
+from accord.domain.training.observed import Refusal
+from accord.observability.metrics import OperatorMetrics
+from accord.ports.checkpoints import Store
+from accord.runtime.index import Change, Index, is_ours, version
+
+Decide = Callable[[Observed, Store, datetime], Plan]
+_Ref = tuple[str, str, str]
+"""Kind, namespace and name of an object that a policy refers to."""
+
+
+class CheckpointPolicies:
+    """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind` and `HearsRefusals`."""
+
+    resource = CHECKPOINT_POLICIES
+
+    def __init__(
+        self,
+        index: Index,
+        stores: Mapping[str, Store],
+        decide: Decide,
+        readings: Mapping[ObjectKey, Reading],
+        metrics: OperatorMetrics,
+    ) -> None:
+        """`stores` by `method`; `readings` is the sampler's book."""
+        self._index, self._stores, self._decide, self._readings = index, stores, decide, readings
+        self._metrics = metrics
+        self.snapshots_served = True
+        """Whether the API server knows VolumeSnapshots."""
+        self.attempt_changed: Callable[[ObjectKey], None] = lambda key: None
+        """A run that a policy refers to has another state: it may be time to check it, or no more."""
+        self._parsed: dict[ObjectKey, tuple[int, CheckpointPolicy]] = {}
+        self._refs: dict[_Ref, set[ObjectKey]] = {}
+        self._made: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
+        self._mounts: dict[str, dict[str, frozenset[str]]] = {}
+        self._refusals: dict[ObjectKey, dict[ObjectKey, Refusal]] = {}
+
+    def read(self, key: ObjectKey) -> Subject | None:
+        """What is to be checked, or None. Raises pydantic.ValidationError where the policy cannot be read."""
+        manifest = self._index.get(key)
+        if manifest is None:
+            return None
+        policy = self._read(key, manifest)
+        run = self._run(policy)
+        if policy.spec.training_run_ref is not None and run is None:
+            return Subject(policy)
+        judged = last_judged(policy, run.uid if run is not None else None)
+        since = conditions.parse_timestamp(judged) if judged is not None else None
+        if run is None:
+            return Subject(policy, None, since)
+        # Prometheus remembers the pods of an earlier run of this name, which were named alike.
+        begins = [moment for moment in (since, run.created) if moment is not None]
+        return Subject(policy, run.attempt, max(begins, default=None), run.ended)
+
+    def on_change(self, change: Change) -> Iterable[ObjectKey]:
+        """Follow what was made for each policy and what it refers to, and say which policies are concerned."""
+        key = change.key
+        if key.kind == self.resource.kind:
+            return self._follow_policy(change)
+        if key.kind in (SNAPSHOTS.kind, CLAIMS.kind):
+            return self._follow_made(change) | self._referring(key)
+        if key.kind == DEPLOYMENTS.kind:
+            before = self._mounts.get(key.namespace, {}).pop(key.name, frozenset())
+            after = self._follow_mounts(change)
+            # A claim that is mounted no more may go.
+            freed = {ref for claim in before - after for ref in self._maker(key.namespace, claim)}
+            return self._referring(key) | freed
+        if key.kind == TRAINING_RUNS.kind:
+            concerned = self._referring(key)
+            for policy in concerned:
+                self.attempt_changed(policy)
+            return concerned
+        return ()
+
+    def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
+        """Gather and decide. A refusal counts only as long as that object is wanted."""
+        key = ObjectKey.of(manifest)
+        policy = self._read(key, manifest)
+        store = self._stores[policy.spec.method]
+        plan = self._decide(self._gather(key, policy, conflicts), store, now)
+        refusals = self._refusals.get(key, {})
+        outdated = refusals.keys() - set(map(ObjectKey.of, (*plan.apply, *plan.patch)))
+        if not outdated:
+            return plan
+        self._refusals[key] = {child: refusals[child] for child in refusals.keys() - outdated}
+        return self._decide(self._gather(key, policy, conflicts), store, now)
+
+    def report(self, manifest: Manifest) -> None:
+        """Rollbacks, counted in the status: a counter that survives the operator."""
+        meta, status = manifest["metadata"], manifest.get("status") or {}
+        self._metrics.rollbacks.show(meta["namespace"], meta["name"], status.get("rollbacks") or 0)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The policy is gone."""
+        self._refusals.pop(key, None)
+        self._metrics.rollbacks.forget(key.namespace, key.name)
+
+    def refused(self, key: ObjectKey, child: ObjectKey, status: int, message: str) -> None:
+        """The next decision knows of it."""
+        self._refusals.setdefault(key, {})[child] = Refusal(status, message)
+
+    def taken(self, key: ObjectKey, child: ObjectKey) -> None:
+        """Whatever was refused before."""
+        self._refusals.get(key, {}).pop(child, None)
+
+    def _read(self, key: ObjectKey, manifest: Manifest) -> CheckpointPolicy:
+        revision, cached = version(manifest), self._parsed.get(key)
+        if cached is not None and cached[0] == revision:
+            return cached[1]
+        policy = CheckpointPolicy.model_validate(manifest)
+        self._parsed[key] = (revision, policy)
+        return policy
+
+    def _follow_policy(self, change: Change) -> set[ObjectKey]:
+        key = change.key
+        for manifest, add in ((change.old, False), (change.new, True)):
+            for ref in _refs(manifest) if manifest is not None else ():
+                members = self._refs.setdefault(ref, set())
+                members.add(key) if add else members.discard(key)
+                if not members:
+                    del self._refs[ref]
+        if change.new is not None:
+            return {key}
+        self._parsed.pop(key, None)
+        self._refusals.pop(key, None)
+        # Another policy may have waited for the Deployment.
+        refs = [ref for ref in _refs(change.old or {}) if ref[0] == DEPLOYMENTS.kind]
+        return {other for ref in refs for other in self._refs.get(ref, ())}
+
+    def _follow_made(self, change: Change) -> set[ObjectKey]:
+        concerned = set()
+        for manifest in (change.old, change.new):
+            policy = _policy_of(manifest)
+            if policy is None:
+                continue
+            concerned.add(policy)
+            members = self._made.setdefault(policy, {})
+            if manifest is change.new and manifest is not None:
+                members[change.key] = manifest
+            else:
+                members.pop(change.key, None)
+            if not members:
+                del self._made[policy]
+        return {policy for policy in concerned if self._index.get(policy) is not None}
+
+    def _follow_mounts(self, change: Change) -> frozenset[str]:
+        if change.new is None:
+            return frozenset()
+        pod = ((change.new.get("spec") or {}).get("template") or {}).get("spec") or {}
+        claims = ((volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in pod.get("volumes") or ())
+        found = frozenset(claim for claim in claims if claim)
+        if found:
+            self._mounts.setdefault(change.key.namespace, {})[change.key.name] = found
+        return found
+
+    def _referring(self, key: ObjectKey) -> set[ObjectKey]:
+        return set(self._refs.get((key.kind, key.namespace, key.name), ()))
+
+    def _maker(self, namespace: str, claim: str) -> Iterable[ObjectKey]:
+        policy = _policy_of(self._index.get(ObjectKey("v1", CLAIMS.kind, namespace, claim)))
+        return () if policy is None or self._index.get(policy) is None else (policy,)
+
+    def _run(self, policy: CheckpointPolicy) -> RunView | None:
+        ref = policy.spec.training_run_ref
+        if ref is None:
+            return None
+        key = ObjectKey(TRAINING_RUNS.api_version, TRAINING_RUNS.kind, policy.metadata.namespace, ref.name)
+        manifest = self._index.get(key)
+        return None if manifest is None else RunView.of(manifest)
+
+    def _gather(self, key: ObjectKey, policy: CheckpointPolicy, conflicts: Mapping[ObjectKey, str]) -> Observed:
+        made = self._made.get(key, {})
+        snapshots = (Checkpoint.of_snapshot(m) for child, m in made.items() if child.kind == SNAPSHOTS.kind)
+        observed = Observed(
+            policy=policy,
+            run=self._run(policy),
+            deployment=self._deployment(policy),
+            snapshots=tuple(checkpoint for checkpoint in snapshots if checkpoint is not None),
+            claims={child.name: ClaimView.of(m) for child, m in made.items() if child.kind == CLAIMS.kind},
+            mounted=frozenset().union(*self._mounts.get(key.namespace, {}).values()),
+            snapshots_served=self.snapshots_served,
+            rival=self._rival(key, policy),
+            reading=self._readings.get(key),
+            conflicts=conflicts,
+            refusals=dict(self._refusals.get(key, {})),
+        )
+        source = observed.source_name
+        claim = self._index.get(ObjectKey("v1", CLAIMS.kind, key.namespace, source)) if source is not None else None
+        return observed if claim is None else observed.with_source(ClaimView.of(claim))
+
+    def _deployment(self, policy: CheckpointPolicy) -> DeploymentView | None:
+        if policy.spec.serving is None:
+            return None
+        name = policy.spec.serving.deployment_ref.name
+        manifest = self._index.get(ObjectKey("apps/v1", DEPLOYMENTS.kind, policy.metadata.namespace, name))
+        return None if manifest is None else DeploymentView.of(manifest)
+
+    def _rival(self, key: ObjectKey, policy: CheckpointPolicy) -> str | None:
+        """An older policy with the same Deployment: server-side apply has one manager, and with it one owner."""
+        if policy.spec.serving is None:
+            return None
+        ref = (DEPLOYMENTS.kind, key.namespace, policy.spec.serving.deployment_ref.name)
+        older = [(policy.metadata.creation_timestamp or "", key.name)]
+        for other in self._refs.get(ref, ()):
+            manifest = self._index.get(other)
+            if manifest is not None and not manifest["metadata"].get("deletionTimestamp"):
+                older.append((manifest["metadata"].get("creationTimestamp") or "", other.name))
+        name = min(older)[1]
+        return None if name == key.name else name
+
+
+def _refs(manifest: Manifest) -> Iterable[_Ref]:
+    """What a policy refers to."""
+    namespace, spec = manifest["metadata"]["namespace"], manifest.get("spec") or {}
+    named = (
+        (TRAINING_RUNS.kind, (spec.get("trainingRunRef") or {}).get("name")),
+        (CLAIMS.kind, (spec.get("source") or {}).get("claimName")),
+        (DEPLOYMENTS.kind, ((spec.get("serving") or {}).get("deploymentRef") or {}).get("name")),
+    )
+    return [(kind, namespace, name) for kind, name in named if name]
+
+
+def _policy_of(manifest: Manifest | None) -> ObjectKey | None:
+    """The policy that a snapshot or a claim was made for, by its label."""
+    if manifest is None or not is_ours(manifest):
+        return None
+    meta = manifest["metadata"]
+    name = (meta.get("labels") or {}).get(names.POLICY_LABEL)
+    if not name:
+        return None
+    return ObjectKey(CHECKPOINT_POLICIES.api_version, CHECKPOINT_POLICIES.kind, meta["namespace"], name)

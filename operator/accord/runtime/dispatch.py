@@ -1,0 +1,45 @@
+"""From a change in the index to everybody whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from accord.api.base import Manifest
+from accord.domain.plan import ObjectKey
+from accord.runtime.index import Change, Index
+from accord.runtime.kinds import Kind
+
+
+class Dispatcher:
+    """Takes objects in, from the watch, from answers to writes and from listings alike."""
+
+    def __init__(self, index: Index, kinds: Sequence[Kind], enqueue: Callable[[ObjectKey], None]) -> None:
+        self._index, self._kinds, self._enqueue = index, kinds, enqueue
+        self.gone: list[Callable[[ObjectKey], None]] = []
+        self.seen: list[Callable[[ObjectKey], None]] = []
+
+    def observe(self, manifest: Manifest) -> None:
+        """An object as the API server has it."""
+        self._tell(self._index.observe(manifest))
+
+    def remove(self, key: ObjectKey, uid: str) -> None:
+        """An object was deleted."""
+        self._tell(self._index.remove(key, uid))
+
+    def enqueue_all(self) -> None:
+        """Want a pass over everything: a new leader cannot know what the former one has left undone."""
+        for kind in self._kinds:
+            for key, _ in self._index.all(kind.resource.api_version, kind.resource.kind):
+                self._enqueue(key)
+
+    def _tell(self, change: Change | None) -> None:
+        if change is None:
+            return
+        for kind in self._kinds:
+            for key in kind.on_change(change):
+                self._enqueue(key)
+            if (kind.resource.api_version, kind.resource.kind) == change.key[:2]:
+                for listener in self.gone if change.new is None else self.seen:
+                    listener(change.key)
+                if change.new is None:
+                    kind.forget(change.key)

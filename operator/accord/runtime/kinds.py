@@ -1,0 +1,47 @@
+"""The table of what is reconciled. A new kind is one api file, one domain folder and one entry here.
+
+A `Kind` is everything the runtime has to know about one: how to read it, whom a change concerns, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from accord.adapters.kubernetes.resources import Resource
+from accord.api.base import Manifest
+from accord.domain.plan import ObjectKey, Plan
+from accord.runtime.index import Change
+
+
+class Kind(Protocol):
+    """One kind of custom object."""
+
+    resource: Resource
+
+    def on_change(self, change: Change) -> Iterable[ObjectKey]:
+        """Hear about any change of any watched object, in every replica; returns the objects that it concerns.
+
+        Must return at once: it runs in the event handler, so that a change reaches the proxies without queueing.
+        """
+
+    def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
+        """Gather and decide. Raises pydantic.ValidationError where the object cannot be read."""
+
+    def report(self, manifest: Manifest) -> None:
+        """The object was brought to its desired state: show in metrics what its status says. Leader only."""
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object is gone."""
+
+
+@runtime_checkable
+class HearsRefusals(Protocol):
+    """A kind whose decision tells the user when the API server does not take an object: a quota, a wrong template."""
+
+    def refused(self, key: ObjectKey, child: ObjectKey, status: int, message: str) -> None:
+        """An object that `key` wants was refused, with that HTTP code. It will be tried again."""
+
+    def taken(self, key: ObjectKey, child: ObjectKey) -> None:
+        """It was taken."""

@@ -1,0 +1,315 @@
+"""One pass over one object: gather → decide → act.
+
+Thin on purpose: what is wanted is the plan's business, how a write is made is the cluster's. A pass may be cut short
+between any two writes; the next one completes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from accord.adapters.kubernetes.resources import CLAIMS
+from accord.api.base import Manifest
+from accord.api.v1alpha1.meta import Condition
+from accord.domain import conditions
+from accord.domain.checkpoint.names import POLICY_LABEL as CHECKPOINT_LABEL
+from accord.domain.plan import ObjectKey, Plan
+from accord.domain.traffic.names import MANAGED_BY_LABEL, POLICY_LABEL
+from accord.domain.training.names import RUN_LABEL
+from accord.observability.logs import about
+from accord.observability.metrics import OperatorMetrics
+from accord.ports.clock import Clock
+from accord.ports.cluster import Cluster, ClusterError
+from accord.runtime.fence import NOT_LEADER
+from accord.runtime.index import Index, controller_of, is_ours
+from accord.runtime.kinds import HearsRefusals, Kind
+from accord.runtime.queue import Outcome
+
+log = logging.getLogger(__name__)
+
+_CONFLICT_RETRY = 15.0
+_ROUNDS = 3
+_OWNER_LABELS = {"TrafficPolicy": POLICY_LABEL, "TrainingRun": RUN_LABEL, "CheckpointPolicy": CHECKPOINT_LABEL}
+_STALE_RETRY = 1.0
+_REFUSALS = frozenset({400, 403, 422})
+_CUT_OFF = frozenset({"Unreachable", "Timeout"})
+
+
+ACT_ON_STATUS = frozenset({"CheckpointPolicy"})
+"""Kinds whose status is the record of what is under way: nothing is done that an older status asks for."""
+
+
+class StaleError(Exception):
+    """The object has changed since it was decided about."""
+
+
+class RefusedError(Exception):
+    """The API server did not take an object, and the kind it belongs to knows."""
+
+    def __init__(self, error: ClusterError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Reconciler:
+    """Handles the keys of the queue."""
+
+    def __init__(
+        self,
+        kinds: Mapping[str, Kind],
+        index: Index,
+        cluster: Cluster,
+        observe: Callable[[Manifest], None],
+        clock: Clock,
+        metrics: OperatorMetrics,
+    ) -> None:
+        """`observe` takes the answer to a write in, so that the next pass does not act on older knowledge."""
+        self._kinds, self._index, self._cluster = kinds, index, cluster
+        self._observe, self._clock, self._metrics = observe, clock, metrics
+        self._complaints: dict[ObjectKey, str] = {}
+        self._cut_off = False
+
+    async def __call__(self, key: ObjectKey) -> Outcome:
+        """One pass. Never raises: a failure is an outcome, said once and repeated with backoff."""
+        began = time.perf_counter()
+        try:
+            outcome = await self._pass(key)
+        except ClusterError as error:
+            if error.reason != NOT_LEADER:
+                self._complain(key, error.reason, str(error))
+            return Outcome(failed=True)
+        except Exception:
+            self._metrics.reconcile_errors.labels(key.kind, "Bug").inc()
+            level = logging.DEBUG if self._complaints.get(key) == "Bug" else logging.ERROR
+            self._complaints[key] = "Bug"
+            note = about(key.kind, key.namespace, key.name)
+            log.log(level, "a pass failed unexpectedly: please report this", exc_info=True, extra=note)
+            return Outcome(failed=True)
+        finally:
+            self._metrics.reconcile_seconds.labels(key.kind).observe(time.perf_counter() - began)
+        self._cut_off = False
+        if self._complaints.pop(key, None) is not None:
+            log.info("works again", extra=about(key.kind, key.namespace, key.name))
+        return outcome
+
+    async def _pass(self, key: ObjectKey) -> Outcome:
+        kind, manifest = self._kinds[key.kind], self._index.get(key)
+        if manifest is None:
+            self._complaints.pop(key, None)
+            self._metrics.conditions.forget(key)
+            kind.forget(key)
+            return Outcome()
+        if manifest["metadata"].get("deletionTimestamp"):
+            # Children go by their owner references.
+            return Outcome()
+        plan, conflicts = await self._plan(kind, manifest)
+        try:
+            wrote = await self._act(key, manifest, plan, conflicts)
+        except RefusedError as refusal:
+            await self._tell_refusal(kind, manifest, conflicts, refusal)
+            raise refusal.error from None
+        except StaleError:
+            # What is newer has been taken in and has asked for a pass; this is for the case that it is gone.
+            return Outcome(requeue_after=_STALE_RETRY)
+        live = self._index.get(key)
+        if live is not None:
+            self._report(kind, live)
+        wanted = [delay for delay in (plan.requeue_after, _CONFLICT_RETRY if conflicts else None) if delay is not None]
+        return Outcome(requeue_after=min(wanted, default=None), wrote=wrote)
+
+    async def _plan(self, kind: Kind, manifest: Manifest) -> tuple[Plan, dict[ObjectKey, str]]:
+        """The decision, taken again while it wants objects that turn out to be somebody else's."""
+        conflicts: dict[ObjectKey, str] = {}
+        checked: set[ObjectKey] = set()
+        for _ in range(_ROUNDS):
+            try:
+                plan = kind.plan(manifest, conflicts, self._clock.now())
+            except ValidationError as error:
+                return self._unreadable(manifest, error), {}
+            found = await self._conflicts(manifest, plan, checked)
+            if not found:
+                break
+            conflicts.update(found)
+        return plan, conflicts
+
+    async def _conflicts(self, manifest: Manifest, plan: Plan, checked: set[ObjectKey]) -> dict[ObjectKey, str]:
+        """Objects that the plan would take over from somebody. What the index shows as ours is not asked for."""
+        children = self._index.children(manifest["metadata"]["uid"])
+        unknown = [key for key in map(ObjectKey.of, plan.apply) if key not in children and key not in checked]
+        checked.update(unknown)
+        holders = await asyncio.gather(*(self._find_holder(key, manifest) for key in unknown))
+        return {key: holder for key, holder in zip(unknown, holders, strict=True) if holder is not None}
+
+    async def _find_holder(self, key: ObjectKey, manifest: Manifest) -> str | None:
+        live = self._index.get(key) or await self._cluster.get(key)
+        return None if live is None else _holder(live, manifest)
+
+    async def _act(self, key: ObjectKey, manifest: Manifest, plan: Plan, conflicts: Mapping[ObjectKey, str]) -> bool:
+        generation = manifest["metadata"].get("generation")
+        seen = (manifest.get("status") or {}).get("observedGeneration")
+        note = about(key.kind, key.namespace, key.name, generation)
+        wrote = False
+        if plan.patch or plan.apply or plan.delete:
+            await self._make_sure(key, manifest)
+        for part in plan.patch:
+            await self._apply(key, part)
+            log.info("changed %s", ObjectKey.of(part), extra=note)
+            wrote = True
+        for wanted in plan.apply:
+            child = ObjectKey.of(wanted)
+            if child in conflicts:
+                continue
+            await self._apply(key, wanted)
+            # In a generation that was brought about already, a write means that somebody changed or deleted the object.
+            log.log(logging.INFO if seen == generation else logging.DEBUG, "applied %s", child, extra=note)
+            wrote = True
+        for child in await self._deletable(plan.delete):
+            live = manifest if child == key else self._own(child, manifest)
+            if live is not None:
+                await self._cluster.delete(child, live["metadata"]["uid"])
+                log.info("deleted %s", child, extra=note)
+                wrote = True
+        if plan.status is not None:
+            wrote = await self._write_status(manifest, plan.status) or wrote
+        for event in plan.events:
+            level = logging.WARNING if event.type == "Warning" else logging.INFO
+            log.log(level, "%s", event.note, extra={**note, "reason": event.reason})
+            await self._record(manifest, event)
+        return wrote
+
+    async def _make_sure(self, key: ObjectKey, manifest: Manifest) -> None:
+        """For a kind whose status says what is to be done: that no newer one exists. Raises StaleError.
+
+        A replica that has just begun to lead may not have seen yet what the former one recorded last.
+        """
+        if key.kind not in ACT_ON_STATUS:
+            return
+        live = await self._cluster.get(key)
+        if live is not None and live["metadata"]["resourceVersion"] == manifest["metadata"]["resourceVersion"]:
+            return
+        if live is not None:
+            self._observe(live)
+        raise StaleError
+
+    async def _deletable(self, wanted: Sequence[ObjectKey]) -> list[ObjectKey]:
+        """Without claims that a pod still mounts: no watch knows of all pods."""
+        claims = {key.namespace for key in wanted if key.kind == CLAIMS.kind}
+        if not claims:
+            return list(wanted)
+        in_use = {(namespace, name) for namespace in claims for name in await self._cluster.claims_in_use(namespace)}
+        return [key for key in wanted if key.kind != CLAIMS.kind or (key.namespace, key.name) not in in_use]
+
+    def _own(self, child: ObjectKey, owner: Manifest) -> Manifest | None:
+        """An object of ours: by its controller, or, where it outlives its owner, by its label."""
+        found = self._index.children(owner["metadata"]["uid"]).get(child)
+        if found is not None:
+            return found
+        live = self._index.get(child)
+        return live if live is not None and controller_of(live) is None and _holder(live, owner) is None else None
+
+    async def _apply(self, key: ObjectKey, wanted: Manifest) -> None:
+        kind, child = self._kinds[key.kind], ObjectKey.of(wanted)
+        try:
+            self._observe(await self._cluster.apply(wanted))
+        except ClusterError as error:
+            if error.status in _REFUSALS and isinstance(kind, HearsRefusals):
+                kind.refused(key, child, error.status, error.message)
+                raise RefusedError(error) from error
+            raise
+        if isinstance(kind, HearsRefusals):
+            kind.taken(key, child)
+
+    async def _tell_refusal(
+        self, kind: Kind, manifest: Manifest, conflicts: Mapping[ObjectKey, str], refusal: RefusedError
+    ) -> None:
+        """Decide again, knowing of the refusal, and write what that has to say; nothing else."""
+        told = kind.plan(manifest, conflicts, self._clock.now())
+        log.debug("refused: %s", refusal.error)
+        await self._act(ObjectKey.of(manifest), manifest, Plan(status=told.status, events=told.events), conflicts)
+
+    async def _write_status(self, manifest: Manifest, wanted: Manifest) -> bool:
+        status = _without_none(wanted)
+        if (manifest.get("status") or {}) == status:
+            return False
+        # Where the status says what is to be done, an older one must not be written over a newer one.
+        pinned = ("resourceVersion",) if manifest["kind"] in ACT_ON_STATUS else ()
+        meta = {name: manifest["metadata"][name] for name in ("namespace", "name", "uid", *pinned)}
+        body = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": meta, "status": status}
+        self._observe(await self._cluster.apply_status(body))
+        return True
+
+    async def _record(self, manifest: Manifest, event: Any) -> None:
+        """An Event is a courtesy: one that cannot be written must not repeat the pass."""
+        try:
+            await self._cluster.record(manifest, event)
+        except ClusterError as error:
+            log.debug("an Event was lost: %s", error)
+
+    def _report(self, kind: Kind, manifest: Manifest) -> None:
+        shown = (manifest.get("status") or {}).get("conditions") or ()
+        self._metrics.conditions.show(ObjectKey.of(manifest), shown)
+        try:
+            kind.report(manifest)
+        except ValidationError:
+            log.debug("status cannot be read back")
+
+    def _unreadable(self, manifest: Manifest, error: ValidationError) -> Plan:
+        """An object that passed an older or a tampered CRD: nothing is changed but the status, which says why."""
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        meta, status = manifest["metadata"], dict(manifest.get("status") or {})
+        generation = int(meta.get("generation", 0))
+        message = f"{where}: {problem['msg']}. What was programmed before stays; correct the field."
+        previous = [Condition.model_validate(condition) for condition in status.get("conditions") or ()]
+        wanted = [
+            conditions.Wanted("Accepted", "False", "Unreadable", message),
+            conditions.Wanted("Ready", "False", "Unreadable", message),
+            conditions.Wanted("Stalled", "True", "Unreadable", message),
+        ]
+        status["conditions"] = conditions.merge(previous, wanted, generation=generation, now=self._clock.now())
+        status["observedGeneration"] = generation
+        return Plan(status=status)
+
+    def _complain(self, key: ObjectKey, reason: str, message: str) -> None:
+        self._metrics.reconcile_errors.labels(key.kind, reason).inc()
+        if reason in _CUT_OFF:
+            # It concerns all objects alike: one line, not one for each.
+            log.log(logging.DEBUG if self._cut_off else logging.WARNING, "no request gets through: %s", message)
+            self._cut_off = True
+            return
+        level = logging.DEBUG if self._complaints.get(key) == reason else logging.WARNING
+        self._complaints[key] = reason
+        log.log(
+            level, "will be tried again: %s", message, extra=about(key.kind, key.namespace, key.name, reason=reason)
+        )
+
+
+def _holder(live: Manifest, owner: Manifest) -> str | None:
+    """Who holds an object that `owner` wants, in words; None where it may be taken: ours, or ours without an owner."""
+    controller = controller_of(live)
+    if controller is not None:
+        if controller["uid"] == owner["metadata"]["uid"]:
+            return None
+        if (controller["kind"], controller["name"]) == (owner["kind"], owner["metadata"]["name"]):
+            return f"an earlier {owner['kind']} of the same name, which is being deleted"
+        return f"{controller['kind']} {controller['name']}"
+    labels = live["metadata"].get("labels") or {}
+    if is_ours(live) and labels.get(_OWNER_LABELS.get(owner["kind"], "")) == owner["metadata"]["name"]:
+        return None
+    manager = labels.get(MANAGED_BY_LABEL)
+    return f"somebody else (managed by {manager})" if manager else "somebody else"
+
+
+def _without_none(value: Any) -> Any:
+    """As the API server stores it: absent instead of null."""
+    if isinstance(value, dict):
+        return {name: _without_none(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

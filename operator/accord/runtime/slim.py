@@ -1,0 +1,137 @@
+"""What the index keeps of an object: what decisions read, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from accord.api.base import Manifest
+from accord.api.v1alpha1.meta import API_VERSION
+from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
+
+_FOREIGN_META = (
+    "namespace",
+    "name",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "deletionTimestamp",
+    "ownerReferences",
+    "labels",
+)
+_WITH_STATUS = frozenset({"Job", "VolumeSnapshot", "PersistentVolumeClaim"})
+_ROLLOUT = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "conditions")
+_OUR_MANAGER = "accord"
+
+
+def is_ours(manifest: Manifest) -> bool:
+    """Whether an object carries our managed-by label."""
+    return (manifest["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) == MANAGED_BY
+
+
+def slim(manifest: Manifest) -> Manifest:
+    """Without managedFields, and the status of most children; of what is not ours only what is read of it."""
+    kind = manifest["kind"]
+    meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
+    if kind == "Pod":
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": manifest.get("status") or {}}
+    if is_ours(manifest) or kind not in ("Deployment", "PersistentVolumeClaim"):
+        has_status = manifest["apiVersion"] == API_VERSION or kind in _WITH_STATUS
+        left_out = ("metadata",) if has_status else ("metadata", "status")
+        return {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
+    kept = {
+        "apiVersion": manifest["apiVersion"],
+        "kind": kind,
+        "metadata": {name: meta[name] for name in _FOREIGN_META if name in meta},
+    }
+    return {**kept, **(_deployment(manifest) if kind == "Deployment" else _claim(manifest))}
+
+
+def _claim(manifest: Manifest) -> Manifest:
+    spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
+    fields = ("accessModes", "resources", "storageClassName", "volumeMode")
+    return {
+        "spec": {name: spec[name] for name in fields if name in spec},
+        "status": {name: status[name] for name in ("phase", "capacity") if name in status},
+    }
+
+
+def _deployment(manifest: Manifest) -> Manifest:
+    spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
+    template = spec.get("template") or {}
+    pod = template.get("spec") or {}
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    volumes = [_volume(volume) for volume in pod.get("volumes") or ()]
+    slimmed: Manifest = {
+        "spec": {
+            "replicas": spec.get("replicas", 1),
+            "selector": spec.get("selector") or {},
+            **{name: spec[name] for name in ("paused", "progressDeadlineSeconds") if name in spec},
+            "template": {
+                "metadata": {
+                    "annotations": {key: text for key, text in annotations.items() if key.startswith("accord.dev/")}
+                },
+                "spec": {
+                    "volumes": volumes,
+                    **{
+                        name: [_container(c) for c in pod[name]]
+                        for name in ("containers", "initContainers")
+                        if pod.get(name)
+                    },
+                },
+            },
+        },
+        "status": {"readyReplicas": 0, **{name: status[name] for name in _ROLLOUT if name in status}},
+    }
+    managers = dict(_managers(manifest)) if any("persistentVolumeClaim" in volume for volume in volumes) else {}
+    return {**slimmed, "managers": managers} if managers else slimmed
+
+
+def _volume(volume: Manifest) -> Manifest:
+    claim = volume.get("persistentVolumeClaim")
+    return {
+        "name": volume["name"],
+        **({"persistentVolumeClaim": {"claimName": claim.get("claimName")}} if claim else {}),
+    }
+
+
+def _container(container: Manifest) -> Manifest:
+    mounts = [
+        {name: mount[name] for name in ("name", "mountPath", "subPath") if name in mount}
+        for mount in container.get("volumeMounts") or ()
+    ]
+    return {"name": container.get("name", ""), "ports": container.get("ports") or [], "volumeMounts": mounts}
+
+
+def _managers(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Who set the claim, or a mount's subPath, of each volume last, from managedFields; others before us."""
+    entries = manifest["metadata"].get("managedFields") or ()
+    mounts = {
+        (container["name"], mount["mountPath"]): mount["name"]
+        for container in ((manifest.get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or ()
+        for mount in container.get("volumeMounts") or ()
+    }
+    for entry in sorted(entries, key=lambda entry: (entry.get("manager") != _OUR_MANAGER, entry.get("time") or "")):
+        pod = _at(entry.get("fieldsV1"), "f:spec", "f:template", "f:spec")
+        for key, fields in _items(_at(pod, "f:volumes")):
+            if "f:claimName" in _at(fields, "f:persistentVolumeClaim"):
+                yield key.get("name", ""), entry.get("manager", "")
+        for key, fields in _items(_at(pod, "f:containers")):
+            for mount, set_ in _items(_at(fields, "f:volumeMounts")):
+                volume = mounts.get((key.get("name"), mount.get("mountPath")))
+                if volume is not None and "f:subPath" in set_:
+                    yield volume, entry.get("manager", "")
+
+
+def _at(fields: Any, *path: str) -> dict[str, Any]:
+    for name in path:
+        fields = fields.get(name) if isinstance(fields, dict) else None
+    return fields if isinstance(fields, dict) else {}
+
+
+def _items(fields: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """The items of a list by their keys: `k:{"name":"model"}`."""
+    for name, value in fields.items():
+        if name.startswith("k:{"):
+            yield json.loads(name[2:]), value if isinstance(value, dict) else {}

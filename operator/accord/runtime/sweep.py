@@ -1,0 +1,105 @@
+"""Compares what the watches have seen with what there is.
+
+At the start, to know that they have caught up; later, to find deletions that happened while a watch was disconnected
+for so long that it had to list anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from accord.adapters.kubernetes.connection import Connection
+from accord.adapters.kubernetes.listing import Listing, list_metadata
+from accord.adapters.kubernetes.resources import Resource
+from accord.domain.plan import ObjectKey
+from accord.ports.cluster import ClusterError
+from accord.runtime.index import Index, version
+from accord.runtime.optional import Served
+
+log = logging.getLogger(__name__)
+
+_PERIOD = 600.0
+_RETRY = 1.0
+
+
+class Sweeper:
+    """Listings without bodies, every ten minutes and when asked for."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        served: Served,
+        namespaces: Sequence[str],
+        index: Index,
+        remove: Callable[[ObjectKey, str], None],
+    ) -> None:
+        self._connection, self._served, self._index, self._remove = connection, served, index, remove
+        self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
+        self._asked = asyncio.Event()
+        self.problem: str | None = "the watches have not caught up yet"
+        """Why the index cannot be relied on; None when it can."""
+
+    def ask(self) -> None:
+        """A watch may have missed something."""
+        self._asked.set()
+
+    async def catch_up(self) -> None:
+        """Return once the index holds everything that exists."""
+        await self._served.refresh()
+        for resource in self._served.resources:
+            while not await self._caught_up(resource):  # noqa: ASYNC110 - what is waited for is on the other side
+                await asyncio.sleep(_RETRY / 5)
+        self.problem = None
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(_PERIOD):
+                    await self._asked.wait()
+            except TimeoutError:
+                pass
+            else:
+                # A relist is a burst of events: let it pass.
+                await asyncio.sleep(_RETRY)
+            self._asked.clear()
+            for resource in self._served.resources:
+                await self._sweep(resource)
+
+    async def _caught_up(self, resource: Resource) -> bool:
+        for listing in await self._list(resource) or (None,):
+            if listing is None:
+                return False
+            for seen in listing.objects:
+                known = self._index.get(ObjectKey(resource.api_version, resource.kind, seen.namespace, seen.name))
+                if known is None or version(known) < seen.resource_version:
+                    self.problem = f"the watch of {resource.plural} has not caught up yet"
+                    return False
+        return True
+
+    async def _sweep(self, resource: Resource) -> None:
+        listings = await self._list(resource)
+        if not listings:
+            return
+        alive = {seen.uid for listing in listings for seen in listing.objects}
+        as_of = min(listing.resource_version for listing in listings)
+        for key, manifest in self._index.all(resource.api_version, resource.kind):
+            uid = manifest["metadata"]["uid"]
+            # What is newer than the listing cannot be missing from it.
+            if uid not in alive and version(manifest) <= as_of:
+                log.info("found deleted without an event: %s", key)
+                self._remove(key, uid)
+
+    async def _list(self, resource: Resource) -> list[Listing]:
+        """The listings of all namespaces, or none where the API server did not answer."""
+        try:
+            return [await list_metadata(self._connection, resource, namespace) for namespace in self._namespaces]
+        except ClusterError as error:
+            problem = f"{resource.plural} cannot be listed: {error}"
+            starting = self.problem is not None
+            log.log(logging.WARNING if starting and problem != self.problem else logging.DEBUG, "%s", problem)
+            self.problem = problem if starting else None
+            await asyncio.sleep(_RETRY)
+            return []

@@ -1,0 +1,255 @@
+"""TrafficPolicy in the runtime: gathers what a decision needs, and offers each change to the router at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from accord.adapters.kubernetes.resources import DEPLOYMENTS, ENDPOINT_SLICES, TRAFFIC_POLICIES
+from accord.api.base import Manifest
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.plan import ObjectKey, Plan
+from accord.domain.traffic import names
+from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView, Unsupported
+from accord.observability.metrics import OperatorMetrics
+from accord.ports.router import Router
+from accord.runtime.index import Change, Index, controller_of, is_ours, slice_service, version
+
+Decide = Callable[[Observed, datetime], Plan]
+
+
+class TrafficPolicies:
+    """The kind TrafficPolicy. Implements `accord.runtime.kinds.Kind`."""
+
+    resource = TRAFFIC_POLICIES
+
+    def __init__(
+        self,
+        index: Index,
+        routers: Mapping[str, Router],
+        decide: Decide,
+        measurements: Mapping[ObjectKey, Measurement],
+        metrics: OperatorMetrics,
+    ) -> None:
+        """`routers` by `router.type`; `measurements` is the sampler's book."""
+        self._index, self._routers, self._decide = index, routers, decide
+        self._measurements, self._metrics = measurements, metrics
+        self._parsed: dict[ObjectKey, tuple[int, TrafficPolicy]] = {}
+        self._users: dict[ObjectKey, set[ObjectKey]] = {}
+        self._uses: dict[ObjectKey, frozenset[ObjectKey]] = {}
+        self._publishing = False
+
+    def start_publishing(self) -> None:
+        """The watches have caught up: offer everything once, and each change from now on.
+
+        Before, endpoints might be missing only because they were not listed yet, and a proxy would lose them.
+        """
+        self._publishing = True
+        for key, _ in self._index.all(self.resource.api_version, self.resource.kind):
+            self._publish(key)
+
+    def read(self, key: ObjectKey) -> TrafficPolicy | None:
+        """The policy as it is known, or None. Raises pydantic.ValidationError where it cannot be read."""
+        manifest = self._index.get(key)
+        return None if manifest is None else self._read(key, manifest)
+
+    def on_change(self, change: Change) -> Iterable[ObjectKey]:
+        """Publish, and say which policies are concerned."""
+        key = change.key
+        if key.kind == self.resource.kind:
+            self._follow(key, change.new)
+            self._publish(key)
+            return (key,) if change.new is not None else ()
+        if key.kind == ENDPOINT_SLICES.kind:
+            concerned = {policy for policy in map(_labelled, (change.old, change.new)) if policy is not None}
+            for policy in concerned:
+                self._publish(policy)
+            return concerned
+        if _same(change):
+            return ()
+        concerned = {policy for policy in map(_owner, (change.old, change.new)) if policy is not None}
+        return concerned | self._users.get(key, set())
+
+    def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
+        """Gather and decide."""
+        return self._decide(self._gather(ObjectKey.of(manifest), manifest, conflicts), now)
+
+    def report(self, manifest: Manifest) -> None:
+        """Set the gauges of the shares."""
+        key = ObjectKey.of(manifest)
+        status = self._read(key, manifest).status
+        shares = {mode.name: (mode.target, mode.effective, mode.actual) for mode in status.modes}
+        self._metrics.show_shares(key.namespace, key.name, shares)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop what was remembered of a policy that is gone."""
+        self._metrics.forget_shares(key.namespace, key.name)
+
+    def _read(self, key: ObjectKey, manifest: Manifest) -> TrafficPolicy:
+        revision, cached = version(manifest), self._parsed.get(key)
+        if cached is not None and cached[0] == revision:
+            return cached[1]
+        policy = TrafficPolicy.model_validate(manifest)
+        self._parsed[key] = (revision, policy)
+        return policy
+
+    def _follow(self, key: ObjectKey, manifest: Manifest | None) -> None:
+        """Keep the reverse references Deployment → policies. They are read from the raw object, readable or not."""
+        refs: frozenset[ObjectKey] = frozenset()
+        if manifest is None:
+            self._parsed.pop(key, None)
+        else:
+            modes = (manifest.get("spec") or {}).get("modes") or ()
+            refs = frozenset(_deployment(key.namespace, mode["deploymentRef"]["name"]) for mode in modes)
+        for ref in self._uses.get(key, frozenset()) - refs:
+            _discard(self._users, ref, key)
+        for ref in refs:
+            self._users.setdefault(ref, set()).add(key)
+        if refs:
+            self._uses[key] = refs
+        else:
+            self._uses.pop(key, None)
+
+    def _publish(self, key: ObjectKey) -> None:
+        if not self._publishing:
+            return
+        manifest = self._index.get(key)
+        if manifest is None:
+            for router in self._routers.values():
+                router.forget(key.namespace, key.name)
+            return
+        try:
+            policy = self._read(key, manifest)
+        except ValueError:
+            # The pass over it says so in its status; what was published stays.
+            return
+        chosen = self._routers.get(policy.spec.router.type)
+        for router in self._routers.values():
+            if router is not chosen:
+                router.forget(key.namespace, key.name)
+        if chosen is None:
+            return
+        slices = {mode: self._slices(policy, names.mode_service(key.name, mode)) for mode in _modes(policy)}
+        proxies = self._slices(policy, names.router(key.name))
+        seen = [version(manifest), *(version(s) for group in (*slices.values(), proxies) for s in group)]
+        endpoints = {mode: _endpoints(group) for mode, group in slices.items()}
+        chosen.publish(policy, endpoints, _endpoints(proxies), max(seen))
+
+    def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
+        policy = self._read(key, manifest)
+        deployments = {}
+        for mode in policy.spec.modes:
+            live = self._index.get(_deployment(key.namespace, mode.deployment_ref.name))
+            if live is not None:
+                deployments[mode.deployment_ref.name] = DeploymentView.of(live)
+        return Observed(
+            policy=policy,
+            deployments=deployments,
+            children=dict(self._index.children(policy.metadata.uid)),
+            endpoints={
+                mode: _endpoints(self._slices(policy, names.mode_service(key.name, mode))) for mode in _modes(policy)
+            },
+            router=self._router_view(policy),
+            measurement=self._measurements.get(key),
+            conflicts=conflicts,
+        )
+
+    def _router_view(self, policy: TrafficPolicy) -> RouterView:
+        router = self._routers.get(policy.spec.router.type)
+        if router is None:
+            missing = Unsupported(
+                "spec.router.type",
+                "NotImplemented",
+                f"router.type {policy.spec.router.type} is not available in this version; "
+                f"available: {', '.join(sorted(self._routers))}",
+            )
+            return RouterView(unsupported=(missing,))
+        return RouterView(
+            objects=router.objects(policy),
+            address=router.address(policy),
+            unsupported=router.unsupported(policy),
+            programming=router.programming(policy.metadata.namespace, policy.metadata.name),
+        )
+
+    def _slices(self, policy: TrafficPolicy, service: str) -> tuple[Manifest, ...]:
+        return self._index.slices(policy.metadata.namespace, service)
+
+
+def _modes(policy: TrafficPolicy) -> list[str]:
+    """Modes of the spec, then those that are still programmed."""
+    spec, status = [mode.name for mode in policy.spec.modes], [mode.name for mode in policy.status.modes]
+    return list(dict.fromkeys(spec + status))
+
+
+def _deployment(namespace: str, name: str) -> ObjectKey:
+    return ObjectKey(DEPLOYMENTS.api_version, DEPLOYMENTS.kind, namespace, name)
+
+
+def _policy(namespace: str, name: str) -> ObjectKey:
+    return ObjectKey(TRAFFIC_POLICIES.api_version, TRAFFIC_POLICIES.kind, namespace, name)
+
+
+def _labelled(manifest: Manifest | None) -> ObjectKey | None:
+    """The policy that a slice serves: the labels of its Service were copied to it."""
+    if manifest is None or not slice_service(manifest):
+        return None
+    name = (manifest["metadata"].get("labels") or {}).get(names.POLICY_LABEL)
+    return _policy(manifest["metadata"]["namespace"], name) if name else None
+
+
+def _owner(manifest: Manifest | None) -> ObjectKey | None:
+    """The policy that controls an object, or that its label names where somebody removed the reference."""
+    if manifest is None:
+        return None
+    meta = manifest["metadata"]
+    controller = controller_of(manifest)
+    if controller is not None:
+        ours = (controller["apiVersion"], controller["kind"]) == (TRAFFIC_POLICIES.api_version, TRAFFIC_POLICIES.kind)
+        return _policy(meta["namespace"], controller["name"]) if ours else None
+    name = (meta.get("labels") or {}).get(names.POLICY_LABEL)
+    return _policy(meta["namespace"], name) if name else None
+
+
+def _same(change: Change) -> bool:
+    """Whether nothing changed that a decision reads. Of our own children the status is none of our business."""
+    if change.old is None or change.new is None:
+        return False
+    ignored = () if _view_matters(change.new) else ("status",)
+    return _essence(change.old, ignored) == _essence(change.new, ignored)
+
+
+def _view_matters(manifest: Manifest) -> bool:
+    return bool(manifest["kind"] == DEPLOYMENTS.kind and not is_ours(manifest))
+
+
+def _essence(manifest: Manifest, ignored: tuple[str, ...]) -> Manifest:
+    meta = {name: value for name, value in manifest["metadata"].items() if name != "resourceVersion"}
+    return {**{name: value for name, value in manifest.items() if name not in ignored}, "metadata": meta}
+
+
+def _endpoints(slices: Iterable[Manifest]) -> tuple[Endpoint, ...]:
+    """Endpoints in a stable order, each address once. `ready` unset means ready (discovery.k8s.io/v1)."""
+    found: dict[str, Endpoint] = {}
+    for manifest in slices:
+        for endpoint in manifest.get("endpoints") or ():
+            ready = (endpoint.get("conditions") or {}).get("ready")
+            pod = (endpoint.get("targetRef") or {}).get("name", "")
+            for address in endpoint.get("addresses") or ():
+                known = found.get(address)
+                # A pod that moves between slices may be in both for a moment.
+                if known is None or not known.ready:
+                    found[address] = Endpoint(address, ready is not False, pod, _port(manifest))
+    return tuple(found[address] for address in sorted(found))
+
+
+def _port(manifest: Manifest) -> int | None:
+    """The port of a slice whose Service has one port: that on which the pods serve now, whatever the spec says."""
+    ports = manifest.get("ports") or []
+    return ports[0].get("port") if len(ports) == 1 else None
+
+
+def _discard(groups: dict[ObjectKey, set[ObjectKey]], group: ObjectKey, item: ObjectKey) -> None:
+    members = groups.get(group, set())
+    members.discard(item)
+    if not members:
+        groups.pop(group, None)
