@@ -1,0 +1,189 @@
+"""The series that the operator and CheckpointPolicies read, served to Prometheus.
+
+All of them are read under one lock at the moment of a scrape, so that a scrape is a picture of one instant: the sums
+belong to the counts and to the step beside them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypedDict
+
+from prometheus_client import REGISTRY, CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from accord_trainer.sdk.manifest import Checkpoint
+from accord_trainer.sdk.metrics_table import METRICS, Kind, MetricSpec
+from accord_trainer.sdk.moments import Histogram, Moments
+from accord_trainer.sdk.normalizer import RewardNormalizer
+from accord_trainer.sdk.server import MetricsServer
+
+RAW_BUCKETS = (-1000, -100, -10, -5, -2, -1, 0, 1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
+NORMALIZED_BUCKETS = (-10, -5, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 5, 10)
+
+
+class MetricsState(TypedDict):
+    """What a checkpoint holds of the metrics: the sums as of its step, so that they go on from there."""
+
+    loss: list[float]
+    reward: list[float]
+    best_reward: float | None
+
+
+class Metrics(Collector):
+    """Everything a trainer reports. One object a process; thread-safe.
+
+    A value that was never reported has no series, rather than a zero that could be taken for a measurement. A NaN or
+    Inf that is reported makes the sums NaN for good: Accord takes it for divergence, so do not report what you mean
+    to survive.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry = REGISTRY,
+        *,
+        raw_buckets: Sequence[float] = RAW_BUCKETS,
+        normalized_buckets: Sequence[float] = NORMALIZED_BUCKETS,
+    ) -> None:
+        self._registry = registry
+        self._lock = threading.Lock()
+        self._gauges: dict[str, float] = {}
+        self._updates = 0
+        self._saves = 0
+        self._last_checkpoint: Checkpoint | None = None
+        self._loss = Moments()
+        self._reward = Moments()
+        self._at_last_save = (self._loss.copy(), self._reward.copy())
+        self._raw = Histogram(raw_buckets)
+        self._normalized = Histogram(normalized_buckets)
+        registry.register(self)
+
+    def step(self, step: int, *, entropy_coef: float, learning_rate: float) -> None:
+        """Training has reached this step, with these values in force."""
+        with self._lock:
+            self._gauges["ppo_training_step"] = step
+            self._gauges["ppo_entropy_coef"] = entropy_coef
+            self._gauges["ppo_learning_rate"] = learning_rate
+
+    def reward(self, raw: float, normalized: float, normalizer: RewardNormalizer) -> None:
+        """One step was rewarded: as the environment did, and as the policy is trained with."""
+        with self._lock:
+            self._raw.observe(raw)
+            self._normalized.observe(normalized)
+            self._gauges["reward_normalizer_mean"] = normalizer.mean
+            self._gauges["reward_normalizer_std"] = normalizer.std
+
+    def episode(self, reward: float) -> None:
+        """An episode is over; `reward` is its raw, undiscounted return (for one-step episodes the rating itself)."""
+        with self._lock:
+            self._gauges["ppo_reward"] = reward
+            self._reward.add(reward)
+
+    def minibatch(self, loss: float) -> None:
+        """The loss of one minibatch."""
+        with self._lock:
+            self._gauges["ppo_loss"] = loss
+            self._loss.add(loss)
+
+    def update(self) -> None:
+        """The policy was updated: all epochs over the steps collected."""
+        with self._lock:
+            self._updates += 1
+
+    def since_last_save(self) -> dict[str, float]:
+        """Mean reward of the episodes and mean loss of the minibatches since the last save, and their numbers.
+
+        This is what belongs in a checkpoint's manifest. A mean of nothing is left out.
+        """
+        with self._lock:
+            means: dict[str, float] = {}
+            for name, now, then in zip(("loss", "reward"), (self._loss, self._reward), self._at_last_save, strict=True):
+                means[f"{name}Count"] = count = now.count - then.count
+                if count:
+                    means[name] = (now.sum - then.sum) / count
+            return means
+
+    def saved(self, checkpoint: Checkpoint) -> None:
+        """A checkpoint is committed. To be called once `save` has returned, so that nobody looks for one that is not
+        there; for the same checkpoint again, it does nothing.
+        """
+        reward = checkpoint.metrics.get("reward")
+        with self._lock:
+            if checkpoint == self._last_checkpoint:
+                return
+            self._last_checkpoint = checkpoint
+            self._saves += 1
+            self._gauges["ppo_checkpoint_step"] = checkpoint.step
+            self._at_last_save = (self._loss.copy(), self._reward.copy())
+            if reward is not None and reward > self._gauges.get("best_model_reward", float("-inf")):
+                self._gauges["best_model_reward"] = reward
+
+    def resumed(self, checkpoint: Checkpoint) -> None:
+        """Training goes on from a checkpoint."""
+        with self._lock:
+            self._last_checkpoint = checkpoint
+            self._gauges["ppo_checkpoint_step"] = checkpoint.step
+            self._gauges["ppo_training_step"] = checkpoint.step
+
+    def state_dict(self) -> MetricsState:
+        """The running sums, as plain JSON types."""
+        with self._lock:
+            return {
+                "loss": self._loss.state(),
+                "reward": self._reward.state(),
+                "best_reward": self._gauges.get("best_model_reward"),
+            }
+
+    def load_state_dict(self, state: MetricsState) -> None:
+        """Go on with the sums of a checkpoint."""
+        with self._lock:
+            self._loss = Moments.of(state["loss"])
+            self._reward = Moments.of(state["reward"])
+            self._at_last_save = (self._loss.copy(), self._reward.copy())
+            if (best := state["best_reward"]) is not None:
+                self._gauges["best_model_reward"] = best
+
+    def serve(self, port: int) -> MetricsServer:
+        """Serve the registry on a port, on all addresses (IPv6 where there is any); 0 picks a free one."""
+        return MetricsServer(port, self._registry)
+
+    def describe(self) -> list[Metric]:
+        """The names that this collector will ever expose, for the registry's check for duplicates."""
+        return [_family(metric) for metric in METRICS]
+
+    def collect(self) -> Iterator[Metric]:
+        """One consistent picture of all series."""
+        with self._lock:
+            values: dict[str, float] = {**self._gauges, **self._sums()}
+            histograms = {"reward_raw": self._raw.cumulative(), "reward_normalized": self._normalized.cumulative()}
+        for metric in METRICS:
+            family = _family(metric)
+            if isinstance(family, HistogramMetricFamily):
+                buckets, total = histograms[metric.name]
+                family.add_metric([], buckets, total)
+                yield family
+            elif metric.name in values:
+                family.add_metric([], values[metric.name])
+                yield family
+
+    def _sums(self) -> Mapping[str, float]:
+        values: dict[str, float] = {"ppo_updates_total": self._updates, "checkpoint_saves_total": self._saves}
+        for name, moments in (("ppo_loss", self._loss), ("ppo_reward", self._reward)):
+            values[f"{name}_sum"] = moments.sum
+            values[f"{name}_sumsq"] = moments.sumsq
+            values[f"{name}_count"] = moments.count
+        return values
+
+
+_Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
+_FAMILIES: dict[Kind, type[_Family]] = {
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
+
+
+def _family(metric: MetricSpec) -> _Family:
+    return _FAMILIES[metric.kind](metric.name, metric.meaning, labels=[])

@@ -1,0 +1,74 @@
+"""The one table of the metrics that a trainer exposes: the SDK exposes them and the reference page is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["gauge", "counter", "histogram"]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One metric, as Prometheus and a reader see it."""
+
+    name: str
+    kind: Kind
+    meaning: str
+
+
+METRICS = (
+    MetricSpec("ppo_training_step", "gauge", "Environment steps trained so far, over all attempts."),
+    MetricSpec("ppo_entropy_coef", "gauge", "Entropy coefficient in force."),
+    MetricSpec("ppo_learning_rate", "gauge", "Learning rate in force."),
+    MetricSpec("ppo_loss", "gauge", "Loss of the last minibatch."),
+    MetricSpec("ppo_loss_sum", "gauge", "Sum of the losses of all minibatches."),
+    MetricSpec("ppo_loss_sumsq", "gauge", "Sum of their squares."),
+    MetricSpec("ppo_loss_count", "gauge", "Number of minibatches."),
+    MetricSpec("ppo_reward", "gauge", "Raw, undiscounted return of the last finished episode."),
+    MetricSpec("ppo_reward_sum", "gauge", "Sum of the returns of all finished episodes."),
+    MetricSpec("ppo_reward_sumsq", "gauge", "Sum of their squares."),
+    MetricSpec("ppo_reward_count", "gauge", "Number of finished episodes."),
+    MetricSpec("ppo_updates_total", "counter", "Updates of the policy by this process."),
+    MetricSpec("ppo_checkpoint_step", "gauge", "Step of the newest committed checkpoint."),
+    MetricSpec("checkpoint_saves_total", "counter", "Checkpoints committed by this process."),
+    MetricSpec("best_model_reward", "gauge", "Best mean return between two saves so far."),
+    MetricSpec("reward_normalizer_mean", "gauge", "Mean that rewards are normalized with."),
+    MetricSpec("reward_normalizer_std", "gauge", "Standard deviation that rewards are normalized with."),
+    MetricSpec("reward_raw", "histogram", "Reward of a step, as the environment gave it."),
+    MetricSpec("reward_normalized", "histogram", "Reward of a step, as the policy is trained with."),
+)
+
+
+def render() -> str:
+    """The page docs/reference/trainer-metrics.md."""
+    rows = "\n".join(f"| `{metric.name}` | {metric.kind} | {metric.meaning} |" for metric in METRICS)
+    return f"""\
+<!-- Generated from trainer/accord_trainer/sdk/metrics_table.py. Do not edit. -->
+
+# Metrics of a trainer
+
+A trainer serves these on `METRICS_PORT` under `/metrics`. The SDK (`accord_trainer.sdk.Metrics`) does it for you. They
+carry no labels of their own: Prometheus adds namespace and pod.
+
+| metric | type | meaning |
+| --- | --- | --- |
+{rows}
+
+## Sums beside the last values
+
+Prometheus sees one value a scrape. At 10 steps a second and a scrape every 15 s, 149 of 150 values of `ppo_loss` are
+never seen. The sums lose nothing: the mean of everything between two scrapes is the difference of the sums divided
+by that of the counts.
+
+```promql
+delta(ppo_reward_sum[10m]) / delta(ppo_reward_count[10m])
+```
+
+They are gauges because rewards may be negative: `rate()` and `increase()` take a sum that falls for a restarted
+counter. A trainer that resumes goes on with the sums of the checkpoint, so compare values of one pod only. The spread
+follows from `_sumsq`: variance = Δsumsq / Δcount − (Δsum / Δcount)².
+
+A value that was not reported yet has no series. A NaN or Inf that is reported makes the sums NaN for the rest of the
+pod's life.
+"""
