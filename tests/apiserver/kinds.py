@@ -1,0 +1,28 @@
+"""Our kinds on an API server."""
+
+from __future__ import annotations
+
+import json
+
+from devcluster.controlplane import ControlPlane
+from tests.apiserver.rig import Api, wait_until
+
+from accord.api.crd import files
+
+
+def install_kinds(control_plane: ControlPlane) -> Api:
+    """Apply the CRDs and wait until they are served; returns a client that knows them."""
+    control_plane.kubectl("apply", "--server-side", "-f", "-", input="---\n".join(files().values()))
+
+    def established() -> bool:
+        found = json.loads(control_plane.kubectl("get", "crd", "-o", "json"))["items"]
+        conditions = [
+            (condition["type"], condition["status"])
+            for crd in found
+            if crd["spec"]["group"] == "accord.dev"
+            for condition in crd.get("status", {}).get("conditions") or ()
+        ]
+        return conditions.count(("Established", "True")) == 3
+
+    wait_until(established, 20, "CRDs are not established")
+    return Api(control_plane.kubeconfig)

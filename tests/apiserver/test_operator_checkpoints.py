@@ -1,0 +1,279 @@
+"""CheckpointPolicies against a real API server, its Deployment controller, and a real Prometheus.
+
+Training, snapshots and pods are played by `checkpoints.py`; that a loss is NaN is the fault, which no rule can miss.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.apiserver import checkpoints as cp
+from tests.apiserver.checkpoints import Cluster, Trainers, Training
+from tests.apiserver.conftest import StartOperator
+from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
+from tests.prometheus.rig import Prometheus, prometheus
+
+from devcluster import snapshots as snapshot_kinds
+
+
+@pytest.fixture(scope="module")
+def snapshot_api(control_plane: Any, api: Api) -> None:
+    """VolumeSnapshots, as the external-snapshotter has them."""
+    snapshot_kinds.install(control_plane.kubectl)
+
+
+@dataclass
+class Stage:
+    """A namespace in which a run trains and a Deployment serves."""
+
+    namespace: Namespace
+    training: Training
+    cluster: Cluster
+    prometheus: Prometheus
+    operator: OperatorProcess
+    start: StartOperator
+
+    def trained(self, **spec: Any) -> None:
+        """Three checkpoints, the newest served."""
+        cp.policy(self.namespace, **spec)
+        cp.save(self.namespace, self.training, 1000, 1500, 2000)
+
+    def break_down(self) -> None:
+        """The loss is NaN from step 2100 on."""
+        self.training.step, self.training.sick = 2100, True
+
+
+@pytest.fixture
+def stage(
+    api: Api, namespace: Namespace, snapshot_api: None, start_operator: StartOperator, tmp_path: Path
+) -> Iterator[Stage]:
+    training = Training()
+    trainers = Trainers(trainings={namespace.name: training})
+    cp.serving_deployment(namespace)
+    cp.run(namespace)
+    with prometheus(tmp_path / "prometheus", trainers) as server, Cluster(api, namespace) as cluster:
+
+        def start(**config: Any) -> OperatorProcess:
+            endpoints = {"default": {"url": server.url, "timeout": "2s"}}
+            return start_operator(prometheus={"endpoints": endpoints}, **config).ready()
+
+        yield Stage(namespace, training, cluster, server, start(), start)
+
+
+def test_checkpoints_are_kept_promoted_and_gone_back_to(stage: Stage) -> None:
+    namespace = stage.namespace
+    stage.trained()
+    assert set(cp.snapshots(namespace)) == {1000, 1500, 2000}
+    served, step = cp.serves(namespace)
+    assert step == "2000"
+    wait_until(lambda: cp.claims(namespace) == {served}, 30, f"claims are left: {cp.claims(namespace)}")
+    claim = namespace.get(cp.CLAIMS, served)
+    assert claim["spec"]["dataSource"]["kind"] == "VolumeSnapshot"
+    assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
+    assert "ownerReferences" not in claim["metadata"]
+    writes = stage.operator.writes()
+    time.sleep(3)
+    assert stage.operator.writes() == writes, "at rest nothing is written"
+
+    stage.break_down()
+    began = time.monotonic()
+    stage.prometheus.wait_for("ppo_training_step == 2100")
+    seen = time.monotonic()
+    wait_until(lambda: cp.serves(namespace)[1] == "1500", 30, f"no rollback: {cp.status(namespace)}")
+    print(f"scraped after {seen - began:.1f} s, the claim patched {time.monotonic() - seen:.1f} s later (interval 1 s)")
+    cp.until_served(namespace, 1500)
+    run = namespace.get(cp.RUNS, "r")
+    assert run["metadata"]["annotations"]["accord.dev/restart-from"] == "1500"
+    assert run["metadata"]["annotations"]["accord.dev/restart-attempt"] == "1"
+    assert cp.quarantined(namespace) == {2000}
+    live = cp.status(namespace)
+    record = live["history"][0]
+    assert (record["phase"], record["signal"], record["fromStep"], record["toStep"]) == (
+        "Done",
+        "NonFinite",
+        2000,
+        1500,
+    )
+    assert (live["rollbacks"], cp.condition(namespace, "RolledBack")) == (1, ("True", "RollbackDone"))
+    assert stage.operator.metric("checkpoint_rollbacks_total", policy="p") == 1
+    assert {"Promoted", "RollbackStarted", "RollbackDone", "NonFinite"} <= set(cp.reasons(namespace))
+
+    # The next attempt goes on from there, and is followed.
+    wait_until(lambda: namespace.get(cp.RUNS, "r")["status"]["attempt"] == 2, 20, "no second attempt")
+    stage.training.attempt, stage.training.step, stage.training.saved, stage.training.sick = 2, 1500, 1500, False
+    cp.save(namespace, stage.training, 2000, 2500)
+    assert cp.status(namespace)["rollbacks"] == 1
+
+
+def test_no_prometheus_no_rollback(stage: Stage) -> None:
+    namespace = stage.namespace
+    stage.trained()
+    stage.prometheus.stop()
+    cp.until_condition(namespace, "Healthy", ("Unknown", "QueryFailed"))
+    time.sleep(3)
+    assert cp.serves(namespace)[1] == "2000"
+    assert cp.condition(namespace, "Ready") == ("True", "Serving")
+
+
+def test_a_checkpoint_that_crashes_when_served_is_left_again(stage: Stage) -> None:
+    namespace = stage.namespace
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 3}})
+    cp.policy(namespace)
+    cp.save(namespace, stage.training, 500, 1000)
+    stage.cluster.crashing.add("1500")
+    stage.training.step = stage.training.saved = 1500
+    wait_until(lambda: cp.quarantined(namespace) == {1500}, 60, f"not quarantined: {cp.status(namespace)}")
+    cp.until_served(namespace, 1000)
+    assert cp.serves(namespace)[1] == "1000"
+    assert "PromotionFailed" in cp.reasons(namespace)
+    cp.save(namespace, stage.training, 2000)
+
+
+def test_the_target_crashes_and_what_was_served_comes_back(stage: Stage) -> None:
+    namespace = stage.namespace
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 3}})
+    stage.trained()
+    stage.cluster.crashing.add("1500")
+    stage.break_down()
+    cp.until_condition(namespace, "Stalled", ("True", "RollbackFailed"), 60)
+    assert cp.serves(namespace)[1] == "2000"
+    assert cp.quarantined(namespace) == {1500, 2000}
+    assert cp.status(namespace)["rollbacks"] == 0
+    assert "accord.dev/restart-from" not in namespace.get(cp.RUNS, "r")["metadata"].get("annotations", {})
+    namespace.patch(cp.POLICIES, "p", {"spec": {"rollbackTo": 1000}})
+    cp.until_served(namespace, 1000)
+    assert cp.status(namespace)["history"][0]["signal"] == "Manual"
+
+
+def test_a_snapshot_that_is_never_ready_holds_nothing_else_up(stage: Stage) -> None:
+    namespace = stage.namespace
+    cp.policy(namespace)
+    cp.save(namespace, stage.training, 500, 1000)
+    stage.cluster.never_ready.add("1500")
+    stage.training.step = stage.training.saved = 1500
+    wait_until(lambda: 1500 in cp.snapshots(namespace), 20, "no snapshot")
+    stage.training.step, stage.training.sick = 1600, True
+    cp.until_served(namespace, 500)
+    assert cp.status(namespace)["history"][0]["toStep"] == 500, "one that is not ready is no step back"
+
+
+def test_somebody_who_insists_is_named(stage: Stage) -> None:
+    namespace, api = stage.namespace, stage.namespace.api
+    stage.trained()
+    served = cp.serves(namespace)
+    volume = {"name": "model", "persistentVolumeClaim": {"claimName": cp.UNTRAINED}}
+    part = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "serve"},
+        "spec": {"template": {"spec": {"volumes": [volume]}}},
+    }
+
+    def sync() -> None:
+        path = namespace.path(cp.DEPLOYMENTS, "serve")
+        api.call("PATCH", path, part, "application/apply-patch+yaml", fieldManager="argocd-controller", force="true")
+
+    for _ in range(3):
+        sync()
+        wait_until(lambda: cp.serves(namespace) == served, 20, "not put back")
+        cp.at_rest(stage.operator, 0.5)
+    sync()
+    cp.until_condition(namespace, "Stalled", ("True", "OwnershipConflict"))
+    assert "argocd-controller" in namespace.condition("p", "Stalled", cp.POLICIES)["message"]
+    writes = stage.operator.writes()
+    time.sleep(2)
+    assert (cp.serves(namespace)[0], stage.operator.writes()) == (cp.UNTRAINED, writes)
+    entry = next(
+        e for e in namespace.get(cp.DEPLOYMENTS, "serve")["metadata"]["managedFields"] if e["manager"] == "accord"
+    )
+    assert set(entry["fieldsV1"]["f:spec"]["f:template"]) == {"f:metadata", "f:spec"}, "one field and one annotation"
+
+
+def test_a_deployment_that_comes_back_with_gits_claim_is_put_right(stage: Stage) -> None:
+    namespace = stage.namespace
+    stage.trained()
+    served = cp.serves(namespace)
+    namespace.delete(cp.DEPLOYMENTS, "serve")
+    cp.until_condition(namespace, "Stalled", ("True", "DeploymentNotFound"))
+    wait_until(lambda: namespace.get(cp.DEPLOYMENTS, "serve") is None, 20, "still there")
+    cp.serving_deployment(namespace)
+    wait_until(lambda: cp.serves(namespace) == served, 20, "not put right")
+
+
+def test_a_policy_that_goes_leaves_what_is_served_and_one_that_comes_finds_it(stage: Stage) -> None:
+    namespace = stage.namespace
+    stage.trained()
+    served, kept = cp.serves(namespace), set(cp.snapshots(namespace))
+    namespace.delete(cp.POLICIES, "p")
+    time.sleep(2)
+    assert (cp.serves(namespace), set(cp.snapshots(namespace))) == (served, kept)
+    assert namespace.get(cp.CLAIMS, served[0])["metadata"].get("deletionTimestamp") is None
+    cp.policy(namespace)
+    cp.until_served(namespace, 2000)
+    assert cp.serves(namespace) == served
+
+
+def test_approval_by_the_command(stage: Stage, control_plane: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from accord.cli import main
+
+    namespace = stage.namespace
+    stage.trained(rollback={"approval": "Manual"})
+    approve = ["approve", "p", "-n", namespace.name, "--kubeconfig", str(control_plane.kubeconfig)]
+    assert main(approve) == 1
+    assert "no rollback of p is under way" in capsys.readouterr().err
+    stage.break_down()
+    cp.until_condition(namespace, "Stalled", ("True", "AwaitingApproval"))
+    time.sleep(2)
+    assert cp.serves(namespace)[1] == "2000"
+    assert main(approve) == 0
+    assert "back to step 1500" in capsys.readouterr().out
+    cp.until_served(namespace, 1500)
+
+
+def test_two_replicas_make_one_rollback(stage: Stage) -> None:
+    """The leader dies in the middle of it; the other one ends it."""
+    namespace = stage.namespace
+    stage.trained()
+    stage.operator.terminate()
+    election = {"enabled": True, "leaseDuration": "2s", "renewDeadline": "1500ms", "retryPeriod": "200ms"}
+    replicas = [stage.start(name=name, leaderElection=election) for name in ("one", "two")]
+    stage.break_down()
+    wait_until(lambda: "rollback" in cp.status(namespace), 30, "no rollback")
+    leader = next(replica for replica in replicas if replica.leads)
+    leader.kill()
+    cp.until_served(namespace, 1500)
+    live = cp.status(namespace)
+    assert (live["rollbacks"], len(live["history"])) == (1, 1)
+    wait_until(lambda: namespace.get(cp.RUNS, "r")["status"]["attempt"] == 2, 20, "no second attempt")
+    time.sleep(1)
+    assert namespace.get(cp.RUNS, "r")["status"]["attempt"] == 2
+
+
+def test_the_snapshot_api_comes_and_goes(
+    api: Api, namespace: Namespace, control_plane: Any, start_operator: StartOperator
+) -> None:
+    """On a cluster without it the operator works, and says what is missing."""
+    kinds = [f"{kind}.{snapshot_kinds.GROUP}" for kind in snapshot_kinds.KINDS]
+    control_plane.kubectl("delete", "crd", "--ignore-not-found", *kinds)
+    operator = start_operator().ready()
+    cp.serving_deployment(namespace)
+    cp.run(namespace)
+    cp.policy(namespace)
+    cp.until_condition(namespace, "Accepted", ("False", "SnapshotsUnavailable"))
+    namespace.deployment("a")
+    namespace.policy("traffic", {"a": 100})
+    namespace.settled("traffic")
+    snapshot_kinds.install(control_plane.kubectl)
+    cp.until_condition(namespace, "Accepted", ("True", "Accepted"), 60)
+    control_plane.kubectl("delete", "crd", *kinds)
+    cp.until_condition(namespace, "Accepted", ("False", "SnapshotsUnavailable"), 90)
+    namespace.delete("services", "traffic-a")
+    wait_until(lambda: namespace.get("services", "traffic-a"), 60, "the other watches do not work any more")
+    snapshot_kinds.install(control_plane.kubectl)
+    cp.until_condition(namespace, "Accepted", ("True", "Accepted"), 90)
+    assert operator.process.poll() is None

@@ -1,0 +1,164 @@
+"""What belongs to a policy is made, kept as it is, and goes with it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from tests.apiserver.rig import Namespace, OperatorProcess, wait_until
+
+WEIGHTS = {"fast": 60, "balanced": 30, "creative": 10}
+EXPECTED = {
+    "services/demo-fast",
+    "services/demo-balanced",
+    "services/demo-creative",
+    "services/demo-router",
+    "configmaps/demo-router",
+    "apps/v1/deployments/demo-router",
+    "policy/v1/poddisruptionbudgets/demo-router",
+}
+EDITS = {
+    "services/demo-fast": {"spec": {"selector": {"app": "somebody-elses"}}},
+    "services/demo-router": {"metadata": {"labels": {"accord.dev/traffic-policy": "another"}}},
+    "services/demo-creative": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "helm"}}},
+    "configmaps/demo-router": {"data": None},
+    "apps/v1/deployments/demo-router": {"spec": {"replicas": 0}},
+    "policy/v1/poddisruptionbudgets/demo-router": {"spec": {"maxUnavailable": 2}},
+}
+
+
+def essence(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a child is, without what the API server and its controllers add each time."""
+    meta = manifest["metadata"]
+    spec = {k: v for k, v in manifest.get("spec", {}).items() if k not in ("clusterIP", "clusterIPs")}
+    annotations = {k: v for k, v in meta.get("annotations", {}).items() if not k.startswith("deployment.kubernetes")}
+    return {"labels": meta.get("labels"), "annotations": annotations, "spec": spec, "data": manifest.get("data")}
+
+
+@pytest.fixture
+def demo(namespace: Namespace, operator: OperatorProcess) -> Namespace:
+    """A policy with all its children."""
+    for mode in WEIGHTS:
+        namespace.deployment(mode)
+    namespace.policy("demo", WEIGHTS)
+    namespace.settled("demo")
+    wait_until(lambda: set(namespace.children("demo")) == EXPECTED, 10, "children are missing")
+    return namespace
+
+
+def split(child: str) -> tuple[str, str]:
+    collection, name = child.rsplit("/", 1)
+    return collection, name
+
+
+def test_children_are_made_and_controlled_by_the_policy(demo: Namespace) -> None:
+    policy = demo.get("trafficpolicies", "demo")
+    for child in demo.children("demo").values():
+        (owner,) = child["metadata"]["ownerReferences"]
+        assert owner["uid"] == policy["metadata"]["uid"]
+        assert owner["controller"] is True
+        assert child["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "accord"
+    assert policy["status"]["target"] == "60/30/10"
+
+
+def test_a_deleted_child_is_put_back(demo: Namespace) -> None:
+    for child in sorted(EXPECTED):
+        before = demo.children("demo")[child]
+        collection, name = split(child)
+        began = time.monotonic()
+        demo.delete(collection, name)
+
+        def back(collection: str = collection, name: str = name, uid: str = before["metadata"]["uid"]) -> Any:
+            live = demo.get(collection, name)
+            return live if live and live["metadata"]["uid"] != uid else None
+
+        live = wait_until(back, 10, f"{child} did not come back")
+        took = time.monotonic() - began
+        print(f"deleted {child}: back after {took * 1000:.0f} ms")
+        assert essence(live) == essence(before)
+
+
+def test_an_edited_child_is_put_right(demo: Namespace) -> None:
+    for child, edit in EDITS.items():
+        before = essence(demo.children("demo")[child])
+        collection, name = split(child)
+        began = time.monotonic()
+        edited = demo.patch(collection, name, edit)
+        assert essence(edited) != before
+
+        def right(collection: str = collection, name: str = name, want: Any = before) -> bool:
+            return essence(demo.get(collection, name)) == want
+
+        wait_until(right, 10, f"{child} was not put right")
+        took = time.monotonic() - began
+        print(f"edited {child}: right after {took * 1000:.0f} ms")
+
+
+def test_a_removed_owner_reference_is_put_back(demo: Namespace) -> None:
+    demo.patch("services", "demo-fast", {"metadata": {"ownerReferences": None}})
+    wait_until(lambda: demo.get("services", "demo-fast")["metadata"].get("ownerReferences"), 5, "no owner again")
+
+
+def test_children_go_with_the_policy_and_nothing_holds_it(demo: Namespace, operator: OperatorProcess) -> None:
+    assert "finalizers" not in demo.get("trafficpolicies", "demo")["metadata"]
+    assert operator.metric("accord_traffic_target_ratio", mode="fast", namespace=demo.name) == 0.6
+    demo.delete("trafficpolicies", "demo")
+    # The garbage collector of the controller manager learns of a new kind within half a minute.
+    wait_until(lambda: not demo.children("demo"), 90, "children are left")
+    wait_until(lambda: not list(operator.series("accord_traffic_target_ratio")), 5, "gauges are left")
+    assert demo.get("apps/v1/deployments", "fast") is not None
+
+
+def test_a_service_of_somebody_else_is_not_taken_over(namespace: Namespace, operator: OperatorProcess) -> None:
+    foreign = {"metadata": {"name": "demo-fast"}, "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 9}]}}
+    made = namespace.create("services", foreign)
+    for mode in WEIGHTS:
+        namespace.deployment(mode)
+    namespace.policy("demo", WEIGHTS)
+    refs = wait_until(
+        lambda: (found := namespace.condition("demo", "ResolvedRefs")).get("reason") == "NameConflict" and found,
+        10,
+        "the conflict is not said",
+    )
+    assert "demo-fast" in refs["message"]
+    live = namespace.get("services", "demo-fast")
+    assert live["spec"] == made["spec"]
+    assert live["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    namespace.delete("services", "demo-fast")
+    wait_until(
+        lambda: (namespace.get("services", "demo-fast") or {}).get("metadata", {}).get("ownerReferences"),
+        30,
+        "the name is free, and the Service is not made",
+    )
+    wait_until(lambda: namespace.condition("demo", "ResolvedRefs").get("status") == "True", 10, "still unresolved")
+
+
+def test_a_policy_recreated_under_its_name_gets_children_of_its_own(demo: Namespace) -> None:
+    old = demo.get("trafficpolicies", "demo")["metadata"]["uid"]
+    demo.delete("trafficpolicies", "demo")
+    demo.policy("demo", WEIGHTS)
+    new = demo.get("trafficpolicies", "demo")["metadata"]["uid"]
+    assert new != old
+
+    def replaced() -> bool:
+        children = demo.children("demo")
+        owners = {owner["uid"] for child in children.values() for owner in child["metadata"]["ownerReferences"]}
+        return set(children) == EXPECTED and owners == {new}
+
+    wait_until(replaced, 90, "children of the new policy")
+
+
+def test_at_rest_nothing_is_written(demo: Namespace, operator: OperatorProcess) -> None:
+    before, seen = -1.0, time.monotonic()
+    while time.monotonic() - seen < 4:
+        if (now := operator.writes()) != before:
+            before, seen = now, time.monotonic()
+    versions = {name: child["metadata"]["resourceVersion"] for name, child in demo.children("demo").items()}
+    policy = demo.get("trafficpolicies", "demo")["metadata"]["resourceVersion"]
+    # An event about a Deployment that changes nothing for us makes a pass, and the pass must find nothing to do.
+    demo.patch("apps/v1/deployments", "fast", {"metadata": {"labels": {"touched": "yes"}}})
+    time.sleep(3)
+    assert operator.writes() == before
+    assert demo.get("trafficpolicies", "demo")["metadata"]["resourceVersion"] == policy
+    assert {name: child["metadata"]["resourceVersion"] for name, child in demo.children("demo").items()} == versions

@@ -1,0 +1,81 @@
+"""Two replicas run, one writes; the other takes over."""
+
+from __future__ import annotations
+
+import time
+
+from tests.apiserver.conftest import StartOperator
+from tests.apiserver.rig import Namespace, OperatorProcess, wait_until
+
+
+def two(start_operator: StartOperator) -> tuple[OperatorProcess, OperatorProcess]:
+    """A leader and a standby."""
+    first = start_operator(name="one", leaderElection={"enabled": True}).ready()
+    wait_until(lambda: first.leads, 15, "nobody leads")
+    return first, start_operator(name="two", leaderElection={"enabled": True}).ready()
+
+
+def made(namespace: Namespace, name: str) -> None:
+    namespace.policy(name, {"a": 100})
+    namespace.settled(name)
+
+
+def test_one_writes(namespace: Namespace, start_operator: StartOperator) -> None:
+    leader, standby = two(start_operator)
+    namespace.deployment("a")
+    for number in range(5):
+        made(namespace, f"p{number}")
+    assert leader.writes() > 0
+    assert standby.writes() == 0
+    assert not standby.leads
+    lease = namespace.get("coordination.k8s.io/v1/leases", "accord")
+    assert lease["spec"]["holderIdentity"] == "one_127.0.0.1"
+
+
+def test_the_standby_takes_over_from_a_killed_leader_in_less_than_15_seconds(
+    namespace: Namespace, start_operator: StartOperator
+) -> None:
+    leader, standby = two(start_operator)
+    namespace.deployment("a")
+    made(namespace, "before")
+    began = time.monotonic()
+    leader.kill()
+    namespace.policy("after", {"a": 100})
+    namespace.delete("services", "before-a")
+    wait_until(lambda: (namespace.get("trafficpolicies", "after") or {}).get("status"), 20, "nobody took over")
+    took = time.monotonic() - began
+    print(f"killed with SIGKILL: the standby wrote after {took:.1f} s")
+    assert took < 15
+    assert standby.leads
+    wait_until(lambda: namespace.get("services", "before-a"), 5, "what happened without a leader was not put right")
+    lease = namespace.get("coordination.k8s.io/v1/leases", "accord")
+    assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("two_127.0.0.1", 1)
+
+
+def test_a_stopped_leader_hands_over_at_once(namespace: Namespace, start_operator: StartOperator) -> None:
+    leader, standby = two(start_operator)
+    began = time.monotonic()
+    assert leader.terminate() == 0
+    stopped = time.monotonic() - began
+    wait_until(lambda: standby.leads, 10, "the standby does not lead")
+    took = time.monotonic() - began
+    print(f"SIGTERM: ended after {stopped:.1f} s, the standby led after {took:.1f} s")
+    # Not by the end of its Lease, which is 10 s: it let go of it.
+    assert took < 8
+    assert "Traceback" not in leader.log()
+
+
+def test_a_leader_that_cannot_renew_stops_writing(namespace: Namespace, start_operator: StartOperator) -> None:
+    """Somebody else takes the Lease away: the former leader notices with its next renewal."""
+    leader = start_operator(name="one", leaderElection={"enabled": True}).ready()
+    wait_until(lambda: leader.leads, 15, "nobody leads")
+    namespace.patch("coordination.k8s.io/v1/leases", "accord", {"spec": {"holderIdentity": "thief_127.0.0.1"}})
+    wait_until(lambda: not leader.leads, 10, "two lead")
+    before = leader.writes()
+    namespace.deployment("a")
+    namespace.policy("p", {"a": 100})
+    time.sleep(3)
+    assert leader.writes() == before
+    # The thief never renews, so the Lease runs out and is taken back.
+    wait_until(lambda: leader.leads, 20, "the Lease was not taken back")
+    namespace.settled("p")

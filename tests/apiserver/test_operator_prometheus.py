@@ -1,0 +1,115 @@
+"""Whatever Prometheus does: the weights stay, a condition says why, and no traceback is logged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.apiserver.conftest import StartOperator
+from tests.apiserver.rig import Namespace, OperatorProcess, wait_until
+from tests.prometheus.rig import Exporter, Request, answer, prometheus, serving, vector
+
+WEIGHTS = {"fast": 60, "creative": 40}
+FAST = {"mode": "fast"}
+
+
+def slow(request: Request) -> None:
+    threading.Event().wait(10)
+    answer(request, vector())
+
+
+def two_series(request: Request) -> None:
+    answer(request, vector(({**FAST, "pod": "a"}, "10"), ({**FAST, "pod": "b"}, "20")))
+
+
+BROKEN: dict[str, tuple[Callable[[Request], None], str]] = {
+    "empty": (lambda request: answer(request, vector()), "NoTraffic"),
+    "500": (lambda request: answer(request, "boom", 500), "QueryFailed"),
+    "garbage": (lambda request: answer(request, "<html>"), "QueryFailed"),
+    "NaN": (lambda request: answer(request, vector((FAST, "NaN"), ({"mode": "creative"}, "NaN"))), ""),
+    "two series": (two_series, "QueryFailed"),
+    "partial": (lambda request: answer(request, vector((FAST, "1"), warnings=["a store is down"])), "QueryFailed"),
+    "slow": (slow, "QueryFailed"),
+}
+
+
+def policy(namespace: Namespace, start_operator: StartOperator, url: str) -> OperatorProcess:
+    endpoints = {"default": {"url": url, "timeout": "1s"}}
+    operator = start_operator(prometheus={"endpoints": endpoints}).ready()
+    for mode in WEIGHTS:
+        namespace.deployment(mode)
+    namespace.policy("demo", WEIGHTS, monitoring={"interval": "1s", "window": "10s"})
+    return operator
+
+
+def unchanged(namespace: Namespace) -> None:
+    status = namespace.get("trafficpolicies", "demo")["status"]
+    assert status["target"] == "60/40"
+    assert {mode["name"]: mode["target"] for mode in status["modes"]} == WEIGHTS
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_an_answer_that_says_nothing_changes_nothing(
+    case: str, namespace: Namespace, start_operator: StartOperator
+) -> None:
+    handle, reason = BROKEN[case]
+    with serving(handle) as url:
+        operator = policy(namespace, start_operator, url)
+        said = wait_until(
+            lambda: (
+                (found := namespace.condition("demo", "WithinTarget")).get("status") == "Unknown"
+                and operator.metric("accord_prometheus_queries_total") > 1
+                and found
+            ),
+            20,
+            f"WithinTarget is not Unknown: {namespace.condition('demo', 'WithinTarget')}",
+        )
+        print(f"{case}: {said['reason']}: {said['message']}")
+        unchanged(namespace)
+        before = operator.writes()
+        asked = operator.metric("accord_prometheus_queries_total")
+        wait_until(lambda: operator.metric("accord_prometheus_queries_total") > asked + 1, 20, "not asked again")
+        assert operator.writes() == before
+    assert said["message"]
+    assert reason in ("", said["reason"])
+    assert "Traceback" not in operator.log()
+
+
+def test_without_a_prometheus_and_back(namespace: Namespace, start_operator: StartOperator, tmp_path: Path) -> None:
+    exporter = Exporter({"fast": 0, "creative": 0}, f',namespace="{namespace.name}"')
+    done = threading.Event()
+
+    def traffic() -> None:
+        while not done.wait(0.01):
+            exporter.counts["fast"] += 6
+            exporter.counts["creative"] += 4
+
+    threading.Thread(target=traffic, daemon=True).start()
+    with ExitStack() as stack:
+        started = stack.enter_context(prometheus(tmp_path / "one", exporter))
+        operator = policy(namespace, start_operator, started.url)
+
+        def measured() -> bool:
+            status = namespace.get("trafficpolicies", "demo").get("status", {})
+            shares = {mode["name"]: mode.get("actual") for mode in status.get("modes", [])}
+            return shares.get("fast") is not None and abs(shares["fast"] - 60) < 2
+
+        wait_until(measured, 30, "nothing is measured")
+        wait_until(lambda: namespace.condition("demo", "WithinTarget").get("status") == "True", 30, "not within target")
+        assert abs(operator.metric("accord_traffic_actual_ratio", mode="fast") - 0.6) < 0.02
+        stack.close()
+        done.set()
+        began = time.monotonic()
+        gone = wait_until(
+            lambda: (found := namespace.condition("demo", "WithinTarget")).get("status") == "Unknown" and found,
+            20,
+            "an outage is not said",
+        )
+        print(f"Prometheus stopped: said after {time.monotonic() - began:.1f} s: {gone['reason']}: {gone['message']}")
+        assert gone["reason"] == "QueryFailed"
+        unchanged(namespace)
+    assert "Traceback" not in operator.log()

@@ -1,0 +1,78 @@
+"""Programs are built once for their versions and flags, and are whole or not there."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from devcluster.errors import DevclusterError
+from devcluster.progress import Progress
+from devcluster.waiting import wait_for
+
+from devcluster import paths, programs
+
+ENSURE = "from devcluster import programs, progress; programs.ensure(['etcd'], progress.Progress())"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ACCORD_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_a_build_that_was_killed_leaves_no_half_program_and_is_repeated(cache: Path):
+    process = subprocess.Popen([sys.executable, "-c", ENSURE], start_new_session=True, stdout=subprocess.DEVNULL)
+    wait_for("the build to begin", lambda: any(cache.glob("programs/.building-etcd-*")), seconds=30, every=0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not programs.path("etcd").exists()
+
+    said = io.StringIO()
+    programs.ensure(["etcd"], Progress(said))
+
+    assert "build etcd" in said.getvalue()
+    assert (
+        "etcd Version: 3.7.0"
+        in subprocess.run([programs.path("etcd"), "--version"], capture_output=True, text=True, check=True).stdout
+    )
+    assert not list(cache.glob("programs/.building-*"))
+
+    again = io.StringIO()
+    programs.ensure(["etcd"], Progress(again))
+    assert again.getvalue() == ""
+
+
+def test_another_version_is_another_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    before = programs.path("etcd")
+    shutil.copytree(paths.TOOLS / "etcd", tmp_path / "etcd")
+    monkeypatch.setattr(paths, "TOOLS", tmp_path)
+    assert programs.path("etcd") == before
+
+    for name in ("go.mod", "go.sum"):
+        file = tmp_path / "etcd" / name
+        file.write_text(file.read_text().replace("server/v3 v3.7.0", "server/v3 v3.7.1"))
+
+    assert programs.path("etcd") != before
+    assert "v3.7.1" in str(programs.path("etcd"))
+
+
+def test_a_build_that_fails_says_where_to_read_why(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    broken = tmp_path / "tools" / "etcd"
+    shutil.copytree(paths.TOOLS / "etcd", broken)
+    (broken / "go.sum").write_text("")
+    monkeypatch.setattr(paths, "TOOLS", broken.parent)
+
+    with pytest.raises(DevclusterError, match=r"building etcd failed: .*whole log: .*build-etcd\.log"):
+        programs.ensure(["etcd"], Progress(io.StringIO()))
+    assert not programs.path("etcd").exists()
+
+
+def test_every_program_has_a_module_with_a_pinned_version():
+    for program in programs.EVERYTHING:
+        assert programs.version(programs.module_of(program)).startswith("v")

@@ -1,0 +1,175 @@
+"""What the operator knows of the proxies: accepted, refused, warm; and what several replicas make of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from tests.envoy.http1 import Client
+from tests.envoy.rig import NAME, NAMESPACE, SPLIT, Operator, World, free_ports, until
+
+from accord.adapters.routers.envoy import offering
+
+
+async def test_a_proxy_acknowledges_and_becomes_warm(world: World) -> None:
+    await world.start()
+    await world.settled()
+    programming = world.programming()
+    assert programming.published_at is not None
+    assert [(proxy.name, proxy.ready, proxy.rejected) for proxy in programming.proxies] == [("router-0", True, None)]
+    assert programming.routes_settled
+    await until(lambda: world.operator.warm_when_told == set(SPLIT), "to be told that all modes are warm", 4)
+    await asyncio.sleep(0.5)
+    changes = world.operator.changes
+    await asyncio.sleep(0.5)
+    assert world.operator.changes == changes, "nothing is told where nothing changed"
+
+
+async def test_a_mode_without_pods_keeps_nobody_waiting(world: World) -> None:
+    world.pods["creative"] = []
+    await world.start()
+    await until(lambda: "creative" in world.programming().warm, "the empty mode to be warm", 1.5)
+
+
+async def test_without_a_ready_proxy_there_is_nothing_to_wait_for(world: World) -> None:
+    world.ready_proxies = ()
+    world.publish()
+    programming = world.programming()
+    assert programming.warm == set(SPLIT)
+    assert programming.routes_settled
+    assert programming.proxies == ()
+
+
+async def test_a_refused_configuration_is_seen_and_healed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.start()
+    await world.settled()
+    sound = offering.route_configuration
+
+    def broken(intent: offering.RoutingIntent) -> dict[str, object]:
+        routes = sound(intent)
+        routes["virtual_hosts"][0]["routes"][0]["match"] = {"safe_regex": {"regex": "("}}
+        return routes
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offering, "route_configuration", broken)
+        world.publish({"fast": 50, "balanced": 40, "creative": 10})
+        await until(lambda: world.programming().proxies[0].rejected, "the refusal to be seen")
+        (proxy,) = world.programming().proxies
+        assert proxy.rejected is not None
+        assert "router-0 refuses the routes" in proxy.rejected
+        assert not proxy.accepted
+        assert not world.programming().routes_settled
+        await asyncio.sleep(0.5)
+        assert await world.proxy.stat("http.modes.rds.modes.update_rejected") == 2, "it is offered again with pauses"
+        async with world.client() as client:
+            assert (await client.get()).status == 200, "the proxy keeps what it had"
+    world.publish()
+    await world.settled()
+    assert world.programming().proxies[0].rejected is None
+
+
+async def test_a_replica_that_lags_never_takes_a_proxy_back(world: World) -> None:
+    await world.start({"fast": 100, "balanced": 0})
+    stale = Operator(world.settings)
+    world.publish_to(stale)
+    world.publish({"fast": 0, "balanced": 100})
+    await world.settled()
+    await world.operator.stop()
+    await stale.start(world.settings.xds_port)
+    try:
+        async with world.client() as client:
+            for _ in range(60):
+                assert (await client.get()).body == "balanced"
+                await asyncio.sleep(0.1)
+        world.publish_to(stale)
+        await until(
+            lambda: all(proxy.accepted for proxy in stale.router.programming(NAMESPACE, NAME).proxies),
+            "the replica to catch up",
+        )
+        world.revision += 1
+    finally:
+        await stale.stop()
+
+
+async def test_a_standby_tells_the_leader(world: World) -> None:
+    (port,) = free_ports(1)
+    leader = Operator(world.settings)
+    await leader.start(port)
+    try:
+        world.operator.leader = lambda: f"http://127.0.0.1:{port}"
+        for mode in SPLIT:
+            await world.add(mode)
+        world.publish()
+        world.publish_to(leader)
+        await world.start()
+        world.publish_to(leader)
+
+        def known() -> bool:
+            programming = leader.router.programming(NAMESPACE, NAME)
+            return programming.routes_settled and all(proxy.accepted for proxy in programming.proxies)
+
+        await until(known, "the leader to know", 3)
+        await until(lambda: leader.router.programming(NAMESPACE, NAME).warm == set(SPLIT), "modes warm there", 4)
+    finally:
+        await leader.stop()
+
+
+async def test_a_new_leader_is_told_what_is_known(world: World) -> None:
+    await world.start()
+    await world.settled()
+    (port,) = free_ports(1)
+    leader = Operator(world.settings)
+    await leader.start(port)
+    try:
+        world.publish_to(leader)
+        world.operator.leader = lambda: f"http://127.0.0.1:{port}"
+        # Any poll tells the standby of the new leader; a changed endpoint makes one.
+        await world.add("fast")
+        world.publish()
+        world.publish_to(leader)
+        await until(lambda: leader.router.programming(NAMESPACE, NAME).routes_settled, "the leader to know", 3)
+    finally:
+        await leader.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "complaint"),
+    [
+        ("/v3/discovery:clusters", "{", "not JSON"),
+        ("/v3/discovery:clusters", "[]", "must be a DiscoveryRequest"),
+        ("/v3/discovery:clusters", "{}", "node.id must be <namespace>/<policy>/<pod>, not None"),
+        ("/v3/discovery:clusters", '{"node": {"id": "a/b"}}', "not 'a/b'"),
+        ("/v3/discovery:secrets", '{"node": {"id": "a/b/c"}}', "there is no discovery of 'secrets'"),
+        ("/v3/discovery:endpoints", '{"node": {"id": "a/b/c"}}', "resource_names must name exactly one cluster"),
+        ("/v3/discovery:routes", '{"node": {"id": "a/b/c"}, "version_info": 7}', "version_info must be a string"),
+        ("/accord/acknowledgements", "{}", "must be a list"),
+        ("/accord/acknowledgements", "[{}]", "needs the strings node, kind, name, version and refused"),
+    ],
+)
+async def test_malformed_requests_are_told_what_is_wrong(world: World, path: str, body: str, complaint: str) -> None:
+    await world.operator.start(world.settings.xds_port)
+    async with Client(world.settings.xds_port) as client:
+        reply = await client.request("POST", path, body=body.encode())
+    assert reply.status == 400
+    assert complaint in reply.body
+
+
+async def test_a_body_that_is_too_large_is_refused(world: World) -> None:
+    await world.operator.start(world.settings.xds_port)
+    async with Client(world.settings.xds_port) as client:
+        reply = await client.request("POST", "/v3/discovery:clusters", body=b" " * 600_000)
+    assert reply.status == 413
+
+
+async def test_thousands_of_polls_are_held_cheaply_and_released_at_once(world: World) -> None:
+    await world.operator.start(world.settings.xds_port)
+    body = json.dumps({"node": {"id": f"{NAMESPACE}/unknown/router-0"}}).encode()
+    clients = [Client(world.settings.xds_port) for _ in range(2000)]
+    polls = [asyncio.create_task(client.request("POST", "/v3/discovery:routes", body=body)) for client in clients]
+    waiting = world.operator.router._waiters
+    await until(lambda: len(waiting) == 2000, "the polls to be held")
+    await asyncio.wait_for(world.operator.stop(), 5)
+    assert {(await poll).status for poll in polls} == {304}
+    for client in clients:
+        client.close()

@@ -1,0 +1,109 @@
+"""Processes of the example, on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "service"
+
+
+@dataclass
+class Process:
+    """One process of the service."""
+
+    popen: subprocess.Popen[str]
+    port: int
+
+    def call(self, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def header(self, name: str, path: str = "/") -> str | None:
+        """A header of an answer."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+            return response.headers.get(name)
+
+    def counted(self, metric: str = "http_requests_total", label: str = "code") -> dict[str, float]:
+        """The series of a metric by one of their labels."""
+        lines = self.call("/metrics")[1].splitlines()
+        samples = [line for line in lines if line.startswith(f"{metric}{{")]
+        return {line.split(f'{label}="')[1].split('"')[0]: float(line.split()[-1]) for line in samples}
+
+    def terminate(self) -> None:
+        self.popen.send_signal(signal.SIGTERM)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What the process has in its image, too: the modules that read checkpoints are beside it."""
+    return {**os.environ, "PYTHONPATH": str(ROOT / "trainer"), **more}
+
+
+@pytest.fixture
+def start_service() -> Iterator[Callable[..., Process]]:
+    """Starts processes: `start_service(MODE="creative")`; they end with the test."""
+    started: list[Process] = []
+
+    def start(**more: str) -> Process:
+        port = free_port()
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "modeservice"],
+            cwd=EXAMPLE,
+            env=environment(PORT=str(port), POD_NAME="pod-1", DRAIN_SECONDS="0.5", **more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        process = Process(popen, port)
+        started.append(process)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                assert process.call("/healthz")[0] == 200
+                return process
+            except urllib.error.URLError:
+                assert popen.poll() is None, popen.communicate()[0]
+                assert time.monotonic() < deadline, "the service did not start within 20 s"
+                time.sleep(0.05)
+
+    yield start
+    for process in started:
+        process.popen.kill()
+        process.popen.communicate()
+
+
+def loadgen(url: str, *arguments: str) -> list[dict[str, Any]]:
+    """Runs the load generator to its end; its lines."""
+    done = subprocess.run(
+        [sys.executable, "-m", "loadgen", f"--url={url}", *arguments],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,0 +1,43 @@
+"""`accord plan`, word for word. `make golden` rewrites what is expected."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accord.cli import plan
+from accord.config import Config, Envoy
+
+CASES = sorted((Path(__file__).parent / "plan").iterdir())
+CONFIG = Config(envoy=Envoy(image="envoy:golden"))
+"""The image is the installer's choice and changes with releases; what surrounds it should not."""
+
+
+def run(case: Path, output: plan.Output = "yaml") -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    code = plan.main([case / "input.yaml"], output=output, config=CONFIG, out=out, err=err)
+    return code, out.getvalue(), err.getvalue().replace(f"{case}/", "")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_output(case: Path) -> None:
+    code, out, err = run(case)
+    if os.environ.get("ACCORD_GOLDEN") == "write":
+        (case / "output.yaml").write_text(out, encoding="utf-8")
+        (case / "problems.txt").write_text(err, encoding="utf-8")
+    assert out == (case / "output.yaml").read_text(encoding="utf-8")
+    assert err == (case / "problems.txt").read_text(encoding="utf-8")
+    assert code == (1 if err else 0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_json_says_the_same(case: Path) -> None:
+    code, out, _ = run(case)
+    _, as_json, err = run(case, "json")
+    objects = [document for document in yaml.safe_load_all(out) if document]
+    assert yaml.safe_load(as_json) == {"apiVersion": "v1", "kind": "List", "items": objects}
+    assert code == 0 or "accord plan: " in err

@@ -1,0 +1,131 @@
+"""What `accord plan` says to input that it cannot use, and how it reads what it can."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accord import cli
+from accord.cli import plan
+
+POLICY = """
+apiVersion: accord.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: shop%s}
+spec:
+  modes: [{name: fast, weight: 100, deploymentRef: {name: fast}, port: 8080}]
+"""
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: fast, creationTimestamp: 2026-01-01T00:00:00Z}
+spec: {selector: {matchLabels: {app: fast}}}
+"""
+
+
+def run(*paths: Path, namespace: str | None = None) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    return plan.main(paths, namespace, out=out, err=err), out.getvalue(), err.getvalue()
+
+
+def write(directory: Path, text: str, name: str = "in.yaml") -> Path:
+    path = directory / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a: [", "in.yaml: is not YAML"),
+        ("a: 1\na: 2", "line 2: key 'a' stands there twice"),
+        ("just text", "document 1: is not a Kubernetes object"),
+        ("---\n---\nkind: X", "document 2: apiVersion is missing"),
+        ("apiVersion: v1", "document 1: kind is missing"),
+        ("apiVersion: v1\nkind: X", "document 1, X: metadata.name is missing"),
+        ("apiVersion: v1\nkind: X\nmetadata: {name: 7}", "document 1, X: metadata.name is missing"),
+        (DEPLOYMENT, "none of the 1 objects given is of accord.dev/v1alpha1: nothing to plan"),
+        (f"{POLICY % ''}---{POLICY % ''}", "document 2, TrafficPolicy shop: is given already in"),
+        (POLICY % ", namespace: other", "metadata.namespace is other, but -n says demo"),
+    ],
+)
+def test_input_that_cannot_be_read(tmp_path: Path, text: str, part: str) -> None:
+    code, out, err = run(write(tmp_path, text), namespace="demo")
+    assert (code, out) == (2, "")
+    assert part in err
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    assert run(tmp_path / "none.yaml")[::2] == (2, f"accord plan: {tmp_path}/none.yaml: No such file or directory\n")
+    code, _, err = run(tmp_path)
+    assert code == 2
+    assert "holds no file that ends in .yaml, .yml, .json" in err
+    binary = tmp_path / "x.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    assert "is not YAML" in run(binary)[2]
+
+
+@pytest.mark.parametrize(
+    ("spec", "part"),
+    [
+        ("{}", "Deployment fast: spec.selector is missing"),
+        ("7", "Deployment fast: spec.selector is missing"),
+        ("{selector: {matchLabels: [a]}}", "spec.selector.matchLabels must be a map of labels"),
+        ("{selector: {matchLabels: {a: b}}, replicas: two}", "spec.replicas must be a number"),
+    ],
+)
+def test_deployments_without_use(tmp_path: Path, spec: str, part: str) -> None:
+    text = f"{POLICY % ''}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: fast}}\nspec: {spec}\n"
+    code, out, err = run(write(tmp_path, text))
+    assert (code, out) == (1, "")
+    assert f"document 2, {part}" in err or part in err
+
+
+def test_directories_lists_and_namespaces(tmp_path: Path) -> None:
+    listed = "apiVersion: v1\nkind: List\nitems:\n- " + DEPLOYMENT.strip().replace("\n", "\n  ")
+    write(tmp_path, POLICY % "", "a.yaml")
+    write(tmp_path, listed, "b.yml")
+    write(tmp_path, "not looked at", "notes.txt")
+    code, out, err = run(tmp_path, namespace="demo")
+    assert (code, err) == (0, "")
+    assert out.startswith("# TrafficPolicy demo/shop\n")
+    assert run(tmp_path)[1] == out.replace("demo", "default")
+
+
+def test_two_policies_that_meet_in_one_name(tmp_path: Path) -> None:
+    one = POLICY.replace("name: fast, weight", "name: eu-fast, weight") % ""
+    code, _, err = run(write(tmp_path, f"{one}---{POLICY % '-eu'}---{DEPLOYMENT}"))
+    assert code == 1
+    assert "Service shop-eu-fast belongs to TrafficPolicy shop;" in err
+
+
+def test_a_run_gets_a_claim_and_a_job(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "manifests/examples/trainingrun-linear.yaml").read_text(encoding="utf-8")
+    code, out, err = run(write(tmp_path, text))
+    assert (code, err) == (0, "")
+    claim, job = filter(None, yaml.safe_load_all(out))
+    assert (claim["kind"], job["kind"]) == ("PersistentVolumeClaim", "Job")
+    assert "ownerReferences" not in job["metadata"]
+
+
+def test_a_policy_whose_deployment_is_not_given(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "manifests/examples/checkpointpolicy-snapshots.yaml").read_text(
+        encoding="utf-8"
+    )
+    code, out, err = run(write(tmp_path, text))
+    assert code == 1
+    assert "give the manifest of TrainingRun ranker too" in err
+    assert "give the manifest of Deployment ranker too" in err
+    assert "kind: VolumeSnapshot" in out
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(tmp_path, "envoy: {image: 'registry.example/envoy:9'}", "config")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{POLICY % ''}---{DEPLOYMENT}"))
+    assert cli.main(["plan", "-f", "-", "--config", str(config), "-o", "json"]) == 0
+    assert "registry.example/envoy:9" in capsys.readouterr().out
+    assert cli.main(["plan", "-f", "-", "--config", str(tmp_path / "none")]) == 2
+    assert "No such file" in capsys.readouterr().err

@@ -1,0 +1,152 @@
+"""A real Prometheus that scrapes a real exporter, and servers that answer wrongly. All on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+Handler = Callable[["Request"], None]
+Request = http.server.BaseHTTPRequestHandler
+
+
+def _port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def serving(handle: Handler) -> Iterator[str]:
+    """The URL of a server that handles every request so."""
+
+    class Handling(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                handle(self)
+
+        do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+        def log_message(self, *_: Any) -> None:
+            return None
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handling)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def answer(request: Request, body: bytes | str, status: int = 200, kind: str = "application/json", **more: str) -> None:
+    """Send a whole response."""
+    raw = body.encode() if isinstance(body, str) else body
+    request.send_response(status)
+    request.send_header("Content-Type", kind)
+    request.send_header("Content-Length", str(len(raw)))
+    for name, value in more.items():
+        request.send_header(name, value)
+    request.end_headers()
+    request.wfile.write(raw)
+
+
+def vector(*samples: tuple[dict[str, str], str], **more: Any) -> str:
+    """An instant vector as Prometheus writes it."""
+    result = [{"metric": labels, "value": [time.time(), value]} for labels, value in samples]
+    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}, **more})
+
+
+@dataclass
+class Exporter:
+    """`http_requests_total{mode}` of a service, counted by hand."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    labels: str = ""
+
+    def show(self, request: Request) -> None:
+        lines = ["# TYPE http_requests_total counter"]
+        lines += [f'http_requests_total{{mode="{mode}"{self.labels}}} {count}' for mode, count in self.counts.items()]
+        answer(request, "\n".join(lines) + "\n", kind="text/plain; version=0.0.4")
+
+
+class Prometheus:
+    """Debian's Prometheus, scraping the exporter twice a second unless told otherwise."""
+
+    def __init__(self, directory: Path, target: str, port: int | None = None, every: str = "500ms") -> None:
+        program = shutil.which("prometheus")
+        assert program, "the program prometheus is not installed: apt-get install prometheus"
+        directory.mkdir(parents=True, exist_ok=True)
+        config = directory / "prometheus.yml"
+        job = {"job_name": "app", "scrape_interval": every, "static_configs": [{"targets": [target]}]}
+        config.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+        self.port = port or _port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = (directory / "prometheus.log").open("w")
+        self._process = subprocess.Popen(
+            [
+                program,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address=127.0.0.1:{self.port}",
+                "--log.level=warn",
+            ],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            cwd=directory,
+        )
+
+    def query(self, promql: str) -> list[Any]:
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                body = session.get(f"{self.url}/api/v1/query", params={"query": promql}, timeout=5).json()
+            except (requests.RequestException, ValueError):
+                return []
+        return list(body.get("data", {}).get("result", []))
+
+    def wait_for(self, promql: str, seconds: float = 20) -> None:
+        """Until the query has a result."""
+        deadline = time.monotonic() + seconds
+        while not self.query(promql):
+            assert self._process.poll() is None, "prometheus ended"
+            assert time.monotonic() < deadline, f"no result of {promql}"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+@contextlib.contextmanager
+def prometheus(directory: Path, exporter: Exporter, every: str = "500ms") -> Iterator[Prometheus]:
+    """A Prometheus that has scraped the exporter at least twice."""
+    with serving(exporter.show) as url:
+        started = Prometheus(directory, url.removeprefix("http://"), every=every)
+        try:
+            started.wait_for("count_over_time(up[1m]) >= 2")
+            yield started
+        finally:
+            started.stop()

@@ -1,0 +1,219 @@
+"""Every answer that a Prometheus, or something in its place, may give."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.prometheus.rig import Exporter, Prometheus, Request, answer, prometheus, serving, vector
+
+from accord.adapters.prometheus.endpoint import Endpoint
+from accord.adapters.prometheus.metrics import PrometheusMetrics
+from accord.domain.samples import Answer
+from accord.observability.metrics import OperatorMetrics
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    exporter = Exporter({"fast": 60, "creative": 40})
+    with prometheus(tmp_path_factory.mktemp("prometheus"), exporter) as started:
+        started.wait_for("http_requests_total")
+        yield started
+
+
+async def ask(url: str, promql: str = "up", within: float = 1.0, **more: Path) -> Answer:
+    metrics = PrometheusMetrics({"default": Endpoint(url, within, **more)}, OperatorMetrics())
+    try:
+        return await metrics.query("default", promql)
+    finally:
+        metrics.close()
+
+
+async def test_a_real_vector(real: Prometheus) -> None:
+    got = await ask(real.url, "sum by (mode) (http_requests_total)")
+    assert got.failure is None
+    assert {sample.labels["mode"]: sample.value for sample in got.samples} == {"fast": 60, "creative": 40}
+    assert all(abs(sample.at.timestamp() - time.time()) < 30 for sample in got.samples)
+
+
+async def test_no_series_is_an_answer(real: Prometheus) -> None:
+    assert await ask(real.url, "nothing_of_that_name") == Answer()
+
+
+async def test_nan_and_infinity_pass_through(real: Prometheus) -> None:
+    got = await ask(real.url, "http_requests_total{mode='fast'} * NaN or http_requests_total{mode='creative'} * Inf")
+    values = {sample.labels["mode"]: sample.value for sample in got.samples}
+    assert math.isnan(values["fast"])
+    assert math.isinf(values["creative"])
+
+
+async def test_a_query_that_does_not_parse_is_refused_with_the_words_of_prometheus(real: Prometheus) -> None:
+    got = await ask(real.url, "sum by (")
+    assert got.failure == "Refused"
+    assert "parse error" in got.message
+
+
+async def test_a_scalar_or_a_matrix_is_not_what_was_asked_for(real: Prometheus) -> None:
+    for promql in ("1", "up[1m]"):
+        got = await ask(real.url, promql)
+        assert (got.failure, got.message) == ("Malformed", "the query must return an instant vector")
+
+
+async def test_nobody_listens() -> None:
+    got = await ask("http://127.0.0.1:1")
+    assert (got.failure, got.message) == ("Unreachable", "Connection refused")
+
+
+async def test_a_name_that_is_none() -> None:
+    got = await ask("http://no-such-host.invalid")
+    assert got.failure == "Unreachable"
+    assert "HTTPConnection" not in got.message
+
+
+async def test_an_unknown_endpoint_names_those_that_exist() -> None:
+    metrics = PrometheusMetrics({"default": Endpoint("http://127.0.0.1:1")}, OperatorMetrics())
+    got = await metrics.query("other", "up")
+    assert got.failure == "UnknownEndpoint"
+    assert "'other'" in got.message
+    assert "default" in got.message
+
+
+async def test_slow_is_a_timeout_and_never_holds_up_the_loop() -> None:
+    release = threading.Event()
+    with serving(lambda request: (release.wait(10), answer(request, vector()))[0]) as url:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        got = await ask(url, within=0.5)
+        ticking.cancel()
+        release.set()
+    assert (got.failure, got.message) == ("Timeout", "no answer in 0.5 s")
+    # The loop went on meanwhile: a call that blocks it lets through a tick or two.
+    assert ticks > 5
+
+
+async def test_an_answer_in_drops_is_a_timeout_too() -> None:
+    """Each byte comes in time, the whole does not."""
+    stop = threading.Event()
+
+    def drip(request: Request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "1000")
+        request.end_headers()
+        while not stop.wait(0.1):
+            request.wfile.write(b" ")
+
+    with serving(drip) as url:
+        got = await ask(url, within=0.5)
+        stop.set()
+    assert got.failure == "Timeout"
+
+
+async def test_an_endpoint_that_hangs_delays_no_other(real: Prometheus) -> None:
+    release = threading.Event()
+    with serving(lambda request: (release.wait(10), answer(request, vector()))[0]) as url:
+        both = {"slow": Endpoint(url, 1.0), "good": Endpoint(real.url, 1.0)}
+        metrics = PrometheusMetrics(both, OperatorMetrics())
+        slow = [asyncio.create_task(metrics.query("slow", "up")) for _ in range(20)]
+        await asyncio.sleep(0)
+        got = await metrics.query("good", "up")
+        waiting = [task for task in slow if not task.done()]
+        answers = await asyncio.gather(*slow)
+        release.set()
+    assert got.failure is None
+    assert len(waiting) == len(slow)
+    assert {answer.failure for answer in answers} == {"Timeout"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure", "says"),
+    [
+        (500, "boom", "Refused", "500"),
+        (503, '{"status":"error","error":"query queue is full"}', "Refused", "query queue is full"),
+        (401, "", "Refused", "401"),
+        (200, "<html>login</html>", "Malformed", "not JSON"),
+        (200, "", "Malformed", "not JSON"),
+        (200, "[1, 2]", "Malformed", "not that of a Prometheus"),
+        (200, '{"status":"success"}', "Malformed", "not that of a Prometheus"),
+        (200, '{"status":"success","data":{"resultType":"vector","result":[{}]}}', "Malformed", "cannot be read"),
+        (200, '{"status":"success","data":{"resultType":"vector","result":null}}', "Malformed", "cannot be read"),
+        (200, vector(({"mode": "a"}, "many")), "Malformed", "cannot be read"),
+        (200, vector(({"mode": "a"}, "1"), warnings=["store gateway timed out"]), "Partial", "store gateway timed out"),
+    ],
+)
+async def test_wrong_answers(status: int, body: str, failure: str, says: str) -> None:
+    with serving(lambda request: answer(request, body, status)) as url:
+        got = await ask(url)
+    assert got.failure == failure
+    assert says in got.message
+    assert got.samples == ()
+    assert len(got.message) <= 300
+
+
+async def test_an_answer_that_breaks_off() -> None:
+    def break_off(request: Request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "1000")
+        request.end_headers()
+        request.wfile.write(b"{")
+        request.close_connection = True
+
+    with serving(break_off) as url:
+        got = await ask(url)
+    assert got.failure == "Unreachable"
+    assert "Error(" not in got.message
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    reached = threading.Event()
+
+    def elsewhere(request: Request) -> None:
+        reached.set()
+        answer(request, vector())
+
+    with serving(elsewhere) as other, serving(lambda r: answer(r, "", 302, Location=f"{other}/api/v1/query")) as url:
+        got = await ask(url)
+    assert got.failure == "Refused"
+    assert "redirect" in got.message
+    assert not reached.is_set()
+
+
+async def test_the_bearer_token_is_read_for_each_query(tmp_path: Path) -> None:
+    seen: list[str | None] = []
+
+    def note(request: Request) -> None:
+        seen.append(request.headers.get("Authorization"))
+        answer(request, vector())
+
+    token = tmp_path / "token"
+    with serving(note) as url:
+        for content in ("first\n", "second"):
+            token.write_text(content)
+            assert (await ask(url, bearer_token_file=token)).failure is None
+        missing = await ask(url, bearer_token_file=tmp_path / "none")
+    assert seen == ["Bearer first", "Bearer second"]
+    assert missing.failure == "Unreachable"
+    assert "No such file" in missing.message
+
+
+async def test_queries_are_counted_by_outcome(real: Prometheus) -> None:
+    counted = OperatorMetrics()
+    metrics = PrometheusMetrics({"default": Endpoint(real.url)}, counted)
+    await metrics.query("default", "up")
+    await metrics.query("default", "sum by (")
+    await metrics.query("made-up", "up")
+    text = counted.render().decode()
+    assert 'accord_prometheus_queries_total{endpoint="default",outcome="Success"} 1.0' in text
+    assert 'accord_prometheus_queries_total{endpoint="default",outcome="Refused"} 1.0' in text
+    assert 'accord_prometheus_queries_total{endpoint="",outcome="UnknownEndpoint"} 1.0' in text

@@ -1,0 +1,66 @@
+"""The operator's own query, evaluated by the real PromQL engine (promtool) over series that are written down here."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import yaml
+from tools.programs import debian_program
+
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.traffic.distribution import query
+
+POLICY = {
+    "metadata": {"name": "shop", "namespace": "demo"},
+    "spec": {
+        "modes": [
+            {"name": name, "weight": weight, "deploymentRef": {"name": name}, "port": 8080}
+            for name, weight in (("fast", 60), ("balanced", 40))
+        ]
+    },
+}
+
+
+def series(mode: str, pod: str, values: str, namespace: str = "demo") -> dict[str, str]:
+    labels = f'namespace="{namespace}",mode="{mode}",pod="{pod}"'
+    return {"series": f"http_requests_total{{{labels}}}", "values": values}
+
+
+def samples(found: dict[tuple[str, str], float]) -> list[dict[str, object]]:
+    return [{"labels": f'{{accord="{part}",mode="{mode}"}}', "value": value} for (part, mode), value in found.items()]
+
+
+def test_counts_and_ages_come_in_one_answer(tmp_path: Path) -> None:
+    promql = query(TrafficPolicy.model_validate(POLICY))
+    at_five = {("requests", "fast"): 600, ("requests", "balanced"): 105} | {
+        ("sampled", "fast"): 300,
+        ("sampled", "balanced"): 150,
+    }
+    # Ten minutes on, balanced has not been scraped for longer than Prometheus looks back: neither count nor age.
+    at_ten = {("requests", "fast"): 600, ("sampled", "fast"): 600}
+    checks = [
+        {"expr": promql, "eval_time": when, "exp_samples": samples(found)}
+        for when, found in (("5m", at_five), ("10m", at_ten))
+    ]
+    story = {
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "15s",
+                "input_series": [
+                    series("fast", "a", "0+10x40"),
+                    series("fast", "b", "0+20x40"),
+                    series("balanced", "c", "0+10x10 _x30"),
+                    series("other", "d", "0+1x40"),
+                    series("fast", "e", "0+9x40", namespace="elsewhere"),
+                ],
+                "promql_expr_test": checks,
+            }
+        ],
+    }
+    file = tmp_path / "story.yaml"
+    file.write_text(yaml.safe_dump(story), encoding="utf-8")
+    promtool = debian_program("promtool", "prometheus")
+    done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

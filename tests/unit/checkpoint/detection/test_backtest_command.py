@@ -1,0 +1,209 @@
+"""`accord backtest`: what it reads, what it prints, and what it says of input that cannot be used."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from tests.unit.checkpoint.detection.trainer import Trainer
+
+from accord.adapters.prometheus.endpoint import PrometheusEndpoint
+from accord.cli import main
+from accord.domain.samples import Answer, Shape
+
+POLICY = {
+    "apiVersion": "accord.dev/v1alpha1",
+    "kind": "CheckpointPolicy",
+    "metadata": {"name": "p", "namespace": "ns"},
+    "spec": {"trainingRunRef": {"name": "r"}},
+}
+RUN = {
+    "apiVersion": "accord.dev/v1alpha1",
+    "kind": "TrainingRun",
+    "metadata": {"name": "r", "namespace": "ns"},
+    "spec": {
+        "template": {"spec": {"containers": [{"name": "trainer", "image": "x"}]}},
+        "checkpoints": {"saveFrequency": 200},
+    },
+}
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_text(yaml.safe_dump(POLICY))
+    return path
+
+
+def recorded(steps: int = 4000, fault: int | None = 3000) -> str:
+    chance = random.Random(1)
+    lines = ["step,loss,reward"]
+    for step in range(1, steps + 1):
+        level = 8 if fault is None or step < fault else 2
+        lines.append(f"{step},{0.5 + chance.gauss(0, 0.05):.4f},{level + chance.gauss(0, 0.5):.4f}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "run.csv"
+    path.write_text(recorded())
+    return path
+
+
+def test_json_is_what_programs_read(policy: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backtest", "-f", str(policy), "--csv", str(run), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    found = json.loads(printed.out)
+    assert set(found) == {"checks", "rollbacks"}
+    assert found["checks"] == 401
+    [rollback] = found["rollbacks"]
+    assert list(rollback) == ["step", "signal", "target", "baseline", "recent"]
+    assert (rollback["signal"], rollback["target"]) == ("RewardDrop", 2500)
+    assert 3000 < rollback["step"] <= 3100
+    assert rollback["baseline"] == pytest.approx(8, abs=0.2)
+    assert rollback["recent"] < 4
+
+
+def test_the_table_and_the_picture(policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "run.svg"
+    assert main(["backtest", "-f", str(policy), "--csv", str(run), "--plot", str(picture)]) == 0
+    head, columns, line = capsys.readouterr().out.splitlines()
+    assert head.startswith("CheckpointPolicy ns/p, method Adaptive: 401 checks, ")
+    assert columns.split() == ["STEP", "SIGNAL", "TARGET", "BASELINE", "RECENT", "RULE"]
+    assert line.endswith("Adaptive on reward by steps")
+    text = "".join(ElementTree.parse(picture).getroot().itertext())
+    assert "to 2,500" in text
+    run.write_text(recorded(fault=None))
+    assert main(["backtest", "-f", str(policy), "--csv", str(run)]) == 0
+    assert "never rolled back" in capsys.readouterr().out
+
+
+def test_a_finite_number_or_null_for_what_is_not_finite(
+    policy: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.write_text("step,loss\n1,1\n2,nan\n")
+    assert main(["backtest", "-f", str(policy), "--csv", str(run), "--json", "--every", "1"]) == 0
+    [rollback] = json.loads(capsys.readouterr().out)["rollbacks"]
+    assert rollback == {"step": 2, "signal": "NonFinite", "target": None, "baseline": None, "recent": None}
+
+
+def test_checkpoints_are_saved_as_the_run_says_unless_an_option_does(
+    policy: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy.write_text(yaml.safe_dump_all([RUN, POLICY]))
+    for more, target in (([], 2800), (["--save-frequency", "700"], 2100)):
+        main(["backtest", "-f", str(policy), "--csv", str(run), "--json", *more])
+        assert json.loads(capsys.readouterr().out)["rollbacks"][0]["target"] == target
+
+
+def test_the_ratio_rule_comes_with_a_warning(
+    policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = {**POLICY["spec"], "detection": {"method": "Ratio"}, "rollback": {"enabled": False}}  # type: ignore[dict-item]
+    policy.write_text(yaml.safe_dump({**POLICY, "spec": spec}))
+    packed = tmp_path / "run.csv.gz"
+    packed.write_bytes(gzip.compress(run.read_bytes()))
+    assert main(["backtest", "-f", str(policy), "--csv", str(packed)]) == 0
+    told = capsys.readouterr().err
+    assert "fires on many healthy trainings" in told
+    assert "nothing is rolled back" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "line 1: must name the columns"),
+        ("a,b\n1,2\n", "line 1: must name the columns"),
+        ("step,loss,loss\n1,2,3\n", "line 1: column loss stands there twice"),
+        ("step,loss\n", "holds no row"),
+        ("step,loss\n1,2\n2,x\n", "line 3, column loss: 'x' is not a number"),
+        ("step,reward\n1.5,2\n", "line 2, column step: '1.5' is not a whole number"),
+        ("step,reward\n,2\n", "line 2, column step: '' is not a whole number"),
+        ("step,reward\nnan,2\n", "line 2, column step: 'nan' is not a whole number"),
+        ("step,loss,reward\n1,2\n", "line 2: has 2 fields where line 1 names 3"),
+    ],
+)
+def test_a_csv_that_cannot_be_read_is_refused_with_the_place(
+    text: str, told: str, policy: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.write_text(text)
+    assert main(["backtest", "-f", str(policy), "--csv", str(run)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"accord backtest: {run}: {told}" in printed.err
+
+
+def test_files_that_cannot_be_used(policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*arguments: object) -> str:
+        assert main(["backtest", *map(str, arguments)]) == 2
+        return capsys.readouterr().err
+
+    assert "cannot be read: No such file" in told("-f", policy, "--csv", tmp_path / "none.csv")
+    run.write_bytes(b"\xff\xfe\xff")
+    assert "is not UTF-8" in told("-f", policy, "--csv", run)
+    run.write_bytes(gzip.compress(b"step,loss\n1,1\n")[:-4])
+    assert "is not whole" in told("-f", policy, "--csv", run)
+    run.write_text("step,loss\n1,\n")
+    assert "no loss and no reward to draw" in told("-f", policy, "--csv", run, "--plot", tmp_path / "x.svg")
+    run.write_text(recorded(10))
+    assert "cannot be written" in told("-f", policy, "--csv", run, "--plot", tmp_path / "none" / "x.svg")
+    assert "--range and --end go with --prometheus" in told("-f", policy, "--csv", run, "--range", "1h")
+    policy.write_text(yaml.safe_dump(RUN))
+    assert "holds no CheckpointPolicy" in told("-f", policy, "--csv", run)
+    other = {**POLICY, "metadata": {"name": "q", "namespace": "ns"}}
+    policy.write_text(yaml.safe_dump_all([POLICY, other]))
+    assert "holds several CheckpointPolicies (p, q)" in told("-f", policy, "--csv", run)
+    assert "named z" in told("-f", policy, "--csv", run, "--name", "z")
+    policy.write_text(yaml.safe_dump({**POLICY, "spec": {}}))
+    assert "would be refused" in told("-f", policy, "--csv", run)
+
+
+@pytest.mark.parametrize("option", [("--plot", "x.png"), ("--every", "0"), ("--speed", "0"), ("--speed", "inf")])
+def test_options_that_make_no_sense(option: tuple[str, str], policy: Path, run: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["backtest", "-f", str(policy), "--csv", str(run), *option])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A Prometheus that has scraped two pods, the second one from a restart on."""
+    questions: list[str] = []
+    first = Trainer().scrape(40)
+    first.reward = 2
+    first.scrape(10)
+    second = Trainer(pod="r-2-fghij", at=first.at).restart(4500).scrape(40)
+
+    def query(_: PrometheusEndpoint, promql: str, shape: Shape) -> Answer:
+        questions.append(promql)
+        assert shape == "matrix"
+        return Answer(failure="Timeout", message="no answer") if "[9h]" in promql else Answer(series=series)
+
+    series = first.series() + second.series()
+    monkeypatch.setattr(PrometheusEndpoint, "query", query)
+    yield questions
+    series = ()
+
+
+def test_a_run_in_prometheus_is_replayed_attempt_by_attempt(
+    asked: list[str], policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["backtest", "-f", str(policy), "--prometheus", "http://x", "--json"]
+    assert main([*arguments, "--range", "2h", "--end", "2026-05-01T13:00:00Z"]) == 0
+    [rollback] = json.loads(capsys.readouterr().out)["rollbacks"]
+    assert rollback["signal"] == "RewardDrop"
+    # The trainer of the test saves every 450 steps; the drop begins after step 6,000.
+    assert rollback["target"] == 5850
+    assert asked[0].endswith('namespace="ns",pod=~"r-[0-9]+-[a-z0-9]+"}[2h] @ 1777640400.000')
+    for range_, told in (("9h", "no answer"), ("soon", "--range"), (None, "--range")):
+        assert main([*arguments, *(["--range", range_] if range_ else [])]) == 2
+        assert told in capsys.readouterr().err
+    assert main([*arguments, "--range", "2h", "--end", "noon"]) == 2
+    assert "--end noon: is not a time" in capsys.readouterr().err

@@ -1,0 +1,159 @@
+"""Whole runs through the judgement: what is a fault, what is not, and which checkpoint is gone back to."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicySpec
+from accord.domain.checkpoint.detection.replay import Pace, Replayed, replay
+from accord.domain.checkpoint.detection.rows import Row, lives
+
+STEPS = 4000
+FAULT = 3000
+PACE = Pace(every=10, steps_a_second=10, saved=range(500, 20_001, 500))
+
+
+def judged(rows: list[Row], **spec: Any) -> Replayed:
+    wanted = CheckpointPolicySpec.model_validate({"trainingRunRef": {"name": "r"}, **spec})
+    return replay(wanted, lives(rows, each=wanted.detection.method == "Ratio"), PACE)
+
+
+def steps(level: float, after: float, noise: float, seed: int = 1) -> list[float]:
+    chance = random.Random(seed)
+    return [(level if step < FAULT else after) + chance.gauss(0, noise) for step in range(1, STEPS + 1)]
+
+
+def rewards(values: list[float]) -> list[Row]:
+    return [Row(step, None, value) for step, value in enumerate(values, start=1)]
+
+
+def losses(values: list[float]) -> list[Row]:
+    return [Row(step, value, None) for step, value in enumerate(values, start=1)]
+
+
+def staircase(values: list[float], update: int) -> list[Row]:
+    return losses([value for value in values for _ in range(update)])
+
+
+@pytest.mark.parametrize(
+    ("level", "after", "noise"),
+    [(8, 3, 1), (-8, -12, 1), (0, -3, 1), (0.05, -1, 0.2), (100, 40, 5)],
+    ids=["positive", "negative", "around zero", "near zero", "large"],
+)
+def test_a_drop_is_seen_within_a_window_whatever_the_sign(level: float, after: float, noise: float) -> None:
+    result = judged(rewards(steps(level, after, noise)))
+    [rollback] = result.rollbacks
+    assert rollback.signal == "RewardDrop"
+    assert FAULT < rollback.step <= FAULT + 100
+    assert rollback.target == 2500
+    assert rollback.judgement.baseline == pytest.approx(level, abs=noise / 2)
+    assert judged(rewards(steps(level, level, noise))).rollbacks == []
+
+
+def test_the_ratio_rule_takes_a_rise_below_zero_for_a_fault_and_adaptive_does_not() -> None:
+    chance = random.Random(1)
+    rising = rewards([-20 + 12 * step / STEPS + chance.gauss(0, 1) for step in range(STEPS)])
+    assert judged(rising).rollbacks == []
+    assert judged(rising, detection={"method": "Ratio"}).rollbacks
+
+
+def test_less_than_the_threshold_is_no_fault_however_sure() -> None:
+    assert judged(rewards(steps(8, 5, 0.1))).rollbacks == []
+    assert judged(rewards(steps(8, 5, 0.1)), detection={"rewardDrop": {"threshold": 0.7}}).rollbacks
+
+
+def test_one_outlier_is_no_fault() -> None:
+    values = steps(1, 1, 0.1)
+    values[3000] = 1e9
+    assert judged(losses(values)).rollbacks == []
+    chance = random.Random(1)
+    stairs = [1 + chance.gauss(0, 0.1) for _ in range(20)]
+    stairs[15] = 50
+    assert judged(staircase(stairs, 500)).rollbacks == []
+
+
+def test_a_staircase_is_judged_by_its_updates_and_needs_two() -> None:
+    chance = random.Random(1)
+    stairs = [(1 if number < 12 else 6) * (1 + chance.gauss(0, 0.2)) for number in range(20)]
+    [rollback] = judged(staircase(stairs, 500)).rollbacks
+    assert (rollback.step, rollback.signal, rollback.judgement.samples) == (6510, "LossSpike", 2)
+    # From before the update that first showed it, which had collected since step 5,500.
+    assert rollback.target == 5000
+
+
+def test_a_rising_staircase_and_one_that_ends_its_fall_are_healthy() -> None:
+    chance = random.Random(2)
+    rising = [(1 + number / 10) * (1 + chance.gauss(0, 0.2)) for number in range(40)]
+    settled = [max(10 - number, 2) * (1 + chance.gauss(0, 0.2)) for number in range(40)]
+    assert judged(staircase(rising, 250)).rollbacks == []
+    assert judged(staircase(settled, 250)).rollbacks == []
+
+
+def test_a_slow_decline_is_seen_against_what_was_long_before() -> None:
+    chance = random.Random(1)
+    values = [8 * (1 - max(step - 3000, 0) / 3500) + chance.gauss(0, 0.5) for step in range(6000)]
+    [rollback] = judged(rewards(values)).rollbacks
+    assert 4300 < rollback.step < 5500
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_divergence_once(value: float) -> None:
+    values = steps(1, 1, 0.1)
+    values[FAULT:] = [value] * (STEPS - FAULT)
+    [rollback] = judged(losses(values), rollback={"cooldown": "1s"}).rollbacks
+    assert (rollback.signal, rollback.target) == ("NonFinite", 2500)
+    assert FAULT < rollback.step <= FAULT + 10
+    assert rollback.judgement.baseline is None
+    assert judged(losses(values), detection={"nanPolicy": "Ignore"}).rollbacks == []
+
+
+def test_signals_that_are_switched_off_are_not_looked_for() -> None:
+    off = {"rewardDrop": {"enabled": False}, "lossSpike": {"enabled": False}}
+    result = judged(rewards(steps(8, 2, 1)), detection=off)
+    assert result.rollbacks == []
+    assert result.last is not None
+    assert result.last.message == "no signal is enabled"
+
+
+def test_a_restart_begins_anew() -> None:
+    rows = rewards(steps(8, 8, 1)) + [Row(step, None, 2.0 + step % 7 / 10) for step in range(3500, 4500)]
+    result = judged(rows)
+    assert result.rollbacks == []
+    assert result.last is not None
+    assert result.last.reason == "InsufficientData"
+
+
+def test_where_nothing_is_saved_before_the_onset_there_is_no_target() -> None:
+    values = steps(8, 8, 1)[:1500] + steps(2, 2, 0.5)[:1000]
+    wanted = CheckpointPolicySpec.model_validate({"trainingRunRef": {"name": "r"}})
+    result = replay(wanted, lives(rewards(values), each=False), Pace(10, 10, [1500]))
+    assert [rollback.target for rollback in result.rollbacks] == [None]
+
+
+def faults(count: int, apart: int = 3000) -> list[Row]:
+    """Every so many steps a tenth of the reward, for half of them; a row each five steps."""
+    chance = random.Random(5)
+    found = []
+    for step in range(5, count * apart, 5):
+        level = 8.0 if step % apart < apart / 2 else 0.8
+        found.append(Row(step, None, level + chance.gauss(0, level / 8)))
+    return found
+
+
+def test_cooldown_and_max_hold_in_a_backtest_too() -> None:
+    short = {"cooldown": "1s", "max": 10}
+    assert len(judged(faults(4), rollback=short).rollbacks) == 4
+    # 500 s at ten steps a second are 5,000 steps.
+    assert len(judged(faults(4), rollback={"cooldown": "500s", "max": 10}).rollbacks) == 2
+    assert len(judged(faults(4), rollback={"cooldown": "1s", "max": 2}).rollbacks) == 2
+    assert judged(faults(4), rollback={"enabled": False}).rollbacks == []
+
+
+def test_what_was_saved_between_onset_and_rollback_is_not_gone_back_to() -> None:
+    targets = [rollback.target for rollback in judged(faults(3), rollback={"cooldown": "1s"}).rollbacks]
+    assert targets == sorted(target for target in targets if target is not None)
+    assert 1500 not in targets

@@ -1,0 +1,104 @@
+"""The policy's own objects: put back, made anew, and removed at the right time."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from tests.unit.domain.builders import NOW, edited, observed, settled
+
+from accord.api.base import Manifest
+from accord.domain.plan import ObjectKey
+from accord.domain.traffic.decide import decide
+
+POLICY = settled()
+CHILDREN = decide(observed(POLICY), NOW).apply
+
+
+def live(**changes: Any) -> list[Manifest]:
+    """The children as they should be, except `shop_fast=…`: a function that spoils one, or None for a missing one."""
+    children = []
+    for child in copy.deepcopy(CHILDREN):
+        name = child["metadata"]["name"].replace("-", "_")
+        if name not in changes:
+            children.append(child)
+        elif changes[name] is not None:
+            changes[name](child)
+            children.append(child)
+    return children
+
+
+def names(keys: Any) -> list[str]:
+    return [key.name if isinstance(key, ObjectKey) else key["metadata"]["name"] for key in keys]
+
+
+def other_port(service: Manifest) -> None:
+    service["spec"]["ports"][0]["port"] = 9999
+
+
+def more_ports(service: Manifest) -> None:
+    service["spec"]["ports"].append({"name": "extra", "port": 81, "protocol": "TCP"})
+
+
+@pytest.mark.parametrize(
+    ("children", "applies", "deletes"),
+    [
+        (live(), [], []),
+        (live(shop_fast=None), ["shop-fast"], []),
+        (live(shop_fast=lambda s: s["spec"]["selector"].update(x="y")), ["shop-fast"], []),
+        (live(shop_fast=lambda s: s["spec"]["ports"][0].update(targetPort=1)), ["shop-fast"], []),
+        (live(shop_fast=lambda s: s["metadata"].pop("labels")), ["shop-fast"], []),
+        (live(shop_fast=lambda s: s["metadata"].pop("ownerReferences")), ["shop-fast"], []),
+        (live(shop_fast=other_port), [], ["shop-fast"]),
+        (live(shop_fast=more_ports), [], ["shop-fast"]),
+        (live(shop_fast=lambda s: s["spec"].pop("ports")), ["shop-fast"], []),
+        (live(shop_router=other_port), ["shop-router"], []),
+        (live(shop_router=more_ports), [], []),
+        (live(shop_fast=lambda s: (more_ports(s), s["metadata"].update(deletionTimestamp="x"))), [], []),
+    ],
+)
+def test_drift(children: list[Manifest], applies: list[str], deletes: list[str]) -> None:
+    plan = decide(observed(POLICY, children=children), NOW)
+    assert (names(plan.apply), names(plan.delete)) == (applies, deletes)
+
+
+def extra(name: str, labels: dict[str, str], **meta: Any) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": "demo", "labels": labels, **meta},
+    }
+
+
+@pytest.mark.parametrize(
+    ("child", "deletes"),
+    [
+        (extra("shop-old", {"app.kubernetes.io/managed-by": "accord", "accord.dev/mode": "old"}), ["shop-old"]),
+        (extra("shop-pdb", {"app.kubernetes.io/managed-by": "accord"}), ["shop-pdb"]),
+        (extra("theirs", {"app.kubernetes.io/managed-by": "helm"}), []),
+        (extra("theirs", {}), []),
+        (extra("shop-old", {"app.kubernetes.io/managed-by": "accord"}, deletionTimestamp="x"), []),
+    ],
+)
+def test_what_is_wanted_no_more_goes_if_it_is_ours(child: Manifest, deletes: list[str]) -> None:
+    assert names(decide(observed(POLICY, children=[*CHILDREN, child]), NOW).delete) == deletes
+
+
+def test_the_service_of_a_mode_stays_while_its_deployment_is_away() -> None:
+    plan = decide(observed(POLICY, children=CHILDREN, deployments={}), NOW)
+    assert (plan.apply, plan.delete) == ((), ())
+
+
+def test_the_service_of_a_removed_mode_goes_after_the_status_dropped_it() -> None:
+    policy = edited(POLICY, {"fast": 70, "balanced": 30})
+    plan = decide(observed(policy, children=CHILDREN), NOW)
+    assert plan.delete == ()
+    after = decide(observed({**policy, "status": plan.status}, children=CHILDREN), NOW)
+    assert names(after.delete) == ["shop-creative"]
+
+
+def test_without_a_uid_nothing_refers_to_an_owner() -> None:
+    policy = {**POLICY, "metadata": {**POLICY["metadata"], "uid": ""}}
+    for child in decide(observed(policy), NOW).apply:
+        assert "ownerReferences" not in child["metadata"]

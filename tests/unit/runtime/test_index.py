@@ -1,0 +1,101 @@
+"""The index: newest wins, whatever order the news come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from accord.domain.plan import ObjectKey
+from accord.runtime.index import Index
+
+
+def service(version: int, uid: str = "u1", owner: str | None = "p1", name: str = "s") -> dict[str, Any]:
+    meta: dict[str, Any] = {
+        "namespace": "ns",
+        "name": name,
+        "uid": uid,
+        "resourceVersion": str(version),
+        "labels": {"app.kubernetes.io/managed-by": "accord"},
+        "managedFields": [{"manager": "accord"}],
+    }
+    if owner:
+        meta["ownerReferences"] = [{"uid": owner, "kind": "TrafficPolicy", "name": "p", "controller": True}]
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"version": version}}
+
+
+KEY = ObjectKey("v1", "Service", "ns", "s")
+
+
+@pytest.fixture
+def index() -> Index:
+    return Index()
+
+
+def test_managed_fields_are_not_kept(index: Index) -> None:
+    change = index.observe(service(1))
+    assert change is not None
+    assert change.new is not None
+    assert "managedFields" not in change.new["metadata"]
+
+
+def test_old_news_are_no_news(index: Index) -> None:
+    index.observe(service(5))
+    assert index.observe(service(5)) is None
+    assert index.observe(service(4)) is None
+    live = index.get(KEY)
+    assert live is not None
+    assert live["spec"]["version"] == 5
+
+
+def test_children_follow_their_controller(index: Index) -> None:
+    index.observe(service(1, owner="p1"))
+    index.observe(service(2, owner="p2"))
+    assert not index.children("p1")
+    assert list(index.children("p2")) == [KEY]
+    index.observe(service(3, owner=None))
+    assert not index.children("p2")
+
+
+def test_an_object_that_is_gone_does_not_come_back_with_a_late_answer(index: Index) -> None:
+    index.observe(service(1))
+    index.remove(KEY, "u1")
+    assert index.observe(service(2)) is None
+    assert index.get(KEY) is None
+    assert not index.children("p1")
+
+
+def test_the_deletion_of_a_namesake_is_not_ours(index: Index) -> None:
+    index.observe(service(1, uid="old"))
+    index.observe(service(7, uid="new"))
+    assert index.remove(KEY, "old") is None
+    live = index.get(KEY)
+    assert live is not None
+    assert live["metadata"]["uid"] == "new"
+
+
+def test_slices_are_found_by_their_service(index: Index) -> None:
+    slice_ = service(1, name="s-abc")
+    slice_.update(apiVersion="discovery.k8s.io/v1", kind="EndpointSlice")
+    slice_["metadata"]["labels"]["kubernetes.io/service-name"] = "s"
+    index.observe(slice_)
+    assert len(index.slices("ns", "s")) == 1
+    index.remove(ObjectKey.of(slice_), "u1")
+    assert index.slices("ns", "s") == ()
+
+
+def test_what_is_kept_is_slim(index: Index) -> None:
+    container = {"name": "c", "image": "i", "env": [{"name": "X"}] * 50, "ports": [{"containerPort": 80}]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"namespace": "ns", "name": "d", "uid": "u", "resourceVersion": "1", "annotations": {"big": "x"}},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {"containers": [container]}}},
+        "status": {"readyReplicas": 1, "conditions": []},
+    }
+    change = index.observe(deployment)
+    assert change is not None
+    assert change.new is not None
+    assert change.new["metadata"] == {"namespace": "ns", "name": "d", "uid": "u", "resourceVersion": "1"}
+    assert change.new["spec"]["template"]["spec"]["containers"][0]["ports"] == [{"containerPort": 80}]
+    assert "env" not in repr(change.new)

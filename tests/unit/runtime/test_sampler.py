@@ -1,0 +1,166 @@
+"""The sampler: in its own time, never twice for one policy, and quiet when nothing changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.plan import ObjectKey
+from accord.domain.samples import Answer, Shape
+from accord.domain.traffic.observed import Measurement
+from accord.ports.clock import SystemClock
+from accord.runtime.sampler import Sampler
+
+
+def key(name: str) -> ObjectKey:
+    return ObjectKey("accord.dev/v1alpha1", "TrafficPolicy", "ns", name)
+
+
+def policy(name: str, interval: str = "1s") -> TrafficPolicy:
+    mode = {"name": "a", "weight": 100, "deploymentRef": {"name": "a"}, "port": 80}
+    return TrafficPolicy.model_validate(
+        {
+            "metadata": {"name": name, "namespace": "ns"},
+            "spec": {"modes": [mode], "monitoring": {"interval": interval}},
+        }
+    )
+
+
+class World:
+    """Policies, a Prometheus whose answers the test chooses, and what the sampler asked for."""
+
+    def __init__(self) -> None:
+        self.policies: dict[ObjectKey, TrafficPolicy] = {}
+        self.asked: Counter[str] = Counter()
+        self.now_asking: Counter[str] = Counter()
+        self.outcome: Any = "NoTraffic"
+        self.requests: dict[str, float] = {}
+        self.delay: dict[str, float] = {}
+        self.changed: list[ObjectKey] = []
+        self.sampler = Sampler(
+            self.policies.get, self, lambda p: p.metadata.name, self.interpret, self.changed.append, SystemClock()
+        )
+
+    async def query(self, endpoint: str, promql: str, _: Shape) -> Answer:
+        assert endpoint == "default"
+        self.now_asking[promql] += 1
+        assert self.now_asking[promql] == 1, "asked twice at once"
+        await asyncio.sleep(self.delay.get(promql, 0))
+        self.now_asking[promql] -= 1
+        self.asked[promql] += 1
+        return Answer()
+
+    def interpret(self, _: TrafficPolicy, __: Answer, now: datetime) -> Measurement:
+        return Measurement(self.outcome, now, dict(self.requests))
+
+    def add(self, name: str, interval: str) -> None:
+        self.policies[key(name)] = policy(name, interval)
+        self.sampler.track(key(name))
+
+
+@pytest.fixture
+async def world() -> Any:
+    made = World()
+    running = asyncio.create_task(made.sampler.run())
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_a_new_policy_is_measured_at_once_and_again_after_its_interval(world: World) -> None:
+    world.add("p", "100ms")
+    await until(lambda: world.asked["p"] >= 4)
+    assert world.sampler.book[key("p")].outcome == "NoTraffic"
+
+
+async def test_only_news_ask_for_a_pass(world: World) -> None:
+    world.add("p", "20ms")
+    await until(lambda: world.asked["p"] >= 3)
+    assert world.changed == [key("p")]
+    world.outcome, world.requests = "Measured", {"a": 1.0}
+    await until(lambda: len(world.changed) == 2)
+    world.requests = {"a": float("nan")}
+    await until(lambda: len(world.changed) == 3)
+    seen = world.asked["p"]
+    await until(lambda: world.asked["p"] > seen + 2)
+    assert len(world.changed) == 3
+
+
+async def test_a_slow_answer_delays_only_its_own_policy(world: World) -> None:
+    world.delay["slow"] = 60
+    world.add("slow", "10ms")
+    world.add("quick", "20ms")
+    await until(lambda: world.asked["quick"] >= 3)
+    assert world.now_asking["slow"] == 1
+    assert world.asked["slow"] == 0
+
+
+async def test_a_changed_interval_replaces_the_old_one(world: World) -> None:
+    world.add("p", "10ms")
+    await until(lambda: world.asked["p"] > 2)
+    world.add("p", "1h")
+    await asyncio.sleep(0.05)
+    seen = world.asked["p"]
+    await asyncio.sleep(0.1)
+    assert world.asked["p"] <= seen + 1
+
+
+async def test_a_policy_that_is_gone_is_forgotten(world: World) -> None:
+    world.add("p", "10ms")
+    await until(lambda: key("p") in world.sampler.book)
+    del world.policies[key("p")]
+    world.sampler.forget(key("p"))
+    await asyncio.sleep(0.03)
+    seen = world.asked["p"]
+    await asyncio.sleep(0.05)
+    assert world.asked["p"] == seen
+    assert world.sampler.book == {}
+
+
+async def test_a_new_term_measures_everything_again() -> None:
+    world = World()
+    world.add("p", "1h")
+    for term in (1, 2):
+        running = asyncio.create_task(world.sampler.run())
+        await until(lambda term=term: world.asked["p"] == term)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert world.sampler.book[key("p")].at > datetime.now(UTC) - timedelta(seconds=10)
+
+
+async def test_what_has_ended_is_measured_no_more_until_it_changes() -> None:
+    world, ended = World(), False
+    world.sampler = Sampler(
+        world.policies.get,
+        world,
+        lambda p: p.metadata.name,
+        world.interpret,
+        world.changed.append,
+        SystemClock(),
+        lambda p, _: None if ended else p.spec.monitoring.interval,
+    )
+    running = asyncio.create_task(world.sampler.run())
+    world.add("p", "10ms")
+    await until(lambda: world.asked["p"] > 2)
+    ended = True
+    await asyncio.sleep(0.05)
+    seen = world.asked["p"]
+    world.sampler.track(key("p"))
+    await asyncio.sleep(0.05)
+    assert world.asked["p"] == seen
+    ended = False
+    world.sampler.track(key("p"))
+    await until(lambda: world.asked["p"] > seen)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,85 @@
+"""What the index keeps: enough for every decision, and who changed a Deployment's volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accord.domain.checkpoint.views import DeploymentView, Mounted
+from accord.runtime.slim import slim
+
+
+def deployment(*managed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    mounts = [{"name": "model", "mountPath": "/m", "subPath": "step-00000500", "readOnly": True}]
+    pod = {
+        "containers": [{"name": "app", "image": "big", "env": [{"name": "X"}], "ports": [], "volumeMounts": mounts}],
+        "initContainers": [{"name": "check", "volumeMounts": mounts}],
+        "volumes": [
+            {"name": "model", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    annotations = {"accord.dev/checkpoint-step": "500", "somebody": "else"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "namespace": "ns",
+            "name": "d",
+            "uid": "u",
+            "resourceVersion": "1",
+            "generation": 3,
+            "annotations": {"huge": "x" * 1000},
+            "managedFields": [
+                {"manager": name, "time": "2026-01-01T00:00:00Z", "fieldsV1": fields} for name, fields in managed
+            ],
+        },
+        "spec": {
+            "replicas": 2,
+            "selector": {},
+            "progressDeadlineSeconds": 30,
+            "template": {"metadata": {"annotations": annotations}, "spec": pod},
+        },
+        "status": {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "x": 1},
+    }
+
+
+def pod_fields(**fields: Any) -> dict[str, Any]:
+    return {"f:spec": {"f:template": {"f:spec": fields}}}
+
+
+CLAIM = pod_fields(**{"f:volumes": {'k:{"name":"model"}': {"f:persistentVolumeClaim": {"f:claimName": {}}}}})
+MOUNTS = {'k:{"mountPath":"/m"}': {"f:subPath": {}}}
+SUB_PATH = pod_fields(**{"f:containers": {'k:{"name":"app"}': {"f:volumeMounts": MOUNTS}}})
+
+
+def test_a_deployment_of_somebody_else_keeps_what_is_read_of_it() -> None:
+    kept = slim(deployment())
+    view = DeploymentView.of(kept)
+    assert view.volumes == {"model": "c", "tmp": None}
+    assert view.mounted("model") == Mounted("c", "step-00000500")
+    assert [mount.is_init for mount in view.mounts["model"]] == [False, True]
+    assert (view.step, view.is_rolled_out, view.deadline.total_seconds()) == (500, True, 60)
+    assert "huge" not in repr(kept)
+    assert "image" not in repr(kept)
+
+
+def test_who_set_the_claim_or_the_directory() -> None:
+    assert DeploymentView.of(slim(deployment(("argocd-controller", CLAIM)))).managers == {"model": "argocd-controller"}
+    assert DeploymentView.of(slim(deployment(("kubectl-edit", SUB_PATH)))).managers == {"model": "kubectl-edit"}
+    both = deployment(("flux", CLAIM), ("accord", CLAIM))
+    assert DeploymentView.of(slim(both)).managers == {"model": "flux"}, "the other one is the one to name"
+    assert DeploymentView.of(slim(deployment(("helm", {"f:metadata": {}})))).managers == {}
+
+
+def test_a_claim_of_somebody_else_keeps_what_a_copy_needs() -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"namespace": "ns", "name": "c", "uid": "u", "resourceVersion": "1", "annotations": {"a": "b"}},
+        "spec": {"accessModes": ["ReadWriteMany"], "storageClassName": "fast", "volumeName": "pv"},
+        "status": {"phase": "Bound", "capacity": {"storage": "2Gi"}, "conditions": []},
+    }
+    kept = slim(claim)
+    assert kept["spec"] == {"accessModes": ["ReadWriteMany"], "storageClassName": "fast"}
+    assert kept["status"] == {"phase": "Bound", "capacity": {"storage": "2Gi"}}
+    assert "annotations" not in kept["metadata"]
