@@ -1,4 +1,4 @@
-"""Files from the source of Go modules that `tools/` pins, for what is not a program: CRDs and protocol definitions."""
+"""Files from the source of Go modules, for what is not a program: CRDs, schemas and protocol definitions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ def folder(tool: str, module: str) -> Path:
 
     Downloaded when Go's cache does not have it, and checked against go.sum. Raises DevclusterError.
     """
+    return _download(paths.TOOLS / tool, module)
+
+
+def released(module: str, version: str) -> Path:
+    """Where the source of a version of `module` is that no program is built from.
+
+    Downloaded when Go's cache does not have it, and checked against Go's checksum database. Raises DevclusterError.
+    """
+    return _download(paths.TOOLS, f"{module}@{version}")
+
+
+def _download(directory: Path, module: str) -> Path:
     done = subprocess.run(
         [programs.go_program(), "mod", "download", "-json", module],
-        cwd=paths.TOOLS / tool,
+        cwd=directory,
         capture_output=True,
         text=True,
         check=False,

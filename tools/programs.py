@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from devcluster.errors import DevclusterError
 from devcluster.progress import Progress
 
-from devcluster import commands, paths, preflight, programs
+from devcluster import commands, preflight, programs
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,20 +34,6 @@ def go_program(name: str) -> Path:
     if not programs.path(name).exists():
         programs.ensure([name], Progress())
     return programs.path(name)
-
-
-def go_module(module: str, version: str) -> Path:
-    """Folder with the source of a Go module; downloaded once, checked against Go's checksum database."""
-    answer = subprocess.run(
-        [programs.go_program(), "mod", "download", "-json", f"{module}@{version}"],
-        cwd=paths.TOOLS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode != 0:
-        raise CommandError(f"go mod download {module}@{version}\n{answer.stdout}{answer.stderr}")
-    return Path(json.loads(answer.stdout)["Dir"])
 
 
 def debian_program(name: str, package: str) -> str:

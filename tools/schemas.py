@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from devcluster import paths, programs
-from tools.programs import ROOT, go_module
+from devcluster import gosource, paths, programs
+from tools.programs import ROOT
 
 Schema = dict[str, Any]
 PROMETHEUS_OPERATOR = ("github.com/prometheus-operator/prometheus-operator", "v0.85.0")
@@ -51,11 +51,11 @@ def ensure() -> str:
 
 
 def _write_all(folder: Path, version: str, crds: list[Path]) -> None:
-    swagger = go_module("k8s.io/kubernetes", version) / "api/openapi-spec/swagger.json"
+    swagger = gosource.released("k8s.io/kubernetes", version) / "api/openapi-spec/swagger.json"
     for group, api_version, kind, schema in _of_kubernetes(json.loads(swagger.read_text(encoding="utf-8"))):
         # kubeconform takes the version for the group of a core kind.
         _write(folder, group or api_version, api_version, kind, schema)
-    examples = go_module(*PROMETHEUS_OPERATOR) / "example/prometheus-operator-crd"
+    examples = gosource.released(*PROMETHEUS_OPERATOR) / "example/prometheus-operator-crd"
     monitoring = [examples / f"monitoring.coreos.com_{plural}.yaml" for plural in _PROMETHEUS_KINDS]
     for path in (*crds, *monitoring):
         crd = yaml.safe_load(path.read_text(encoding="utf-8"))

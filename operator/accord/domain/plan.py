@@ -27,6 +27,14 @@ class ObjectKey(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """The API server's answer to a write that it did not take. `status` is the HTTP code."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True)
 class Event:
     """A line for `kubectl describe`, written once at a transition. `note` is a sentence for a person."""
 

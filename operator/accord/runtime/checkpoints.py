@@ -17,10 +17,11 @@ from accord.domain.checkpoint.situation import last_judged
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Plan
-from accord.domain.training.observed import Refusal
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.checkpoints import Store
-from accord.runtime.index import Change, Index, is_ours, version
+from accord.runtime.index import Change, Index, is_ours
+from accord.runtime.parsed import Parsed
+from accord.runtime.refusals import Refusals
 
 Decide = Callable[[Observed, Store, datetime], Plan]
 _Ref = tuple[str, str, str]
@@ -47,18 +48,18 @@ class CheckpointPolicies:
         """Whether the API server knows VolumeSnapshots."""
         self.attempt_changed: Callable[[ObjectKey], None] = lambda key: None
         """A run that a policy refers to has another state: it may be time to check it, or no more."""
-        self._parsed: dict[ObjectKey, tuple[int, CheckpointPolicy]] = {}
+        self._parsed = Parsed(CheckpointPolicy)
         self._refs: dict[_Ref, set[ObjectKey]] = {}
         self._made: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
         self._mounts: dict[str, dict[str, frozenset[str]]] = {}
-        self._refusals: dict[ObjectKey, dict[ObjectKey, Refusal]] = {}
+        self.refusals = Refusals()
 
     def read(self, key: ObjectKey) -> Subject | None:
         """What is to be checked, or None. Raises pydantic.ValidationError where the policy cannot be read."""
         manifest = self._index.get(key)
         if manifest is None:
             return None
-        policy = self._read(key, manifest)
+        policy = self._parsed.of(manifest)
         run = self._run(policy)
         if policy.spec.training_run_ref is not None and run is None:
             return Subject(policy)
@@ -93,15 +94,9 @@ class CheckpointPolicies:
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
-        policy = self._read(key, manifest)
+        policy = self._parsed.of(manifest)
         store = self._stores[policy.spec.method]
-        plan = self._decide(self._gather(key, policy, conflicts), store, now)
-        refusals = self._refusals.get(key, {})
-        outdated = refusals.keys() - set(map(ObjectKey.of, (*plan.apply, *plan.patch)))
-        if not outdated:
-            return plan
-        self._refusals[key] = {child: refusals[child] for child in refusals.keys() - outdated}
-        return self._decide(self._gather(key, policy, conflicts), store, now)
+        return self.refusals.decide(key, lambda: self._decide(self._gather(key, policy, conflicts), store, now))
 
     def report(self, manifest: Manifest) -> None:
         """Rollbacks, counted in the status: a counter that survives the operator."""
@@ -110,24 +105,8 @@ class CheckpointPolicies:
 
     def forget(self, key: ObjectKey) -> None:
         """The policy is gone."""
-        self._refusals.pop(key, None)
+        self.refusals.forget(key)
         self._metrics.rollbacks.forget(key.namespace, key.name)
-
-    def refused(self, key: ObjectKey, child: ObjectKey, status: int, message: str) -> None:
-        """The next decision knows of it."""
-        self._refusals.setdefault(key, {})[child] = Refusal(status, message)
-
-    def taken(self, key: ObjectKey, child: ObjectKey) -> None:
-        """Whatever was refused before."""
-        self._refusals.get(key, {}).pop(child, None)
-
-    def _read(self, key: ObjectKey, manifest: Manifest) -> CheckpointPolicy:
-        revision, cached = version(manifest), self._parsed.get(key)
-        if cached is not None and cached[0] == revision:
-            return cached[1]
-        policy = CheckpointPolicy.model_validate(manifest)
-        self._parsed[key] = (revision, policy)
-        return policy
 
     def _follow_policy(self, change: Change) -> set[ObjectKey]:
         key = change.key
@@ -139,8 +118,8 @@ class CheckpointPolicies:
                     del self._refs[ref]
         if change.new is not None:
             return {key}
-        self._parsed.pop(key, None)
-        self._refusals.pop(key, None)
+        self._parsed.forget(key)
+        self.refusals.forget(key)
         # Another policy may have waited for the Deployment.
         refs = [ref for ref in _refs(change.old or {}) if ref[0] == DEPLOYMENTS.kind]
         return {other for ref in refs for other in self._refs.get(ref, ())}
@@ -200,7 +179,7 @@ class CheckpointPolicies:
             rival=self._rival(key, policy),
             reading=self._readings.get(key),
             conflicts=conflicts,
-            refusals=dict(self._refusals.get(key, {})),
+            refusals=self.refusals.of(key),
         )
         source = observed.source_name
         claim = self._index.get(ObjectKey("v1", CLAIMS.kind, key.namespace, source)) if source is not None else None

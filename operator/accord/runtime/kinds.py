@@ -13,6 +13,7 @@ from accord.adapters.kubernetes.resources import Resource
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey, Plan
 from accord.runtime.index import Change
+from accord.runtime.refusals import Refusals
 
 
 class Kind(Protocol):
@@ -40,8 +41,4 @@ class Kind(Protocol):
 class HearsRefusals(Protocol):
     """A kind whose decision tells the user when the API server does not take an object: a quota, a wrong template."""
 
-    def refused(self, key: ObjectKey, child: ObjectKey, status: int, message: str) -> None:
-        """An object that `key` wants was refused, with that HTTP code. It will be tried again."""
-
-    def taken(self, key: ObjectKey, child: ObjectKey) -> None:
-        """It was taken."""
+    refusals: Refusals

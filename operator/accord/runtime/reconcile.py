@@ -219,11 +219,11 @@ class Reconciler:
             self._observe(await self._cluster.apply(wanted))
         except ClusterError as error:
             if error.status in _REFUSALS and isinstance(kind, HearsRefusals):
-                kind.refused(key, child, error.status, error.message)
+                kind.refusals.refused(key, child, error.status, error.message)
                 raise RefusedError(error) from error
             raise
         if isinstance(kind, HearsRefusals):
-            kind.taken(key, child)
+            kind.refusals.taken(key, child)
 
     async def _tell_refusal(
         self, kind: Kind, manifest: Manifest, conflicts: Mapping[ObjectKey, str], refusal: RefusedError

@@ -14,6 +14,7 @@ from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
 from accord.runtime.index import Change, Index, controller_of, is_ours, slice_service, version
+from accord.runtime.parsed import Parsed
 
 Decide = Callable[[Observed, datetime], Plan]
 
@@ -34,7 +35,7 @@ class TrafficPolicies:
         """`routers` by `router.type`; `measurements` is the sampler's book."""
         self._index, self._routers, self._decide = index, routers, decide
         self._measurements, self._metrics = measurements, metrics
-        self._parsed: dict[ObjectKey, tuple[int, TrafficPolicy]] = {}
+        self._parsed = Parsed(TrafficPolicy)
         self._users: dict[ObjectKey, set[ObjectKey]] = {}
         self._uses: dict[ObjectKey, frozenset[ObjectKey]] = {}
         self._publishing = False
@@ -51,7 +52,7 @@ class TrafficPolicies:
     def read(self, key: ObjectKey) -> TrafficPolicy | None:
         """The policy as it is known, or None. Raises pydantic.ValidationError where it cannot be read."""
         manifest = self._index.get(key)
-        return None if manifest is None else self._read(key, manifest)
+        return None if manifest is None else self._parsed.of(manifest)
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
         """Publish, and say which policies are concerned."""
@@ -77,7 +78,7 @@ class TrafficPolicies:
     def report(self, manifest: Manifest) -> None:
         """Set the gauges of the shares."""
         key = ObjectKey.of(manifest)
-        status = self._read(key, manifest).status
+        status = self._parsed.of(manifest).status
         shares = {mode.name: (mode.target, mode.effective, mode.actual) for mode in status.modes}
         self._metrics.show_shares(key.namespace, key.name, shares)
 
@@ -85,19 +86,11 @@ class TrafficPolicies:
         """Drop what was remembered of a policy that is gone."""
         self._metrics.forget_shares(key.namespace, key.name)
 
-    def _read(self, key: ObjectKey, manifest: Manifest) -> TrafficPolicy:
-        revision, cached = version(manifest), self._parsed.get(key)
-        if cached is not None and cached[0] == revision:
-            return cached[1]
-        policy = TrafficPolicy.model_validate(manifest)
-        self._parsed[key] = (revision, policy)
-        return policy
-
     def _follow(self, key: ObjectKey, manifest: Manifest | None) -> None:
         """Keep the reverse references Deployment → policies. They are read from the raw object, readable or not."""
         refs: frozenset[ObjectKey] = frozenset()
         if manifest is None:
-            self._parsed.pop(key, None)
+            self._parsed.forget(key)
         else:
             modes = (manifest.get("spec") or {}).get("modes") or ()
             refs = frozenset(_deployment(key.namespace, mode["deploymentRef"]["name"]) for mode in modes)
@@ -119,7 +112,7 @@ class TrafficPolicies:
                 router.forget(key.namespace, key.name)
             return
         try:
-            policy = self._read(key, manifest)
+            policy = self._parsed.of(manifest)
         except ValueError:
             # The pass over it says so in its status; what was published stays.
             return
@@ -136,7 +129,7 @@ class TrafficPolicies:
         chosen.publish(policy, endpoints, _endpoints(proxies), max(seen))
 
     def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
-        policy = self._read(key, manifest)
+        policy = self._parsed.of(manifest)
         deployments = {}
         for mode in policy.spec.modes:
             live = self._index.get(_deployment(key.namespace, mode.deployment_ref.name))

@@ -11,11 +11,13 @@ from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.training import resources
 from accord.domain.training.names import RUN_LABEL
-from accord.domain.training.observed import Observed, Refusal
+from accord.domain.training.observed import Observed
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import JobView, PodView
-from accord.runtime.index import Change, Index, controller_of, is_ours, version
+from accord.runtime.index import Change, Index, controller_of, is_ours
+from accord.runtime.parsed import Parsed
+from accord.runtime.refusals import Refusals
 
 Decide = Callable[[Observed, datetime], Plan]
 
@@ -34,22 +36,22 @@ class TrainingRuns:
     ) -> None:
         """`progress` and `ratings` are the samplers' books."""
         self._index, self._decide, self._progress, self._ratings = index, decide, progress, ratings
-        self._parsed: dict[ObjectKey, tuple[int, TrainingRun]] = {}
+        self._parsed = Parsed(TrainingRun)
         self._pods: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
-        self._refusals: dict[ObjectKey, dict[ObjectKey, Refusal]] = {}
+        self.refusals = Refusals()
 
     def read(self, key: ObjectKey) -> TrainingRun | None:
         """The run as it is known, or None. Raises pydantic.ValidationError where it cannot be read."""
         manifest = self._index.get(key)
-        return None if manifest is None else self._read(key, manifest)
+        return None if manifest is None else self._parsed.of(manifest)
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
         """Follow the pods of each run, and say which runs are concerned."""
         key = change.key
         if key.kind == self.resource.kind:
             if change.new is None:
-                self._parsed.pop(key, None)
-                self._refusals.pop(key, None)
+                self._parsed.forget(key)
+                self.refusals.forget(key)
                 return ()
             return (key,)
         if key.kind not in (JOBS.kind, PODS.kind, CLAIMS.kind):
@@ -62,36 +64,14 @@ class TrainingRuns:
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
-        plan = self._decide(self._gather(key, manifest, conflicts), now)
-        refusals = self._refusals.get(key, {})
-        outdated = refusals.keys() - set(map(ObjectKey.of, plan.apply))
-        if not outdated:
-            return plan
-        self._refusals[key] = {child: refusals[child] for child in refusals.keys() - outdated}
-        return self._decide(self._gather(key, manifest, conflicts), now)
+        return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
     def report(self, manifest: Manifest) -> None:
         """Conditions are reported for every kind; there is nothing else yet."""
 
     def forget(self, key: ObjectKey) -> None:
         """The run is gone. Its pods may not be: they are followed on their own."""
-        self._refusals.pop(key, None)
-
-    def refused(self, key: ObjectKey, child: ObjectKey, status: int, message: str) -> None:
-        """The next decision knows of it."""
-        self._refusals.setdefault(key, {})[child] = Refusal(status, message)
-
-    def taken(self, key: ObjectKey, child: ObjectKey) -> None:
-        """Whatever was refused before."""
-        self._refusals.get(key, {}).pop(child, None)
-
-    def _read(self, key: ObjectKey, manifest: Manifest) -> TrainingRun:
-        revision, cached = version(manifest), self._parsed.get(key)
-        if cached is not None and cached[0] == revision:
-            return cached[1]
-        run = TrainingRun.model_validate(manifest)
-        self._parsed[key] = (revision, run)
-        return run
+        self.refusals.forget(key)
 
     def _follow(self, change: Change) -> None:
         for manifest in (change.old, change.new):
@@ -107,7 +87,7 @@ class TrainingRuns:
                 del self._pods[run]
 
     def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
-        run = self._read(key, manifest)
+        run = self._parsed.of(manifest)
         children = self._index.children(run.metadata.uid)
         return Observed(
             run=run,
@@ -115,7 +95,7 @@ class TrainingRuns:
             pods=tuple(PodView.of(pod) for pod in self._pods.get(key, {}).values()),
             claim=_ours(self._index.get(resources.claim_key(run))),
             conflicts=conflicts,
-            refusals=dict(self._refusals.get(key, {})),
+            refusals=self.refusals.of(key),
             progress=self._progress.get(key),
             ratings=self._ratings.get(key),
         )

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from tests.unit.training.world import NOW, TRAINER, World, condition, ended, job_key, manifest, run, terminated, waiting
 
 from accord.api.base import Manifest
-from accord.domain.plan import ObjectKey
+from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.training import names, resources
 from accord.domain.training.inputs import inputs
-from accord.domain.training.observed import Refusal
 from accord.domain.training.template import overridden, pod_template
 from accord.domain.training.views import JobView
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.training.world import World, condition, ended, job_key
 
 from accord.domain.training import names
-from accord.domain.training.observed import Refusal
+from accord.domain.plan import Refusal
 
 
 def training(**spec: Any) -> World:

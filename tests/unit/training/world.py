@@ -9,10 +9,10 @@ from typing import Any
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.conditions import timestamp
-from accord.domain.plan import Event, ObjectKey, Plan
+from accord.domain.plan import Event, ObjectKey, Plan, Refusal
 from accord.domain.training import names
 from accord.domain.training.decide import decide
-from accord.domain.training.observed import Observed, Refusal
+from accord.domain.training.observed import Observed
 from accord.domain.training.progress import Progress
 from accord.domain.training.views import JobView, PodView
 

@@ -9,8 +9,7 @@ from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
-from accord.domain.plan import ObjectKey
-from accord.domain.training.observed import Refusal
+from accord.domain.plan import ObjectKey, Refusal
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,10 @@ from dataclasses import dataclass, field
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.domain.plan import ObjectKey
+from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import JobView, PodView
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """The API server's answer to a write that it did not take. `status` is the HTTP code."""
-
-    status: int
-    message: str
 
 
 @dataclass(frozen=True)
