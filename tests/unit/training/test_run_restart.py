@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.training.world import World, condition, ended, job_key
 
-from accord.domain.training import names
 from accord.domain.plan import Refusal
+from accord.domain.training import names
 
 
 def training(**spec: Any) -> World:

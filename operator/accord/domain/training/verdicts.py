@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from accord.domain.conditions import Wanted, find, parse_timestamp
-from accord.domain.training import names, restart
 from accord.domain.plan import Refusal
+from accord.domain.training import names, restart
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
 from accord.domain.training.situation import Situation
