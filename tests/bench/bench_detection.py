@@ -2,7 +2,7 @@
 
     PYTHONPATH=.:operator .venv/bin/python tests/bench/bench_detection.py [--runs 1000] [--workers 2] [--write]
 
-Each run is 10,000 steps. Where there is a value a step, Prometheus sees the running sums every 50 steps, every 25 where
+Each run is 10,000 steps, a staircase with a fault 14,000. Where there is a value a step, Prometheus sees the running sums every 50 steps, every 25 where
 a fault is planted; where values are held between samples, there is a row every ten steps, as in a CSV. Each look is
 judged by the code of the operator. Healthy runs first: the share that is rolled back at all. Then runs with a fault:
 the share that is rolled back after it, and after how many steps; on a staircase, updates. Beside `Adaptive` stands the
@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tests.bench.detection_families import FAMILIES, FAULTS, STEPS, Run
+from tests.bench.detection_families import FAMILIES, FAULTS, LONGER, STEPS, Run
 from tests.bench.detection_plot import picture
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicySpec
@@ -41,7 +41,7 @@ PICTURE = ROOT / "docs/images/detection.svg"
 MARKS = ("<!-- figures: begin -->\n", "<!-- figures: end -->\n")
 METHODS = ("Adaptive", "Ratio")
 _STRIDE = 10
-_PACE = Pace(every=10, steps_a_second=10.0, saved=range(500, STEPS + 1, 500))
+_PACE = Pace(every=10, steps_a_second=10.0, saved=range(500, LONGER + 1, 500))
 
 
 @dataclass
@@ -81,11 +81,13 @@ def seen(run: Run, method: str) -> list[Life]:
     if run.samples == "steps":
         return [_scraped(run, 50 if run.fault is None else 25)]
     columns = [
-        [None] * STEPS if values is None else [None if value == -math.inf else value for value in values.tolist()]
+        None if values is None else [None if value == -math.inf else value for value in values.tolist()]
         for values in (run.loss, run.reward)
     ]
+    steps = max(len(column) for column in columns if column is not None)
     stride = _STRIDE if run.reward is not None or run.fault is not None else 50
-    rows = [Row(step + 1, columns[0][step], columns[1][step]) for step in range(0, STEPS, stride)]
+    losses, rewards = ([None] * steps if column is None else column for column in columns)
+    rows = [Row(step + 1, losses[step], rewards[step]) for step in range(0, steps, stride)]
     return lives(rows, each=method == "Ratio")
 
 
@@ -127,39 +129,14 @@ def synthetic(method: str, family: str, fault: str | None, seed: int) -> Count:
     """One run of a family, with a fault or without."""
     # A healthy run and one with a fault are never the same one.
     chance = np.random.default_rng([seed, list(FAULTS).index(fault) + 1 if fault else 0])
-    run = FAMILIES[family](chance)
-    if fault is not None:
-        run = FAULTS[fault](run, chance)
+    make = FAMILIES[family]
+    if fault is None:
+        run = make(chance)
+    else:
+        run = FAULTS[fault](make(chance, LONGER) if "staircase" in family else make(chance), chance)
     return count(
         judged(seen(run, method), method), run.fault, run.update if run.reward is None and fault != "NaN" else 1
     )
-
-
-def _may_be_wrong(run: Run) -> bool:
-    """Whether in any look the effect is as large as the rule asks for at least; most runs need not be judged at all.
-
-    For values a step, seen every 50: the least effect is that of two standard deviations of a value, from whichever of
-    level and end of the baseline's line is better.
-    """
-    for values, effect, bad in ((run.loss, 1.0, 1), (run.reward, 0.5, -1)):
-        if values is None:
-            continue
-        blocks = bad * values.reshape(-1, 50).mean(axis=1)
-        windows = np.lib.stride_tricks.sliding_window_view(blocks, 20)
-        index = np.arange(20) - 9.5
-        slopes = windows @ index / (index @ index)
-        means = windows.mean(axis=1)
-        left = ((windows - means[:, None] - slopes[:, None] * index) ** 2).sum(axis=1)
-        better = means + np.minimum(slopes * 9.5, 0)
-        least = 0.99 * effect * 2 * np.sqrt(left / 18 * 50)
-        for recent in (3, 4, 8):
-            newest = np.convolve(blocks, np.ones(recent) / recent, "valid")
-            for gap in (0, 20, 40, 80):
-                # The window that begins at `i` ends before `i + 20`; the recent blocks begin `gap` later.
-                number = len(newest) - 20 - gap
-                if number > 0 and np.any(newest[20 + gap :] - better[:number] >= least[:number]):
-                    return True
-    return False
 
 
 def recorded(method: str, path: Path) -> tuple[str, Count]:
@@ -194,10 +171,8 @@ def measure(runs: int, pool: ProcessPoolExecutor) -> tuple[str, dict[tuple[str, 
             sorts.setdefault(sort, {})[method] = sorts.get(sort, {}).get(method, Count()) + one
     table: dict[tuple[str, str], dict[str, Count]] = {}
     for fault, family, method in itertools.product((None, *FAULTS), FAMILIES, METHODS):
-        # The seed's rule is wrong so often, or never, that fewer runs tell.
-        number = runs if fault is None and method == "Adaptive" else max(runs // 25, 1)
         work: Callable[[int], Count] = partial(synthetic, method, family, fault)
-        found = sum(pool.map(work, range(number), chunksize=10), Count())
+        found = sum(pool.map(work, range(runs), chunksize=10), Count())
         table.setdefault((family, fault or "healthy"), {})[method] = found
         print(f"{family}, {fault or 'healthy'}, {method}: {_short(found)}", flush=True)
     return _markdown(table, sorts), table
@@ -261,9 +236,7 @@ def write(markdown: str) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--runs", type=int, default=1000, help="healthy ones a family; a tenth of that with each fault, and by Ratio"
-    )
+    parser.add_argument("--runs", type=int, default=1000, help="of each family: healthy ones, and with each fault")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--write", action="store_true", help="put the figures and the picture into the docs")
     parsed = parser.parse_args()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 STEPS = 10_000
+LONGER = 14_000
+"""Steps of a staircase with a fault: updates of 1,000 steps leave room for eight of them before it, and six after."""
 Values = np.ndarray
 
 
@@ -27,6 +29,11 @@ class Run:
 
 Rng = np.random.Generator
 _STEP = np.arange(STEPS)
+
+
+def _steps_of(run: Run) -> Values:
+    values = run.loss if run.reward is None else run.reward
+    return np.arange(STEPS if values is None else len(values))
 
 
 def _rising(rng: Rng, low: float, high: float, noise: float) -> Values:
@@ -64,9 +71,9 @@ def tailed(rng: Rng) -> Run:
     return Run(rng.lognormal(0, rng.uniform(0.2, 0.6), STEPS), reward, "steps")
 
 
-def _staircase(rng: Rng, trend: float, update: int | None = None) -> Run:
+def _staircase(rng: Rng, trend: float, steps: int, update: int | None = None) -> Run:
     update = update or int(rng.choice([100, 200, 250, 500, 1000]))
-    count = STEPS // update
+    count = steps // update
     level = rng.uniform(0.2, 20) * (1 + (trend - 1) * np.arange(count) / count)
     noise = rng.uniform(0.1, 0.4)
     if rng.random() < 0.5:
@@ -76,19 +83,19 @@ def _staircase(rng: Rng, trend: float, update: int | None = None) -> Run:
     return Run(np.repeat(values, update), None, f"{update}", update=update)
 
 
-def staircase_flat(rng: Rng) -> Run:
+def staircase_flat(rng: Rng, steps: int = STEPS) -> Run:
     """A loss value an update, noise 10 to 40 %."""
-    return _staircase(rng, 1)
+    return _staircase(rng, 1, steps)
 
 
-def staircase_falling(rng: Rng) -> Run:
+def staircase_falling(rng: Rng, steps: int = STEPS) -> Run:
     """The same, falling to a fifth or a half."""
-    return _staircase(rng, rng.uniform(0.2, 0.5))
+    return _staircase(rng, rng.uniform(0.2, 0.5), steps)
 
 
-def staircase_rising(rng: Rng) -> Run:
+def staircase_rising(rng: Rng, steps: int = STEPS) -> Run:
     """The same, rising to the double or fourfold."""
-    return _staircase(rng, rng.uniform(2, 4))
+    return _staircase(rng, rng.uniform(2, 4), steps)
 
 
 def episodic(rng: Rng) -> Run:
@@ -101,7 +108,7 @@ def episodic(rng: Rng) -> Run:
     returns = level * rng.lognormal(0, rng.uniform(0.4, 0.8), len(ends))
     reward = np.full(STEPS, np.inf)
     reward[ends] = returns
-    return Run(_staircase(rng, rng.uniform(0.5, 2), 500).loss, _held(reward), "episodes", update=500)
+    return Run(_staircase(rng, rng.uniform(0.5, 2), STEPS, 500).loss, _held(reward), "episodes", update=500)
 
 
 def _held(sparse: Values) -> Values:
@@ -151,28 +158,28 @@ def _harm(run: Run, rng: Rng, fault: int, weight: Values) -> Run:
 def jump(run: Run, rng: Rng) -> Run:
     """All at once."""
     fault = _when(run, rng)
-    return _harm(run, rng, fault, (fault <= _STEP).astype(float))
+    return _harm(run, rng, fault, (fault <= _steps_of(run)).astype(float))
 
 
 def ramp(run: Run, rng: Rng) -> Run:
     """Within 300 steps, on a staircase three updates."""
     fault = _when(run, rng)
     length = 3 * run.update if run.reward is None else 300
-    weight = np.clip((_STEP - fault) / length, 0, 1)
+    weight = np.clip((_steps_of(run) - fault) / length, 0, 1)
     return _harm(run, rng, fault, _by_sample(weight, run))
 
 
 def drift(run: Run, rng: Rng) -> Run:
     """Within 3,000 steps."""
     fault = min(_when(run, rng), 5500)
-    weight = np.clip((_STEP - fault) / 3000, 0, 1)
+    weight = np.clip((_steps_of(run) - fault) / 3000, 0, 1)
     return _harm(run, rng, fault, _by_sample(weight, run))
 
 
 def not_finite(run: Run, rng: Rng) -> Run:
     """The loss is NaN from then on."""
     fault = _when(run, rng)
-    loss = np.zeros(STEPS) if run.loss is None else run.loss.copy()
+    loss = np.zeros(len(_steps_of(run))) if run.loss is None else run.loss.copy()
     loss[fault:] = np.nan
     return Run(loss, run.reward, run.samples, fault, run.update)
 
@@ -183,13 +190,13 @@ def _by_sample(weight: Values, run: Run) -> Values:
     if series is None or run.samples == "steps":
         return weight
     first = np.concatenate([[True], series[1:] != series[:-1]])
-    return weight[np.maximum.accumulate(np.where(first, _STEP, 0))]
+    return weight[np.maximum.accumulate(np.where(first, _steps_of(run), 0))]
 
 
 def _when(run: Run, rng: Rng) -> int:
     fault = int(rng.integers(4000, 7000))
     if run.update and run.reward is None:
-        fault = min(max(fault, 8 * run.update), STEPS - 3 * run.update)
+        fault = max(fault, 8 * run.update)
         fault -= fault % run.update
     return fault
 

@@ -13,13 +13,14 @@ import pytest
 from accord.adapters.kubernetes.resources import TRAFFIC_POLICIES
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain.plan import Event, ObjectKey, Plan
+from accord.domain.plan import Event, ObjectKey, Plan, Refusal
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.clock import SystemClock
 from accord.ports.cluster import ClusterError
 from accord.runtime.fence import FencedCluster
 from accord.runtime.index import Index
 from accord.runtime.reconcile import Reconciler
+from accord.runtime.refusals import Refusals
 
 KEY = ObjectKey("accord.dev/v1alpha1", "TrafficPolicy", "ns", "p")
 OWNER = {"apiVersion": KEY.api_version, "kind": KEY.kind, "name": "p", "uid": "policy", "controller": True}
@@ -216,19 +217,18 @@ async def test_what_is_gone_or_going_is_left_alone(world: World) -> None:
 
 
 class Hearing(World):
-    """A kind that tells its users of refusals."""
+    """A kind that tells its users of refusals: its plan depends on them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.heard: list[str] = []
+        self.refusals = Refusals()
 
-    def refused(self, _: ObjectKey, child: ObjectKey, status: int, message: str) -> None:
-        self.heard.append(f"{child.name} {status} {message}")
-        self.next = Plan(apply=self.next.apply, status={"target": "refused"}, events=(Event("Warning", "Quota", "no"),))
+    def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
+        plan = super().plan(manifest, conflicts, now)
+        if not self.refusals.of(KEY):
+            return plan
         self.fail = None
-
-    def taken(self, _: ObjectKey, child: ObjectKey) -> None:
-        self.heard.append(f"{child.name} taken")
+        return Plan(apply=plan.apply, status={"target": "refused"}, events=(Event("Warning", "Quota", "no"),))
 
 
 async def test_a_refusal_is_told_in_the_status_and_tried_again() -> None:
@@ -237,11 +237,11 @@ async def test_a_refusal_is_told_in_the_status_and_tried_again() -> None:
     world.fail = ClusterError(403, "Forbidden", "exceeded quota")
     outcome = await world.reconciler(KEY)
     assert outcome.failed
-    assert world.heard == ["x 403 exceeded quota"]
+    assert world.refusals.of(KEY) == {ObjectKey.of(service("x")): Refusal(403, "exceeded quota")}
     assert world.writes == ["status", "event Quota"]
     assert world.index.get(KEY)["status"] == {"target": "refused"}  # type: ignore[index]
     await world.reconciler(KEY)
-    assert world.heard[1:] == ["x taken"]
+    assert world.refusals.of(KEY) == {}
 
 
 async def test_an_error_that_is_no_refusal_is_not_told() -> None:
@@ -249,7 +249,7 @@ async def test_an_error_that_is_no_refusal_is_not_told() -> None:
     world.next = Plan(apply=(service("x"),), status={"target": "100"})
     world.fail = ClusterError(0, "Unreachable", "no answer")
     assert (await world.reconciler(KEY)).failed
-    assert (world.heard, world.writes) == ([], [])
+    assert (world.refusals.of(KEY), world.writes) == ({}, [])
 
 
 async def test_an_object_may_end_itself(world: World) -> None:

@@ -50,25 +50,25 @@ def test_means_and_lines_are_those_of_numpy_also_far_from_zero(offset: float) ->
         assert found[1] == pytest.approx(left, abs=1e-5)
 
 
-def test_blocks_hold_so_many_steps_and_samples_and_no_outlier() -> None:
-    blocks = Blocks.of("steps", window=100)
+def test_blocks_hold_so_many_steps_and_no_outlier() -> None:
+    blocks = Blocks.of(window=100)
     closed = [blocks.add(Segment(step - 1, step, 1, 1e9 if step == 7 else 2.0, 0)) for step in range(1, 51)]
     assert [step for step, done in enumerate(closed, start=1) if done] == [25, 50]
     assert [(block.first, block.last, block.units, block.value) for block in blocks.closed] == [
         (0, 25, 25, 2.0),
         (25, 50, 25, 2.0),
     ]
-    episodes = Blocks.of("episodes", window=100)
-    assert not episodes.add(Segment(0, 90, 2, 10, 50, 2))
-    assert episodes.add(Segment(90, 200, 1, 8, 64, 1))
+    episodes = Blocks.of(window=100)
+    assert not episodes.add(Segment(0, 20, 2, 10, 50, 2))
+    assert episodes.add(Segment(20, 90, 1, 8, 64, 1))
     [block] = episodes.closed
-    assert (block.value, block.units) == (6, 3)
+    assert (block.value, block.units, episodes.units) == (6, 3, [0, 3])
     # Variance of the mean of 5, 5 and 8, as far as the sums tell: (114 / 3 - 36) / 2.
     assert block.spread == pytest.approx(1)
 
 
 def test_a_minibatch_is_no_sample() -> None:
-    blocks = Blocks.of("updates", window=100)
+    blocks = Blocks.of(window=100)
     assert blocks.add(Segment(0, 500, 32, 64, 200, 1))
     assert (blocks.closed[0].value, blocks.closed[0].units, blocks.closed[0].spread) == (2, 1, 0)
 
@@ -135,7 +135,7 @@ def test_where_a_window_holds_no_value_the_last_one_is_held() -> None:
     [(500.0, 200.0, "Fail"), (500.0, 400.0, "Pass"), (0.0, 0.0, "Pass"), (-10.0, -10.0, "Pass")],
 )
 def test_returns_that_are_all_alike(level: float, after: float, outcome: str) -> None:
-    blocks = Blocks.of("episodes", window=100)
+    blocks = Blocks.of(window=100)
     for number in range(60):
         value = level if number < 50 else after
         blocks.add(Segment(500 * number, 500 * (number + 1), 1, value, value * value, 1))

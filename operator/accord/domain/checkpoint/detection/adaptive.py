@@ -23,23 +23,27 @@ from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Sums
 from accord.domain.checkpoint.detection.trend import Line, Stretch
 
 _LEAST_BASELINE: dict[Kind, int] = {"steps": 8, "updates": 6, "episodes": 10}
-"""Blocks that a baseline holds at least: 6 updates, or 30 episodes."""
+"""Blocks that a baseline holds at least."""
+_LEAST_SAMPLES: dict[Kind, int] = {"steps": 8, "updates": 6, "episodes": 30}
+"""Samples in them: a scrape may have seen one episode, or fifty."""
 _GOOD_BASELINE: dict[Kind, int] = {"steps": 20, "updates": 20, "episodes": 30}
 """Blocks that it may reach back for: with more of them, less of a difference is needed."""
+_GOOD_SAMPLES: dict[Kind, int] = {"steps": 20, "updates": 20, "episodes": 90}
+"""Samples in them."""
 _LENGTHS: dict[Kind, tuple[int, ...]] = {
     "steps": (3, 4, 8),
-    "updates": (2, 3, 4, 6, 9, 14),
-    "episodes": (3, 4, 6, 9, 14),
+    "updates": (2, 3, 4, 6),
+    "episodes": (3, 4, 5, 7, 10, 14, 20, 28, 40),
 }
-"""Newest blocks that are looked at together."""
+"""Newest blocks that are looked at together. Of updates no more than six: a healthy loss may double over more."""
 _LEAST_REWARDS = 3
-"""Least of them for rewards: two bad ones are no rarity where a return of one episode, or two, is a block."""
+"""Least of them for rewards: two bad ones are no rarity where the return of an episode is a block."""
 _GAPS = {1: (0, 1), -1: (0, 1, 2, 4)}
 """A slow fault is in the baseline by the time it is seen: it is also compared with one that ends so many
 `baselineWindow` before. Losses (1) may rise slowly in the best of health, returns (-1) should not fall."""
-_STEPS_A_FALSE_ALARM: dict[Kind, float] = {"steps": 4e6, "updates": 2e6, "episodes": 1e7}
+_STEPS_A_FALSE_ALARM: dict[Kind, float] = {"steps": 4e6, "updates": 3e6, "episodes": 5e6}
 """A look may be wrong with the chance that goes with the steps until the next one: few updates, few looks. One look
-compares up to twenty stretches, which differ most from each other for episodes. The bench found these."""
+compares up to 36 stretches, which differ most from each other for episodes. The bench found these."""
 _AROUND_ZERO = 2.0
 """A level that is less than so many standard deviations of a sample is no scale; these are."""
 _FAR = 4.0
@@ -48,6 +52,8 @@ _LENIENT = 0.03
 """Chance that is small enough on the scale of the values, where their logarithms decide."""
 _MOST = 4.0
 """On the logarithmic scale, blocks of the baseline count as at most so many times, or that part of, its level."""
+_LEAST_LOSS = 0.4
+"""Losses of updates as at least this part of it: noise in percent reaches further down there than up."""
 _ONSET = 0.5
 """A block that is off by less, in standard deviations, speaks for a time before the fault."""
 
@@ -124,12 +130,15 @@ def _lengths(question: Question) -> tuple[int, ...]:
 
 def _begin(blocks: Blocks, end: int, question: Question) -> int | None:
     """Where a baseline that ends there begins; None where there is not enough before."""
-    least, lasts = _LEAST_BASELINE[question.kind], blocks.lasts
-    if end < least or lasts[end - 1] - blocks.closed[0].first < question.baseline_window:
+    kind, lasts, units = question.kind, blocks.lasts, blocks.units
+    if end < _LEAST_BASELINE[kind] or units[end] < _LEAST_SAMPLES[kind]:
+        return None
+    if lasts[end - 1] - blocks.closed[0].first < question.baseline_window:
         return None
     within = bisect_right(lasts, lasts[end - 1] - question.baseline_window, 0, end)
     # Where the window holds few, it may be longer, but not by so much that it is another time.
-    return max(min(within, end - _GOOD_BASELINE[question.kind]), 0)
+    enough = bisect_right(units, units[end] - _GOOD_SAMPLES[kind], 0, end + 1) - 1
+    return max(min(within, end - _GOOD_BASELINE[kind], enough), 0)
 
 
 def _is_wrong(blocks: Blocks, stretch: Stretch, question: Question) -> bool:
@@ -142,7 +151,7 @@ def _is_wrong(blocks: Blocks, stretch: Stretch, question: Question) -> bool:
     positive = line.mean > 0 and min(block.value for block in baseline) > 0
     single = line.sigma * math.sqrt(sum(block.units for block in baseline) / len(baseline))
     # Returns with heavy tails may be as wide as they are high, and still are all above zero.
-    is_level = positive and question.kind == "episodes"
+    is_level = positive and _is_skewed(question)
     least = question.effect * (line.level if is_level else _scale(line.level, single))
     # All zeros say nothing of what would be much.
     if least <= 0 or question.bad * (recent - line.level) < least:
@@ -187,8 +196,11 @@ def _scale(level: float, single: float) -> float:
 
 def _lenient(question: Question, allowed: float) -> float:
     """Where single samples have skewed tails, on the side of the fault, their logarithms decide."""
-    skewed = question.kind == "episodes" or (question.kind == "updates" and question.bad == 1)
-    return _LENIENT if skewed else allowed
+    return _LENIENT if _is_skewed(question) else allowed
+
+
+def _is_skewed(question: Question) -> bool:
+    return question.kind == "episodes" or (question.kind == "updates" and question.bad == 1)
 
 
 def _in_logarithms(
@@ -198,16 +210,17 @@ def _in_logarithms(
 
     The trend is that of `line`: carried on in logarithms it would be a growth that excuses everything.
     """
+    is_loss = question.kind == "updates"
+    low = line.mean * (_LEAST_LOSS if is_loss else 1 / _MOST)
     least = line.mean / _MOST**2
     base, recent = Sums(), Sums()
     for block in baseline:
-        base.add(math.log(min(max(block.value, line.mean / _MOST), line.mean * _MOST)))
+        base.add(math.log(min(max(block.value, low), line.mean * _MOST)))
     for block in newest:
         recent.add(math.log(max(block.value, least)))
     count, late = len(base), len(base) + gap
-    curve = Line.of(base, Stretch(0, count, late), late + len(recent), question.bad)
-    if question.kind == "updates":
-        curve = curve.with_usual_noise()
+    line_of = Line.of_losses if is_loss else Line.of
+    curve = line_of(base, Stretch(0, count, late), late + len(recent), question.bad)
     led = curve.mean + math.log(max(line.level, least) / line.mean)
     return curve._replace(led=led).chance(recent.mean(0, len(recent)))
 
@@ -237,5 +250,6 @@ def _lacking(closed: Sequence[Block], question: Question) -> str:
     if have < steps:
         return f"has {have} of {steps} steps"
     per_block = units / len(closed)
-    least = (_LEAST_BASELINE[question.kind] + _lengths(question)[0]) * per_block
+    recent = _lengths(question)[0] * per_block
+    least = max(_LEAST_BASELINE[question.kind] * per_block, _LEAST_SAMPLES[question.kind]) + recent
     return f"has {units} of {math.ceil(least)} {'values' if question.kind == 'steps' else question.kind}"

@@ -50,7 +50,7 @@ class History:
     def __init__(self, detection: Detection, kinds: Mapping[Name, Kind], sick: frozenset[Name] = frozenset()) -> None:
         """`sick` are series that were not finite when this began: that is known, and no news until they were finite."""
         self._detection, self._kinds, self._sick = detection, kinds, set(sick)
-        self._blocks = {name: Blocks.of(kinds[name], _rule(detection, name).window) for name in _NAMES}
+        self._blocks = {name: Blocks.of(_rule(detection, name).window) for name in _NAMES}
         self._means = {name: ratio.Means() for name in _NAMES}
         self._found: dict[Name, Finding] = {}
         self._enabled = [name for name in _NAMES if _rule(detection, name).enabled]

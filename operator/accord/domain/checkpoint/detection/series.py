@@ -12,8 +12,6 @@ Name = Literal["loss", "reward"]
 
 _PART = 4
 """Blocks in a recent window, where samples are dense."""
-_EPISODES = 3
-"""Least episodes in a block: single returns have heavy tails."""
 _ROBUST = 5
 """From so many values on, the extreme fifth at either end of a block is left out."""
 
@@ -98,26 +96,30 @@ class Sums:
         """Of the values at `begin`, …, `end - 1`."""
         return self.origin + (self._sums[end] - self._sums[begin]) / (end - begin)
 
-    def line(self, begin: int, end: int) -> tuple[float, float]:
-        """Slope by index, and the sum of squared distances from that line. At least two values."""
+    def line(self, begin: int, end: int, stiffness: float = 0.0) -> tuple[float, float]:
+        """Slope by index, and the sum of squared distances from that line. At least two values.
+
+        `stiffness` holds the slope back as so much of squared width more, at which there is none, would.
+        """
         n = end - begin
         total = self._sums[end] - self._sums[begin]
         squares = self._squares[end] - self._squares[begin] - total * total / n
         moments = self._moments[end] - self._moments[begin] - total * (begin + end - 1) / 2
         width = n * (n * n - 1) / 12
-        slope = moments / width
+        slope = moments / (width + stiffness)
         return slope, max(squares - slope * moments, 0.0)
 
 
 @dataclass
 class Blocks:
-    """Segments gathered from the first on into blocks of at least `steps` steps and `units` samples."""
+    """Segments gathered from the first on into blocks of at least `steps` steps."""
 
     steps: int
-    units: int
     closed: list[Block] = field(default_factory=list)
     lasts: list[int] = field(default_factory=list)
     """`last` of each."""
+    units: list[int] = field(default_factory=lambda: [0])
+    """Samples in all that are closed before each, and in all of them."""
     sums: Sums = field(default_factory=Sums)
     """Over their values."""
     _open: list[Segment] = field(default_factory=list)
@@ -125,9 +127,9 @@ class Blocks:
     _units: int = 0
 
     @classmethod
-    def of(cls, kind: Kind, window: int) -> Blocks:
-        """Empty, for series of that kind."""
-        return cls(max(window // _PART, 1), _EPISODES if kind == "episodes" else 1)
+    def of(cls, window: int) -> Blocks:
+        """Empty, for a window of so many steps."""
+        return cls(max(window // _PART, 1))
 
     def add(self, segment: Segment) -> bool:
         """One more segment; whether it closed a block."""
@@ -135,11 +137,12 @@ class Blocks:
             self._first = segment.first
         self._open.append(segment)
         self._units += segment.units
-        if segment.last - self._first < self.steps or self._units < self.units:
+        if segment.last - self._first < self.steps:
             return False
         block = _block(self._first, self._open, self._units)
         self.closed.append(block)
         self.lasts.append(block.last)
+        self.units.append(self.units[-1] + block.units)
         self.sums.add(block.value)
         self._open, self._units = [], 0
         return True

@@ -8,9 +8,12 @@ from typing import NamedTuple
 from accord.domain.checkpoint.detection.series import Sums
 from accord.domain.checkpoint.detection.student import tail
 
-_USUAL_NOISE, _USUAL_WEIGHT = 0.35, 8
+_USUAL_NOISE, _USUAL_WEIGHT = 0.33, 24
 """Losses of updates have a noise of 10 to 40 % of their level. A baseline's spread is taken together with that, as if
 so many updates more had shown it: eight alone may lie close to each other by chance."""
+_USUAL_GROWTH = 0.15
+"""Standard deviation of a healthy loss's growth from one update to the next, as a logarithm. A slope that few noisy
+updates show is drawn towards none: most of it is noise, and it would excuse a jump."""
 
 
 class Stretch(NamedTuple):
@@ -40,13 +43,19 @@ class Line(NamedTuple):
     bad: int
 
     @classmethod
-    def of(cls, sums: Sums, stretch: Stretch, newest: int, bad: int, floor: float = 0.0) -> Line:
-        """Of the values in `sums` at the stretch's baseline; `newest` is the index after the last recent block."""
+    def of(
+        cls, sums: Sums, stretch: Stretch, newest: int, bad: int, floor: float = 0.0, stiffness: float = 0.0
+    ) -> Line:
+        """Of the values in `sums` at the stretch's baseline; `newest` is the index after the last recent block.
+
+        `floor` is the least variance of a block; `stiffness` holds the slope back, see `Sums.line`.
+        """
         begin, end, late = stretch
-        slope, squares = sums.line(begin, end)
+        slope, squares = sums.line(begin, end, stiffness)
         count, mean = end - begin, sums.mean(begin, end)
         ahead = ((late + newest - begin - end) if bad * slope > 0 else (count - 1)) / 2
-        both, lever = 1 / count + 1 / (newest - late), 12 * ahead * ahead / (count * (count * count - 1))
+        width = count * (count * count - 1) / 12 + stiffness
+        both, lever = 1 / count + 1 / (newest - late), ahead * ahead / width
         sigma = math.sqrt(max(squares / (count - 2), floor))
         return cls(
             mean=mean,
@@ -59,17 +68,26 @@ class Line(NamedTuple):
             bad=bad,
         )
 
+    @classmethod
+    def of_losses(cls, sums: Sums, stretch: Stretch, newest: int, bad: int) -> Line:
+        """The same of logarithms of updates' losses, with what is usual for those as the prior.
+
+        Bayesian linear regression, its prior conjugate: Gelman et al., Bayesian Data Analysis, 3rd edition, §14.8.
+        """
+        first = cls.of(sums, stretch, newest, bad)._with_usual_noise()
+        stiffness = (first.sigma / _USUAL_GROWTH) ** 2
+        return cls.of(sums, stretch, newest, bad, stiffness=stiffness)._with_usual_noise()
+
+    def _with_usual_noise(self) -> Line:
+        freedom = self.freedom + _USUAL_WEIGHT
+        variance = (self.freedom * self.sigma**2 + _USUAL_WEIGHT * _USUAL_NOISE**2) / freedom
+        return self._replace(sigma=math.sqrt(variance), freedom=freedom)
+
     @property
     def level(self) -> float:
         """What is to be expected now: where the trend leads, as far as it is sure."""
         lead = self.led - self.mean
         return self.mean + math.copysign(max(abs(lead) - self.unsure, 0.0), lead)
-
-    def with_usual_noise(self) -> Line:
-        """The same, its sigma drawn to what is usual."""
-        freedom = self.freedom + _USUAL_WEIGHT
-        variance = (self.freedom * self.sigma**2 + _USUAL_WEIGHT * _USUAL_NOISE**2) / freedom
-        return self._replace(sigma=math.sqrt(variance), freedom=freedom)
 
     def chance(self, recent: float) -> float:
         """Of a recent mean at least so bad, by whichever of level and trend to the worse makes it likelier."""
