@@ -47,7 +47,10 @@ def test_a_copy_made_while_a_trainer_saves_is_of_one_moment(tmp_path: Path):
     source = tmp_path / "source"
     source.mkdir()
     with _trainer(source, rest=0.05) as saved:
-        for number in range(10):
+        number = 0
+        # However fast copies are here: until the trainer has saved, and deleted, between some of them.
+        while number < 10 or len(saved) <= 5:
+            number += 1
             before = set(saved)
             target = tmp_path / f"target-{number}"
             assert Copy(source, target).run()
@@ -57,7 +60,6 @@ def test_a_copy_made_while_a_trainer_saves_is_of_one_moment(tmp_path: Path):
             # the newest that was committed before is there, or one that came after it
             assert not before or max(held) >= max(before)
             assert len(held) <= 4
-    assert len(saved) > 3
 
 
 def test_a_writer_that_never_rests_is_copied_in_the_end(tmp_path: Path):
