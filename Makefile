@@ -17,12 +17,12 @@ export ACCORD_TEST_KUBECONFIG := $(OWN_CLUSTER)
 endif
 unexport KUBECONFIG
 
-# First what is broken early and can run side by side: these tests wait more than they compute. Then what needs the
-# machine for itself. The local cluster is tested only where it is what the others run on, and the trainer outside of one
-# only where images are built here.
-suites = $(wildcard $(addprefix tests/,$(1)))
-SIDE_BY_SIDE := $(call suites,unit golden example apiserver envoy prometheus)
-ALONE := $(call suites,$(if $(OWN_CLUSTER),,devcluster trainer) e2e)
+# In this order to three processes: most tests wait more than they compute. What has a cluster to itself is one group
+# (tests/conftest.py), and the longest is begun first. The local cluster is tested only where it is what the others run
+# on, and the trainer outside of one only where images are built here.
+SUITES := $(wildcard $(addprefix tests/,e2e $(if $(OWN_CLUSTER),,devcluster trainer) apiserver prometheus envoy example \
+	golden unit))
+SIDE_BY_SIDE := --numprocesses=3 --dist=loadgroup --no-loadscope-reorder
 # All of the decisions, each branch.
 COVERAGE := --cov=accord.domain --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe \
@@ -40,12 +40,12 @@ demo: .venv/.ready ## A cluster, Accord and live traffic on it, from nothing
 
 .PHONY: test
 test: .venv/.ready ## All tests, on real programs (TESTS=tests/unit for some)
-	@$(PY) -m tools.programs
 ifdef TESTS
+	@$(PY) -m tools.groundwork --few
 	$(PY) -m pytest $(TESTS)
 else
-	$(PY) -m pytest --numprocesses=2 --dist=loadfile $(COVERAGE) $(SIDE_BY_SIDE)
-	$(PY) -m pytest $(ALONE)
+	@$(PY) -m tools.groundwork $(if $(OWN_CLUSTER),--few)
+	$(PY) -m pytest $(SIDE_BY_SIDE) $(COVERAGE) $(SUITES)
 endif
 
 .PHONY: check

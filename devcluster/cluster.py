@@ -50,10 +50,7 @@ def up(progress: Progress) -> None:
         if _usable(progress):
             progress.total(f"The cluster is up already: {components.admin_kubeconfig(paths.state_dir())}")
             return
-        with progress.stage("check the machine, install what it lacks"):
-            preflight.check_and_install()
-        programs.ensure(programs.EVERYTHING, progress)
-        csibuild.ensure(progress)
+        prepare(progress)
         left = cleanup.traces()
         if left:
             with progress.stage(f"clear away what an earlier cluster left ({len(left)} traces)"):
@@ -74,6 +71,14 @@ def up(progress: Progress) -> None:
         # last: without it the next `up` knows that this one did not come to its end
         credentials.write_private(paths.state_dir() / "fingerprint", _fingerprint())
         progress.total(f"The cluster is up: {components.admin_kubeconfig(paths.state_dir())}")
+
+
+def prepare(progress: Progress) -> None:
+    """What a cluster is started from: Debian's packages and our programs, those that are not there yet."""
+    with progress.stage("check the machine, install what it lacks"):
+        preflight.check_and_install()
+    programs.ensure(programs.EVERYTHING, progress)
+    csibuild.ensure(progress)
 
 
 def down(progress: Progress) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from devcluster.controlplane import ControlPlane
@@ -11,6 +12,20 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("accord")
+
+
+TOGETHER = ("e2e", "devcluster")
+"""Folders whose tests share a cluster."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the work, each file goes to one of them, and each cluster."""
+    root = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(root)
+        folder = place.parts[0]
+        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(place.with_suffix(""))))
 
 
 @pytest.fixture(scope="session")

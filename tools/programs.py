@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from devcluster.errors import DevclusterError
 from devcluster.progress import Progress
 
 from devcluster import commands, preflight, programs
@@ -40,17 +38,3 @@ def debian_program(name: str, package: str) -> str:
     """A program of a Debian package, installed where it is missing and that is possible. Raises DevclusterError."""
     preflight.install([preflight.Requirement(name, package, lambda: commands.find(name) is not None)])
     return str(commands.find(name))
-
-
-def main() -> int:
-    """Have the Debian programs that the tests call; returns the exit code."""
-    try:
-        debian_program("prometheus", "prometheus")
-    except DevclusterError as error:
-        print(f"make test: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
