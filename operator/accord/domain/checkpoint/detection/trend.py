@@ -74,11 +74,12 @@ class Line(NamedTuple):
 
         Bayesian linear regression, its prior conjugate: Gelman et al., Bayesian Data Analysis, 3rd edition, §14.8.
         """
-        first = cls.of(sums, stretch, newest, bad)._with_usual_noise()
+        first = cls.of(sums, stretch, newest, bad).with_usual_noise()
         stiffness = (first.sigma / _USUAL_GROWTH) ** 2
-        return cls.of(sums, stretch, newest, bad, stiffness=stiffness)._with_usual_noise()
+        return cls.of(sums, stretch, newest, bad, stiffness=stiffness).with_usual_noise()
 
-    def _with_usual_noise(self) -> Line:
+    def with_usual_noise(self) -> Line:
+        """The same, its sigma drawn to what is usual for losses."""
         freedom = self.freedom + _USUAL_WEIGHT
         variance = (self.freedom * self.sigma**2 + _USUAL_WEIGHT * _USUAL_NOISE**2) / freedom
         return self._replace(sigma=math.sqrt(variance), freedom=freedom)
