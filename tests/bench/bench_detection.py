@@ -5,9 +5,9 @@
 Each run is 10,000 steps, a staircase with a fault 14,000. Where there is a value a step, Prometheus sees the running
 sums every 50 steps, every 25 where a fault is planted; where values are held between samples, there is a row every ten
 steps, as in a CSV. Each look is judged by the code of the operator. Healthy runs first: the share that is rolled back
-at all. Then runs with a fault: the share that is rolled back after it, and after how many steps; on a staircase, updates.
-Beside `Adaptive` stands the seed's rule, `Ratio`. The recorded runs are in `tests/bench/recorded`. Prints Markdown;
-`--write` puts it, and a picture, into the docs.
+at all. Then runs with a fault: the share that is rolled back after it, and after how many steps; on a staircase,
+updates. Beside `Adaptive` stands the seed's rule, `Ratio`. The recorded runs are in `tests/bench/recorded`. Prints
+Markdown; `--write` puts it, and a picture, into the docs.
 """
 
 from __future__ import annotations
