@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 from devcluster.controlplane import ControlPlane
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,14 +19,17 @@ TOGETHER = ("e2e", "devcluster")
 """Folders whose tests share a cluster."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the work, each file goes to one of them, and each cluster."""
-    root = Path(__file__).parent
-    for item in items:
-        place = item.path.relative_to(root)
-        folder = place.parts[0]
-        item.add_marker(pytest.mark.xdist_group(folder if folder in TOGETHER else str(place.with_suffix(""))))
+class ByCluster(LoadScopeScheduling):
+    """Where several processes share the work: each file goes to one of them, and so does each of those folders."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if file.startswith(f"tests/{folder}/")), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByCluster:
+    """Asked by pytest-xdist, once, in the process that hands the work out."""
+    return ByCluster(config, log)
 
 
 @pytest.fixture(scope="session")
