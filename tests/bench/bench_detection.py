@@ -245,7 +245,8 @@ def main() -> None:
     print("\n" + markdown)
     if parsed.write:
         write(markdown)
-        lags = {key: by["Adaptive"].lags for key, by in table.items()}
+        adaptive = {family: by["Adaptive"] for (family, fault), by in table.items() if fault == "jump"}
+        lags = {family: (found.lags, found.runs) for family, found in adaptive.items()}
         wrong = {family: (by["Adaptive"], by["Ratio"]) for (family, fault), by in table.items() if fault == "healthy"}
         shares = {family: tuple(each.wrong / each.runs for each in pair) for family, pair in wrong.items()}
         PICTURE.write_text(picture(shares, lags), encoding="utf-8")

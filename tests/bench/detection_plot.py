@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
 _WIDTH, _LEFT, _RIGHT, _ROW = 760, 230, 60, 26
 _COLORS = {"Adaptive": "#1f6feb", "Ratio": "#d9822b"}
 _STYLE = "text { font: 12px system-ui, sans-serif; fill: #333 } .title { font-size: 14px; font-weight: 600 }"
-_MOST_UNITS = 200
-"""Steps on the x axis of the lags."""
+_MOST_STEPS, _MOST_UPDATES = 600, 6
+"""On the x axes of the lags."""
+_POINTS = 120
+"""Of a curve."""
+
+Lags = tuple[Sequence[float], int]
+"""Lags of the runs in which a fault was caught, and how many runs there were."""
 
 
-def picture(wrong: Mapping[str, tuple[float, ...]], lags: Mapping[tuple[str, str], Sequence[float]]) -> str:
-    """`wrong`: per family the share of healthy runs rolled back by each method. `lags`: per family and fault."""
-    jumps = {
-        family: sorted(each) for (family, fault), each in lags.items() if fault == "jump" and "stair" not in family
-    }
-    stairs = {family: sorted(each) for (family, fault), each in lags.items() if fault == "jump" and "stair" in family}
+def picture(wrong: Mapping[str, tuple[float, ...]], lags: Mapping[str, Lags]) -> str:
+    """`wrong`: per family the share of healthy runs rolled back by each method. `lags`: per family, of jumps."""
+    stairs = {family: each for family, each in lags.items() if "stair" in family}
+    jumps = {family: each for family, each in lags.items() if family not in stairs}
     parts: list[str] = []
     top = _bars(parts, 0, wrong)
-    top = _curves(parts, top + 20, "Jumps caught within so many steps (Adaptive)", jumps, _MOST_UNITS)
-    top = _curves(parts, top + 20, "Jumps caught within so many updates, staircases (Adaptive)", stairs, 6)
+    top = _curves(parts, top + 20, "Jumps caught within so many steps (Adaptive)", jumps, _MOST_STEPS)
+    top = _curves(parts, top + 20, "Jumps caught within so many updates, staircases (Adaptive)", stairs, _MOST_UPDATES)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top}" width="{_WIDTH}" height="{top}" '
         f'role="img">\n  <title>False rollbacks, and how soon faults are caught</title>\n  <style>{_STYLE}</style>\n'
@@ -45,7 +49,7 @@ def _bars(parts: list[str], top: int, wrong: Mapping[str, tuple[float, ...]]) ->
     return y + 10
 
 
-def _curves(parts: list[str], top: int, title: str, lags: Mapping[str, Sequence[float]], most: float) -> int:
+def _curves(parts: list[str], top: int, title: str, lags: Mapping[str, Lags], most: float) -> int:
     height = 170
     base, ceiling, right = top + 40 + height, top + 40, _WIDTH - 250
     parts.append(_text(20, top + 24, title, "title"))
@@ -55,12 +59,13 @@ def _curves(parts: list[str], top: int, title: str, lags: Mapping[str, Sequence[
         x = 60 + quarter / 4 * (right - 60)
         parts.append(_text(x, base + 16, f"{quarter / 4 * most:g}", anchor="middle"))
     shades = ("#0b3d91", "#1f6feb", "#6ea8fe", "#2a9d8f", "#d9822b", "#9b5de5")
-    for number, (family, each) in enumerate(lags.items()):
+    for number, (family, (each, runs)) in enumerate(lags.items()):
         color = shades[number % len(shades)]
-        points = [(60.0, float(base))]
-        for index, lag in enumerate(each, start=1):
-            x = 60 + min(lag / most, 1.0) * (right - 60)
-            points += [(x, points[-1][1]), (x, base - index / len(each) * height)]
+        lag, points = sorted(each), []
+        for index in range(_POINTS + 1):
+            done = index / _POINTS
+            share = bisect_right(lag, done * most) / runs
+            points.append((60 + done * (right - 60), base - share * height))
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(f'  <polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.5"/>')
         parts.append(f'  <rect x="{right + 16}" y="{ceiling + 20 * number}" width="12" height="12" fill="{color}"/>')
