@@ -40,7 +40,7 @@ from accord.domain.training import progress, ratings
 from accord.domain.training.decide import decide as decide_training
 from accord.observability import health
 from accord.observability.metrics import OperatorMetrics
-from accord.ports.clock import SystemClock
+from accord.ports.clock import Clock, SystemClock
 from accord.ports.cluster import Cluster
 from accord.runtime.checkpoints import CheckpointPolicies
 from accord.runtime.dispatch import Dispatcher
@@ -76,10 +76,11 @@ class Operator:
         metrics: OperatorMetrics,
         *,
         wrap_cluster: Callable[[Cluster], Cluster] = lambda cluster: cluster,
+        clock: Clock | None = None,
     ) -> None:
-        """`wrap_cluster` lets a test stand between the reconciler and the API server."""
+        """`wrap_cluster` lets a test stand between the reconciler and the API server; `clock` is the machine's."""
         self._config, self._pod, self._connection, self._metrics = config, pod, connection, metrics
-        self._clock = SystemClock()
+        self._clock = clock or SystemClock()
         self._lapse: str | None = None
         # Renewals must get through however busy the reconciler is.
         self._lease_connection = connection.another()

@@ -5,8 +5,10 @@ parts of a cluster that a bare control plane lacks. The snapshot-controller and 
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +24,8 @@ POLICIES, RUNS, CLAIMS, DEPLOYMENTS = (
 )
 SNAPSHOTS = "snapshot.storage.k8s.io/v1/volumesnapshots"
 UNTRAINED = "untrained"
+_TRAINING = re.compile(r"-[0-9a-f]{5}\b")
+"""Names and ids hold a digest of the run's uid, which no two namespaces share."""
 
 
 @dataclass
@@ -245,3 +249,59 @@ def at_rest(operator: Any, seconds: float = 2.0, limit: float = 60.0) -> None:
         return time.monotonic() - since > seconds
 
     wait_until(quiet, limit, "the operator does not come to rest")
+
+
+def end_state(namespace: Namespace) -> dict[str, Any]:
+    """What there is in the end, without times and what differs from namespace to namespace."""
+    live, run = status(namespace), namespace.get(RUNS, "r")
+    claim, step = serves(namespace)
+    marks = {key: text for key, text in run["metadata"]["annotations"].items() if key.startswith("accord.dev/")}
+    records = [(r["phase"], r["signal"], r["fromStep"], r["toStep"], r["attempt"]) for r in live["history"]]
+    return {
+        "served": (_TRAINING.sub("", claim), step),
+        "claims": {_TRAINING.sub("", name) for name in claims(namespace)},
+        "snapshots": set(snapshots(namespace)),
+        "quarantined": quarantined(namespace),
+        "run": (marks, run["status"]["attempt"]),
+        "rollbacks": (live["rollbacks"], records),
+        "conditions": {
+            c["type"]: c["reason"] for c in live["conditions"] if c["type"] not in ("Healthy", "Snapshotted")
+        },
+    }
+
+
+def came_and_went(namespace: Namespace, since: str) -> Counter[tuple[str, str]]:
+    """How often a snapshot, a claim or a Job of each name was made, and deleted, since a resourceVersion."""
+    return Counter(
+        (event, _TRAINING.sub("", f"{each['kind']} {each['metadata']['name']}"))
+        for collection in (SNAPSHOTS, CLAIMS, "batch/v1/jobs")
+        for event, each in namespace.api.events(namespace.path(collection), since)
+        if event != "MODIFIED"
+    )
+
+
+def done(namespace: Namespace) -> bool:
+    live = status(namespace)
+    return bool(live.get("history")) and not live.get("rollback") and not live.get("switch")
+
+
+def finished(namespace: Namespace) -> None:
+    """Until the rollback is over, and the claim that was served before is gone."""
+    wait_until(lambda: done(namespace), 120, f"no end: {status(namespace)}")
+    wait_until(lambda: namespace.get(RUNS, "r")["status"]["attempt"] == 2, 30, "no second attempt")
+    wait_until(lambda: len(claims(namespace)) == 1, 40, f"claims are left: {claims(namespace)}")
+
+
+def train(namespaces: list[Namespace], trainers: Trainers) -> None:
+    """Three checkpoints everywhere, the newest served. Only that one is promoted: it saves half of the time."""
+    for step in (1000, 1500, 2000):
+        for training in trainers.trainings.values():
+            training.step = training.saved = step
+        for namespace in namespaces:
+            wait_until(lambda at=namespace, step=step: step in snapshots(at), 120, f"no snapshot of {step}")
+    for namespace in namespaces:
+        namespace.patch(POLICIES, "p", {"spec": {"serving": {"follow": "Latest"}}})
+    for namespace in namespaces:
+        until_served(namespace, 2000, 120)
+    for namespace in namespaces:
+        wait_until(lambda at=namespace: len(claims(at)) == 1, 60, "claims are left")

@@ -5,20 +5,16 @@ N = 0 never dies. It ends with exit code 137, as by SIGKILL: nothing is closed, 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import TypeVar
 
-from accord import config
-from accord.adapters.kubernetes.connection import Connection
+from tests.apiserver import operator_program
+
 from accord.api.base import Manifest
-from accord.app import Operator, run_until_signal
+from accord.app import Operator
 from accord.domain.plan import Event, ObjectKey
-from accord.observability import logs
-from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import Cluster
 
 T = TypeVar("T")
@@ -57,19 +53,13 @@ class DyingCluster:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = operator_program.parser()
     parser.add_argument("writes", type=int)
-    parser.add_argument("--kubeconfig", type=Path)
-    parser.add_argument("--config", type=Path)
     parsed = parser.parse_args()
-    settings, metrics = config.load(parsed.config), OperatorMetrics()
-    logs.configure(settings.log.level, settings.log.format)
-    connection = await Connection.open(metrics, parsed.kubeconfig, None)
-    pod = config.Pod.from_environment()
-    dying = Operator(
-        settings, pod, connection, metrics, wrap_cluster=lambda cluster: DyingCluster(cluster, parsed.writes)
+    await operator_program.run(
+        parsed,
+        lambda *parts: Operator(*parts, wrap_cluster=lambda cluster: DyingCluster(cluster, parsed.writes)),
     )
-    await run_until_signal(dying)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import base64
 import itertools
+import json
 import os
 import re
 import signal
@@ -83,6 +84,15 @@ class Api:
 
     def items(self, path: str, selector: str = "") -> list[Any]:
         return self.call("GET", path, labelSelector=selector)["items"]
+
+    def events(self, path: str, since: str) -> list[tuple[str, Any]]:
+        """What became of the objects of a collection since a resourceVersion: ADDED, MODIFIED or DELETED, and what."""
+        query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"}
+        answer = self._session.get(self.server + path, params=query, timeout=30)
+        assert answer.ok, f"watch of {path}: {answer.status_code} {answer.text[:500]}"
+        found = [json.loads(line) for line in answer.text.splitlines()]
+        assert all(event["type"] != "ERROR" for event in found), found
+        return [(event["type"], event["object"]) for event in found]
 
     def create(self, path: str, body: Any) -> Any:
         return self.call("POST", path, body)
