@@ -102,7 +102,7 @@ def where_next(world: World) -> list[str]:
     target = split_text(world.policy.file_weights(), world.policy.file_weights(), 0)
     return [
         f"The cluster stays up with the policy at {target}. Look around:",
-        f"  {kubectl} get trafficpolicy",
+        f"  {kubectl} get accord",
         f"  {kubectl} describe tp {world.policy.name}",
         f"  {kubectl} edit tp {world.policy.name}   # another split",
         f"  {kubectl} create -f examples/service/manifests/load.yaml   # ten minutes of load",
