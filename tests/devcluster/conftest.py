@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from devcluster_command import Devcluster
@@ -14,3 +15,10 @@ def devcluster() -> Iterator[Devcluster]:
     command("down")
     yield command
     command("down")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of programs."""
+    monkeypatch.setenv("ACCORD_CACHE", str(tmp_path))
+    return tmp_path

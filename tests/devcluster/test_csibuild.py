@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
 import pytest
+from building import kill_while_building
 from devcluster.progress import Progress
-from devcluster.waiting import wait_for
 
 from devcluster import csibuild, paths
 
@@ -21,17 +18,8 @@ WHERE = "from devcluster import csibuild; print(csibuild.python())"
 IMPORTS = "import grpc; from csi_stubs import csi_pb2_grpc, registration_pb2_grpc"
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ACCORD_CACHE", str(tmp_path))
-    return tmp_path
-
-
 def test_a_build_that_was_killed_is_repeated(cache: Path):
-    process = subprocess.Popen([sys.executable, "-c", ENSURE], start_new_session=True, stdout=subprocess.DEVNULL)
-    wait_for("the build to begin", lambda: any(cache.glob("programs/.building-csi-*")), seconds=30, every=0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_while_building(ENSURE, cache, "csi")
     assert not csibuild.python().exists()
 
     csibuild.ensure(Progress(io.StringIO()))

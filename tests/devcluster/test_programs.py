@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from building import kill_while_building
 from devcluster.errors import DevclusterError
 from devcluster.progress import Progress
-from devcluster.waiting import wait_for
 
 from devcluster import paths, programs
 
 ENSURE = "from devcluster import programs, progress; programs.ensure(['etcd'], progress.Progress())"
 
 
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ACCORD_CACHE", str(tmp_path))
-    return tmp_path
-
-
 def test_a_build_that_was_killed_leaves_no_half_program_and_is_repeated(cache: Path):
-    process = subprocess.Popen([sys.executable, "-c", ENSURE], start_new_session=True, stdout=subprocess.DEVNULL)
-    wait_for("the build to begin", lambda: any(cache.glob("programs/.building-etcd-*")), seconds=30, every=0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_while_building(ENSURE, cache, "etcd")
     assert not programs.path("etcd").exists()
 
     said = io.StringIO()

@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.training.world import NOW, TRAINER, World, condition, ended, job_key, manifest, run, terminated, waiting
+from tests.unit.training.world import (
+    NOW,
+    TRAINER,
+    World,
+    at_rest,
+    comes_to_rest,
+    condition,
+    job_key,
+    killed_in_each,
+    manifest,
+    run,
+    terminated,
+    waiting,
+)
 
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey, Refusal
@@ -25,12 +38,6 @@ def training(**spec: Any) -> World:
     world.settle()
     assert world.status["phase"] == "Running"
     return world
-
-
-def at_rest(world: World) -> None:
-    plan = world.decide()
-    assert (plan.apply, plan.delete, plan.events) == ((), (), ())
-    assert plan.status == world.status
 
 
 # --- The ordinary course of things.
@@ -526,14 +533,7 @@ def test_killed_after_any_write_it_ends_the_same(story: str, writes: int) -> Non
     want.settle()
     world.step(writes)
     world.settle()
-    for event in STORIES[story]:
-        event(want)
-        want.settle()
-        event(world)
-        for _ in range(4):
-            world.step(writes)
-            world.controllers()
-        world.settle()
+    killed_in_each(STORIES[story], want, world, writes)
     assert end_state(world) == end_state(want)
     at_rest(world)
 
@@ -566,10 +566,7 @@ def test_whatever_happens_never_two_jobs_at_work_and_rest_in_the_end(order: list
         attempts.append(world.attempt or 0)
     assert attempts == sorted(attempts)
     world.edit(suspend=False)
-    world.settle(20)
-    at_rest(world)
-    assert world.status["phase"] in ("Running", "Failed")
-    assert sum(not ended(job) for job in world.jobs.values()) == (world.status["phase"] == "Running")
+    comes_to_rest(world)
 
 
 def test_manifests_of_tests_are_what_the_api_takes() -> None:

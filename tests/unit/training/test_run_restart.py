@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.training.world import World, condition, ended, job_key
+from tests.unit.training.world import World, at_rest, comes_to_rest, condition, job_key, killed_in_each
 
 from accord.domain.plan import Refusal
 from accord.domain.training import names
@@ -33,12 +33,6 @@ def origin(world: World, attempt: int) -> str:
     (trainer,) = world.jobs[f"r-{attempt}"]["spec"]["template"]["spec"]["containers"]
     (value,) = (entry["value"] for entry in trainer["env"] if entry["name"] == "RESUME_FROM")
     return str(value)
-
-
-def at_rest(world: World) -> None:
-    plan = world.decide()
-    assert (plan.apply, plan.delete, plan.events) == ((), (), ())
-    assert plan.status == world.status
 
 
 # --- Restart.
@@ -354,14 +348,7 @@ def end_state(world: World) -> tuple[Any, ...]:
 @pytest.mark.parametrize("writes", [0, 1, 2, 3])
 def test_killed_after_any_write_it_ends_the_same(story: str, writes: int) -> None:
     want, world = training(), training()
-    for event in STORIES[story]:
-        event(want)
-        want.settle()
-        event(world)
-        for _ in range(4):
-            world.step(writes)
-            world.controllers()
-        world.settle()
+    killed_in_each(STORIES[story], want, world, writes)
     assert end_state(world) == end_state(want)
     at_rest(world)
 
@@ -393,10 +380,7 @@ def test_whatever_happens_never_two_jobs_at_work_and_never_from_behind_the_fault
         # The world itself asserts that no second Job is made beside one at work.
         ACCIDENTS[number](world)
     world.annotate(stop_attempt=None)
-    world.settle(20)
-    at_rest(world)
-    assert world.status["phase"] in ("Running", "Failed")
-    assert sum(not ended(job) for job in world.jobs.values()) == (world.status["phase"] == "Running")
+    comes_to_rest(world)
     restart = world.status.get("restart")
     if restart is not None and "savedInAttempt" not in restart and world.jobs:
         assert origin(world, world.attempt) == f"step-{restart['fromStep']:08d}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -235,3 +236,30 @@ def ended(job: Manifest) -> bool:
 
 def job_key(attempt: int) -> ObjectKey:
     return ObjectKey("batch/v1", "Job", "ns", names.job("r", attempt))
+
+
+def at_rest(world: World) -> None:
+    """There is nothing to do, and nothing to say."""
+    plan = world.decide()
+    assert (plan.apply, plan.delete, plan.events) == ((), (), ())
+    assert plan.status == world.status
+
+
+def killed_in_each(events: Iterable[Callable[[World], Any]], want: World, world: World, writes: int) -> None:
+    """The same happens to both; the operator of `world` is killed after so many writes, again and again."""
+    for event in events:
+        event(want)
+        want.settle()
+        event(world)
+        for _ in range(4):
+            world.step(writes)
+            world.controllers()
+        world.settle()
+
+
+def comes_to_rest(world: World) -> None:
+    """Whatever was: at work with one Job, or failed with none."""
+    world.settle(20)
+    at_rest(world)
+    assert world.status["phase"] in ("Running", "Failed")
+    assert sum(not ended(job) for job in world.jobs.values()) == (world.status["phase"] == "Running")
