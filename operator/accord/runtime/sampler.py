@@ -12,7 +12,7 @@ import logging
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ from accord.ports.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# New objects are measured at once, a thousand of them over ten seconds.
+# New objects are measured at once, a thousand of them over ten seconds; from then on they are spread over the interval.
 _SPREAD_EACH = 0.01
 
 
@@ -93,6 +93,8 @@ class _Beat:
     """One schedule of one object; a changed interval starts another, and what was due by the old one is void."""
 
     interval: timedelta
+    in_step: bool = field(default=False, compare=False)
+    """Whether it has its own place within the interval: those that came together are not measured together for ever."""
 
 
 class Sampler(Generic[S, R]):
@@ -190,7 +192,9 @@ class Sampler(Generic[S, R]):
             self._enter(key, subject, self._interpret(subject, answer, self._clock.now()))
         if self._known.get(key) is beat:
             # The beat is kept, and a query that took longer than the interval is not made up for.
-            heapq.heappush(self._due, (max(due + beat.interval.total_seconds(), time.monotonic()), key, beat))
+            pause = beat.interval.total_seconds() * (1.0 if beat.in_step else _fraction(key))
+            beat.in_step = True
+            heapq.heappush(self._due, (max(due + pause, time.monotonic()), key, beat))
             self._wakeup.set()
 
     def _enter(self, key: ObjectKey, subject: S, measured: R) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -95,6 +96,18 @@ async def test_only_news_ask_for_a_pass(world: World) -> None:
     seen = world.asked["p"]
     await until(lambda: world.asked["p"] > seen + 2)
     assert len(world.changed) == 3
+
+
+async def test_policies_that_came_together_are_spread_over_the_interval(world: World) -> None:
+    names = [f"p{number}" for number in range(40)]
+    for name in names:
+        world.add(name, "1h")
+    await until(lambda: all(world.asked[name] == 1 for name in names))
+    await until(lambda: len(world.sampler._due) == len(names))
+    due = sorted(at for at, *_ in world.sampler._due)
+    gaps = [later - earlier for earlier, later in pairwise(due)]
+    assert due[-1] - due[0] > 45 * 60
+    assert max(gaps) < 15 * 60
 
 
 async def test_a_slow_answer_delays_only_its_own_policy(world: World) -> None:
