@@ -134,13 +134,15 @@ def test_a_checkpoint_that_crashes_when_served_is_left_again(stage: Stage) -> No
     cp.save(namespace, stage.training, 2000)
 
 
-def test_the_target_crashes_and_what_was_served_comes_back(stage: Stage) -> None:
+def test_the_target_does_not_start_and_what_was_served_comes_back(stage: Stage) -> None:
     namespace = stage.namespace
     namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 3}})
     stage.trained()
     stage.cluster.crashing.add("1500")
     stage.break_down()
     cp.until_condition(namespace, "Stalled", ("True", "RollbackFailed"), 60)
+    # No provisioner is at work here: it is said that the volume is what the pods wait for.
+    assert "is not bound yet" in namespace.condition("p", "Stalled", cp.POLICIES)["message"]
     assert cp.serves(namespace)[1] == "2000"
     assert cp.quarantined(namespace) == {1500, 2000}
     assert cp.status(namespace)["rollbacks"] == 0

@@ -308,6 +308,23 @@ def test_the_target_goes_missing_on_the_way() -> None:
     assert marks(world) == {}, "the training is restarted only from what is served"
 
 
+@pytest.mark.parametrize("bound", [False, True], ids=["unbound", "bound"])
+def test_pods_that_wait_for_a_claim_are_told_from_pods_that_crash(bound: bool) -> None:
+    world = trained()
+    world.crashing.add(1500)
+    world.fail(1600)
+    world.settle()
+    if bound:
+        claim = next(k for k in world.objects if k.kind == "PersistentVolumeClaim" and "-1500-" in k.name)
+        world.put(claim, {**world.objects[claim], "status": {"phase": "Bound"}})
+    world.advance(700)
+    world.settle()
+    assert step(world) == "2000", "what was served comes back"
+    assert world.condition("Stalled") == ("True", "RollbackFailed")
+    assert ("is not bound yet" in world.message("Stalled")) == (not bound)
+    assert marks(world) == {}
+
+
 def test_a_suspended_policy_does_nothing() -> None:
     world = trained(suspend=True)
     assert (world.serves[0], world.names("VolumeSnapshot")) == ("untrained", set())
