@@ -63,7 +63,32 @@ def test_everything_comes_in_one_answer_and_outlives_the_pod(tmp_path: Path) -> 
             }
         ],
     }
-    file = tmp_path / "story.yaml"
+    check(tmp_path, story)
+
+
+def test_the_first_sample_of_a_pod_has_a_time(tmp_path: Path) -> None:
+    found = {"ppo_training_step": 150, "sampled": 2}
+    story = {
+        "evaluation_interval": "1s",
+        "tests": [
+            {
+                "interval": "1s",
+                "input_series": [series("ppo_training_step", "_x2 150")],
+                "promql_expr_test": [
+                    {
+                        "expr": query(TrainingRun.model_validate(RUN)),
+                        "eval_time": "4s",
+                        "exp_samples": expected(found),
+                    }
+                ],
+            }
+        ],
+    }
+    check(tmp_path, story)
+
+
+def check(directory: Path, story: object) -> None:
+    file = directory / "story.yaml"
     file.write_text(yaml.safe_dump(story), encoding="utf-8")
     promtool = debian_program("promtool", "prometheus")
     done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)

@@ -64,6 +64,13 @@ def test_the_pod_that_was_scraped_last_counts() -> None:
         assert interpret(RUN, Answer(order), NOW).step == 500
 
 
+def test_what_is_remembered_of_an_earlier_run_of_that_name_is_not_shown() -> None:
+    made = RUN.model_copy(update={"metadata": RUN.metadata.model_copy(update={"creation_timestamp": timestamp(NOW)})})
+    earlier, later = answer("r-2-aaaaa", age=60, training_step=6750), answer("r-2-bbbbb", age=-5, training_step=200)
+    assert interpret(made, Answer(tuple(earlier)), NOW).outcome == "NoMetrics"
+    assert interpret(made, Answer((*earlier, *later)), NOW).step == 200
+
+
 def test_a_target_without_a_step_is_no_trainer() -> None:
     assert interpret(RUN, Answer(tuple(answer(entropy_coef=1))), NOW).outcome == "NoMetrics"
 

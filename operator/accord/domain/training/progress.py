@@ -86,7 +86,9 @@ def query(run: TrainingRun) -> str:
         sums, counts = (f"delta(ppo_{name}_{each}{{{pods}}}[{window}])" for each in ("sum", "count"))
         parts.append(f'label_replace({sums} / ({counts} > 0), "{_PART}", "{name}", "", "")')
     parts.append(f'label_replace(deriv(ppo_training_step{{{pods}}}[{window}]), "{_PART}", "speed", "", "")')
-    sampled = f"max_over_time(timestamp(ppo_training_step{{{pods}}})[{window}:{_FINENESS}])"
+    newest = f"timestamp(ppo_training_step{{{pods}}})"
+    # The steps of a subquery may all lie before the first sample.
+    sampled = f"(max_over_time({newest}[{window}:{_FINENESS}]) or {newest})"
     parts.append(f'label_replace({sampled}, "{_PART}", "sampled", "", "")')
     return " or ".join(parts)
 
@@ -97,7 +99,7 @@ def interpret(run: TrainingRun, answer: Answer, now: datetime) -> Progress:
     if answer.failure is not None:
         words = answer.message or f"the query failed: {answer.failure}"
         return Progress("QueryFailed", now, words, attempt=attempt)
-    targets = _by_target(answer)
+    targets = [target for target in _by_target(answer) if not _is_earlier(run, target)]
     if not targets:
         return Progress("NoMetrics", now, _where_to_look(run), attempt=attempt)
     values = max(targets, key=lambda found: (_value(found, "sampled") or 0.0, _value(found, "ppo_training_step") or 0))
@@ -124,6 +126,12 @@ def _by_target(answer: Answer) -> list[dict[str, Sample]]:
         target = tuple(sorted((k, v) for k, v in sample.labels.items() if k not in (_PART, "__name__")))
         found.setdefault(target, {})[sample.labels.get(_PART, "")] = sample
     return [found[target] for target in sorted(found) if "ppo_training_step" in found[target]]
+
+
+def _is_earlier(run: TrainingRun, values: Mapping[str, Sample]) -> bool:
+    """Whether these are of an earlier run of this name: its pods were named alike, and are remembered for a while."""
+    created, sampled = run.metadata.creation_timestamp, _value(values, "sampled")
+    return bool(created) and sampled is not None and sampled < parse_timestamp(str(created)).timestamp()
 
 
 def _value(values: Mapping[str, Sample], part: str) -> float | None:
