@@ -106,7 +106,7 @@ def where_next(world: World) -> list[str]:
         f"  {kubectl} describe tp {world.policy.name}",
         f"  {kubectl} edit tp {world.policy.name}   # another split",
         f"  {kubectl} create -f examples/service/manifests/load.yaml   # ten minutes of load",
-        "  docs/tutorial/first-split.md goes through it step by step; `make down` removes the cluster.",
+        "  docs/tutorial/ goes through it step by step, in two lessons; `make down` removes the cluster.",
     ]
 
 
