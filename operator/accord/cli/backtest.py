@@ -16,7 +16,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "backtest", help="show when a CheckpointPolicy would have rolled a recorded run back", description=__doc__
     )
-    parser.add_argument("-f", "--filename", required=True, type=Path, metavar="FILE", help="the policy; - for stdin")
+    parser.add_argument(
+        *("-f", "--filename"),
+        action="append",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="the policy, and the TrainingRun for its saveFrequency, if wanted; - for stdin; may be repeated",
+    )
     parser.add_argument("--name", help="which CheckpointPolicy, if the file holds several")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(

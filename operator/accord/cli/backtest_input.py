@@ -37,8 +37,8 @@ class Given:
 
 def read(args: argparse.Namespace) -> Given:
     """Read what the arguments name. InputError for what cannot be used."""
-    found = documents.read([args.filename], None)
-    policy = _policy(found, str(args.filename), args.name)
+    found = documents.read(args.filename, None)
+    policy = _policy(found, ", ".join(map(str, args.filename)), args.name)
     frequency = args.save_frequency or _save_frequency(policy, found)
     each = policy.spec.detection.method == "Ratio"
     saved: Sequence[int]

@@ -96,11 +96,14 @@ def test_a_finite_number_or_null_for_what_is_not_finite(
 
 
 def test_checkpoints_are_saved_as_the_run_says_unless_an_option_does(
-    policy: Path, run: Path, capsys: pytest.CaptureFixture[str]
+    policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    policy.write_text(yaml.safe_dump_all([RUN, POLICY]))
-    for more, target in (([], 2800), (["--save-frequency", "700"], 2100)):
-        main(["backtest", "-f", str(policy), "--csv", str(run), "--json", *more])
+    both, other = tmp_path / "both.yaml", tmp_path / "training.yaml"
+    both.write_text(yaml.safe_dump_all([RUN, POLICY]))
+    other.write_text(yaml.safe_dump(RUN))
+    together, apart = ["-f", str(both)], ["-f", str(policy), "-f", str(other)]
+    for files, target in ((together, 2800), (apart, 2800), ([*together, "--save-frequency", "700"], 2100)):
+        main(["backtest", *files, "--csv", str(run), "--json"])
         assert json.loads(capsys.readouterr().out)["rollbacks"][0]["target"] == target
 
 
