@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.apiserver.rig import Api, Namespace, wait_until
+from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
 from tests.prometheus.rig import Exporter, Request, answer
 
 POLICIES, RUNS, CLAIMS, DEPLOYMENTS = (
@@ -237,25 +237,30 @@ def reasons(namespace: Namespace) -> list[str]:
     return [event["reason"] for event in events if event["regarding"]["kind"] == "CheckpointPolicy"]
 
 
-def at_rest(operator: Any, seconds: float = 2.0, limit: float = 60.0) -> None:
-    """Until the operator has written nothing for some seconds."""
-    writes, since = operator.writes(), time.monotonic()
+def at_rest(*operators: OperatorProcess, seconds: float = 2.0, limit: float = 60.0) -> None:
+    """Until the operators have written nothing for some seconds."""
+
+    def written() -> list[float]:
+        return [operator.writes() for operator in operators]
+
+    writes, since = written(), time.monotonic()
 
     def quiet() -> bool:
         nonlocal writes, since
-        if (now := operator.writes()) != writes:
+        if (now := written()) != writes:
             writes, since = now, time.monotonic()
         time.sleep(0.1)
         return time.monotonic() - since > seconds
 
-    wait_until(quiet, limit, "the operator does not come to rest")
+    wait_until(quiet, limit, "the operators do not come to rest")
 
 
 def end_state(namespace: Namespace) -> dict[str, Any]:
     """What there is in the end, without times and what differs from namespace to namespace."""
     live, run = status(namespace), namespace.get(RUNS, "r")
     claim, step = serves(namespace)
-    marks = {key: text for key, text in run["metadata"]["annotations"].items() if key.startswith("accord.dev/")}
+    annotations = run["metadata"].get("annotations") or {}
+    marks = {key: text for key, text in annotations.items() if key.startswith("accord.dev/")}
     records = [(r["phase"], r["signal"], r["fromStep"], r["toStep"], r["attempt"]) for r in live["history"]]
     return {
         "served": (_TRAINING.sub("", claim), step),
@@ -270,25 +275,37 @@ def end_state(namespace: Namespace) -> dict[str, Any]:
     }
 
 
-def came_and_went(namespace: Namespace, since: str) -> Counter[tuple[str, str]]:
-    """How often a snapshot, a claim or a Job of each name was made, and deleted, since a resourceVersion."""
-    return Counter(
-        (event, _TRAINING.sub("", f"{each['kind']} {each['metadata']['name']}"))
-        for collection in (SNAPSHOTS, CLAIMS, "batch/v1/jobs")
-        for event, each in namespace.api.events(namespace.path(collection), since)
-        if event != "MODIFIED"
-    )
+def version_now(api: Api) -> str:
+    """A resourceVersion to look back to. A kind that was just installed refuses for a moment."""
+
+    def answer_() -> str | None:
+        with contextlib.suppress(AssertionError):
+            return str(api.get(f"/apis/{SNAPSHOTS}")["metadata"]["resourceVersion"])
+        return None
+
+    return str(wait_until(answer_, 30, "snapshots cannot be listed"))
 
 
-def done(namespace: Namespace) -> bool:
+def came_and_went(api: Api, since: str) -> dict[str, Counter[tuple[str, str]]]:
+    """By namespace, how often a snapshot, a claim or a Job of each name was made, and deleted, since that version."""
+    found: dict[str, Counter[tuple[str, str]]] = {}
+    for path in (f"/apis/{SNAPSHOTS}", f"/api/v1/{CLAIMS}", "/apis/batch/v1/jobs"):
+        for event, each in api.events(path, since):
+            what = _TRAINING.sub("", f"{each['kind']} {each['metadata']['name']}")
+            if event != "MODIFIED":
+                found.setdefault(each["metadata"]["namespace"], Counter())[event, what] += 1
+    return found
+
+
+def done(namespace: Namespace, rollbacks: int = 1) -> bool:
     live = status(namespace)
-    return bool(live.get("history")) and not live.get("rollback") and not live.get("switch")
+    return len(live.get("history") or ()) >= rollbacks and not live.get("rollback") and not live.get("switch")
 
 
-def finished(namespace: Namespace) -> None:
-    """Until the rollback is over, and the claim that was served before is gone."""
-    wait_until(lambda: done(namespace), 120, f"no end: {status(namespace)}")
-    wait_until(lambda: namespace.get(RUNS, "r")["status"]["attempt"] == 2, 30, "no second attempt")
+def finished(namespace: Namespace, rollbacks: int = 1, attempt: int = 2) -> None:
+    """Until so many rollbacks are over, the run is in that attempt, and the claim that was served before is gone."""
+    wait_until(lambda: done(namespace, rollbacks), 120, f"no end of rollback {rollbacks}: {namespace.name}")
+    wait_until(lambda: namespace.get(RUNS, "r")["status"]["attempt"] == attempt, 30, f"no attempt {attempt}")
     wait_until(lambda: len(claims(namespace)) == 1, 40, f"claims are left: {claims(namespace)}")
 
 
@@ -298,7 +315,9 @@ def train(namespaces: list[Namespace], trainers: Trainers) -> None:
         for training in trainers.trainings.values():
             training.step = training.saved = step
         for namespace in namespaces:
-            wait_until(lambda at=namespace, step=step: step in snapshots(at), 120, f"no snapshot of {step}")
+            # One that exists may be unready, and then the one before is the newest that can be served.
+            seen = lambda at=namespace, step=step: status(at).get("latestStep") == step  # noqa: E731
+            wait_until(seen, 120, f"no snapshot of {step} is ready")
     for namespace in namespaces:
         namespace.patch(POLICIES, "p", {"spec": {"serving": {"follow": "Latest"}}})
     for namespace in namespaces:

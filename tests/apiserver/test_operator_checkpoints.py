@@ -183,7 +183,7 @@ def test_somebody_who_insists_is_named(stage: Stage) -> None:
     for _ in range(3):
         sync()
         wait_until(lambda: cp.serves(namespace) == served, 20, "not put back")
-        cp.at_rest(stage.operator, 0.5)
+        cp.at_rest(stage.operator, seconds=0.5)
     sync()
     cp.until_condition(namespace, "Stalled", ("True", "OwnershipConflict"))
     assert "argocd-controller" in namespace.condition("p", "Stalled", cp.POLICIES)["message"]

@@ -8,12 +8,11 @@ from datetime import datetime
 from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, DEPLOYMENTS, SNAPSHOTS, TRAINING_RUNS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
-from accord.domain import conditions
 from accord.domain.checkpoint import names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Reading
-from accord.domain.checkpoint.situation import last_judged
+from accord.domain.checkpoint.situation import judged_since
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Plan
@@ -63,8 +62,7 @@ class CheckpointPolicies:
         run = self._run(policy)
         if policy.spec.training_run_ref is not None and run is None:
             return Subject(policy)
-        judged = last_judged(policy, run.uid if run is not None else None)
-        since = conditions.parse_timestamp(judged) if judged is not None else None
+        since = judged_since(policy, run)
         if run is None:
             return Subject(policy, None, since)
         # Prometheus remembers the pods of an earlier run of this name, which were named alike.

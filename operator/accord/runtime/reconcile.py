@@ -73,6 +73,8 @@ class Reconciler:
         self._kinds, self._index, self._cluster = kinds, index, cluster
         self._observe, self._clock, self._metrics = observe, clock, metrics
         self._complaints: dict[ObjectKey, str] = {}
+        self._deleted: dict[ObjectKey, set[str]] = {}
+        """By owner: uids that were deleted, and that a plan still wants gone. There is no way back for them."""
         self._cut_off = False
 
     async def __call__(self, key: ObjectKey) -> Outcome:
@@ -102,6 +104,7 @@ class Reconciler:
         kind, manifest = self._kinds[key.kind], self._index.get(key)
         if manifest is None:
             self._complaints.pop(key, None)
+            self._deleted.pop(key, None)
             self._metrics.conditions.forget(key)
             kind.forget(key)
             return Outcome()
@@ -169,12 +172,7 @@ class Reconciler:
             # In a generation that was brought about already, a write means that somebody changed or deleted the object.
             log.log(logging.INFO if seen == generation else logging.DEBUG, "applied %s", child, extra=note)
             wrote = True
-        for child in await self._deletable(plan.delete):
-            live = manifest if child == key else self._own(child, manifest)
-            if live is not None:
-                await self._cluster.delete(child, live["metadata"]["uid"])
-                log.info("deleted %s", child, extra=note)
-                wrote = True
+        wrote = await self._delete(key, manifest, plan.delete, note) or wrote
         if plan.status is not None:
             wrote = await self._write_status(manifest, plan.status) or wrote
         for event in plan.events:
@@ -196,6 +194,24 @@ class Reconciler:
         if live is not None:
             self._observe(live)
         raise StaleError
+
+    async def _delete(
+        self, key: ObjectKey, manifest: Manifest, wanted: Sequence[ObjectKey], note: Mapping[str, Any]
+    ) -> bool:
+        """Each object once, however long the watches go on to show it. Whether any was deleted."""
+        found = {child: manifest if child == key else self._own(child, manifest) for child in wanted}
+        uids = {child: str(live["metadata"]["uid"]) for child, live in found.items() if live is not None}
+        deleted = self._deleted.pop(key, set()) & set(uids.values())
+        if deleted:
+            self._deleted[key] = deleted
+        left = [child for child, uid in uids.items() if uid not in deleted]
+        wrote = False
+        for child in await self._deletable(left):
+            await self._cluster.delete(child, uids[child])
+            self._deleted.setdefault(key, set()).add(uids[child])
+            log.info("deleted %s", child, extra=note)
+            wrote = True
+        return wrote
 
     async def _deletable(self, wanted: Sequence[ObjectKey]) -> list[ObjectKey]:
         """Without claims that a pod still mounts: no watch knows of all pods."""

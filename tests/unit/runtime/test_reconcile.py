@@ -258,6 +258,32 @@ async def test_an_object_may_end_itself(world: World) -> None:
     assert world.writes == ["delete p policy"]
 
 
+async def test_an_object_that_the_watch_still_shows_is_not_deleted_again(world: World) -> None:
+    # Given an object that was deleted, while the watch lags
+    old = ObjectKey("v1", "Service", "ns", "old")
+    world.live(service("old"))
+    world.next = Plan(delete=(old,))
+    assert (await world.reconciler(KEY)).wrote
+    # When passes go on, then it is left alone
+    assert not (await world.reconciler(KEY)).wrote
+    assert world.writes == ["delete old old"]
+    # When another one takes its name, then that one is deleted
+    world.index.remove(old, "old")
+    world.live(service("old", uid="another"))
+    await world.reconciler(KEY)
+    assert world.writes == ["delete old old", "delete old another"]
+
+
+async def test_a_delete_that_failed_is_made_again(world: World) -> None:
+    world.live(service("old"))
+    world.next = Plan(delete=(ObjectKey("v1", "Service", "ns", "old"),))
+    world.fail = ClusterError(500, "InternalError", "etcd has no leader")
+    assert (await world.reconciler(KEY)).failed
+    world.fail = None
+    await world.reconciler(KEY)
+    assert world.writes == ["delete old old"]
+
+
 async def test_parts_of_others_objects_go_first_and_are_nobodys_conflict(world: World) -> None:
     world.live(service("theirs", ownerReferences=[], labels={}))
     part = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "ns", "name": "theirs"}}

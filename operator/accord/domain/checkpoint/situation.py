@@ -11,6 +11,7 @@ from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.store import Problem, Store
+from accord.domain.checkpoint.views import RunView
 from accord.domain.conditions import parse_timestamp
 from accord.domain.training.names import RESTART_ATTEMPT_ANNOTATION, STOP_ATTEMPT_ANNOTATION
 
@@ -18,6 +19,8 @@ PUT_BACK_LIMIT = 3
 PUT_BACK_WINDOW = timedelta(minutes=5)
 TRUCE = timedelta(hours=1)
 """How long a Deployment that somebody else insists on is left alone."""
+_CLOCKS_APART = timedelta(seconds=30)
+"""How far the clock of Prometheus may be from the one that the end of a rollback was read from."""
 
 
 @dataclass(frozen=True)
@@ -141,18 +144,24 @@ def last_rollback(situation: Situation) -> RollbackRecord | None:
     return next((r for r in situation.status.history if r.id.startswith(begin) and r.phase == "Done"), None)
 
 
-def last_judged(policy: CheckpointPolicy, run_uid: str | None) -> str | None:
-    """When the last rollback of the training ended, or was decided against: what was before is judged no more.
+def judged_since(policy: CheckpointPolicy, run: RunView | None) -> datetime | None:
+    """From when on the newest attempt is judged: the end of its last rollback, or of the decision against one; None
+    where it had none.
 
-    One that failed is no new beginning: the fault is there still.
+    One that failed is no new beginning: the fault is there still. An attempt that was begun by a rollback is judged
+    from its first sample on, whatever the clocks say.
     """
     source = policy.spec.source
-    identity = run_uid if source is None else source.claim_name
-    begin = f"{names.training(identity or '')}-"
+    identity = source.claim_name if source is not None else run.uid if run is not None else ""
+    attempt = (run.attempt or 0) if run is not None else 0
+    begin = f"{names.training(identity)}-"
     ended = [
-        r.completed_at for r in policy.status.history if r.id.startswith(begin) and r.phase in ("Done", "Rejected")
+        r.completed_at
+        for r in policy.status.history
+        if r.id.startswith(begin) and (r.attempt or 0) == attempt and r.phase in ("Done", "Rejected")
     ]
-    return next((at for at in ended if at is not None), None)
+    last = next((at for at in ended if at is not None), None)
+    return None if last is None else parse_timestamp(last) + _CLOCKS_APART
 
 
 def conflict(situation: Situation) -> Problem | None:

@@ -25,7 +25,7 @@ class Subject:
     attempt: int | None = None
     """Newest attempt of the TrainingRun; None without one yet, and for a training that is not a TrainingRun."""
     since: datetime | None = None
-    """When the last rollback was completed: nothing from before it is judged."""
+    """When the training began, or a rollback ended through which it went on: nothing from before it is judged."""
     ended: datetime | None = None
     """When the TrainingRun ended, if it did: nothing new comes then."""
 
