@@ -62,6 +62,7 @@ def test_an_answer_that_says_nothing_changes_nothing(
         said = wait_until(
             lambda: (
                 (found := namespace.condition("demo", "WithinTarget")).get("status") == "Unknown"
+                and found.get("reason") != "NotMeasured"
                 and operator.metric("accord_prometheus_queries_total") > 1
                 and found
             ),
