@@ -339,11 +339,14 @@ async def _cancel(tasks: list[asyncio.Task[object]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def serve(config: Config, pod: Pod, kubeconfig: Path | None, context: str | None) -> None:
-    """Run one replica until SIGTERM or SIGINT. Raises ConnectionNotFoundError."""
+Make = Callable[[Config, Pod, Connection, OperatorMetrics], Operator]
+
+
+async def serve(config: Config, pod: Pod, kubeconfig: Path | None, context: str | None, make: Make = Operator) -> None:
+    """Run one replica until SIGTERM or SIGINT. Raises ConnectionNotFoundError. Tests make other ones."""
     metrics = OperatorMetrics()
     connection = await Connection.open(metrics, kubeconfig, context)
-    await run_until_signal(Operator(config, pod, connection, metrics))
+    await run_until_signal(make(config, pod, connection, metrics))
 
 
 async def run_until_signal(operator: Operator) -> None:

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from accord import config
-from accord.adapters.kubernetes.connection import Connection
-from accord.app import Operator, run_until_signal
-from accord.config import Config, Pod
+from accord.app import Make, serve
 from accord.observability import logs
-from accord.observability.metrics import OperatorMetrics
-
-Make = Callable[[Config, Pod, Connection, OperatorMetrics], Operator]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +20,6 @@ def parser() -> argparse.ArgumentParser:
 
 async def run(parsed: argparse.Namespace, make: Make) -> None:
     """Until a signal ends it."""
-    settings, metrics = config.load(parsed.config), OperatorMetrics()
+    settings = config.load(parsed.config)
     logs.configure(settings.log.level, settings.log.format)
-    connection = await Connection.open(metrics, parsed.kubeconfig, None)
-    await run_until_signal(make(settings, config.Pod.from_environment(), connection, metrics))
+    await serve(settings, config.Pod.from_environment(), parsed.kubeconfig, None, make)

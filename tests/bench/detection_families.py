@@ -117,7 +117,7 @@ def _held(sparse: Values) -> Values:
     return np.where(index < 0, -np.inf, sparse[np.maximum(index, 0)])
 
 
-FAMILIES: Mapping[str, Callable[[Rng], Run]] = {
+FAMILIES: Mapping[str, Callable[..., Run]] = {
     "a value a step, rising positive": positive,
     "a value a step, rising negative": negative,
     "a value a step, crossing zero": crossing,
@@ -128,6 +128,7 @@ FAMILIES: Mapping[str, Callable[[Rng], Run]] = {
     "staircase, rising": staircase_rising,
     "episodes, heavy tails": episodic,
 }
+"""Made by chance; staircases of as many steps as wanted."""
 
 
 def _spread(values: Values, fault: int) -> float:
