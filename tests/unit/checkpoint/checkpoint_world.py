@@ -309,9 +309,11 @@ class World:
             self.now_ += timedelta(seconds=1)
         raise AssertionError(f"no rest: {self.writes[-12:]}, {self.condition('Ready')}")
 
-    def advance(self, seconds: float) -> None:
-        """Time goes by; then everything comes to rest."""
+    def advance(self, seconds: float, *, checked: bool = False) -> None:
+        """Time goes by; then everything comes to rest. `checked`: checks went on meanwhile, and say the same."""
         self.now_ += timedelta(seconds=seconds)
+        if checked and POLICY in self.book:
+            self.book[POLICY] = dataclasses.replace(self.book[POLICY], at=self.now_)
         self.settle()
 
     # What is to be seen.

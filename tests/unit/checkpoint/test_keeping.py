@@ -94,7 +94,7 @@ def test_a_snapshot_with_an_error_is_given_up_and_tried_again() -> None:
     assert world.condition("Ready") == ("False", "SnapshotError")
     assert world.serves[1] == "500"
     for _ in range(4):
-        world.advance(120)
+        world.advance(120, checked=True)
     assert world.condition("Snapshotted") == ("False", "SnapshotFailed")
     failures = world.status["snapshotFailure"]
     assert failures["count"] >= 2
@@ -102,8 +102,8 @@ def test_a_snapshot_with_an_error_is_given_up_and_tried_again() -> None:
     tries = sum(written.startswith("apply VolumeSnapshot") for written in world.writes)
     assert tries <= 6, "each try waits longer than the one before"
     world.bad_snapshots.clear()
-    world.advance(1200)
-    world.advance(1200)
+    world.advance(1200, checked=True)
+    world.advance(1200, checked=True)
     assert world.condition("Snapshotted") == ("True", "Ready")
     assert "snapshotFailure" not in world.status
     assert world.serves[1] == "1000"

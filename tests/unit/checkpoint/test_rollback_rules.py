@@ -154,7 +154,7 @@ def test_no_other_rollback_within_the_cooldown() -> None:
     world.settle()
     assert step(world) == "3000"
     assert world.condition("Ready") == ("True", "CoolingDown")
-    world.advance(601)
+    world.advance(601, checked=True)
     assert step(world) == "2500"
     assert [record["toStep"] for record in world.status["history"]] == [2500, 1500]
 
@@ -348,6 +348,6 @@ def test_another_training_of_the_same_name_starts_at_nothing() -> None:
     assert len([name for name in world.names("VolumeSnapshot") if name.startswith("p-500-")]) == 2
     world.save(1000, 1500)
     world.fail(1100)
-    world.advance(3600)
+    world.advance(3600, checked=True)
     assert step(world) == "1000"
     assert DEPLOYMENT in world.objects

@@ -303,8 +303,8 @@ class SnapshotFailure(Model):
 class Verdict(Model):
     """The last check, with its figures."""
 
-    outcome: Literal["Pass", "Fail", "Inconclusive"]
-    """Inconclusive changes nothing."""
+    outcome: Literal["Pass", "Suspect", "Fail", "Inconclusive"]
+    """`Suspect` pauses promotion; `Fail` rolls back; `Inconclusive` changes nothing."""
     signal: Signal | None = None
     """What was seen."""
     rule: str | None = None
@@ -312,15 +312,34 @@ class Verdict(Model):
     step: int | None = None
     """Newest step that was judged."""
     baseline: float | None = None
-    """Level before."""
+    """Level before: of returns, the best that lasted."""
     recent: float | None = None
     """Level now."""
+    limit: float | None = None
+    """Level from which on it is a fault."""
+    share: float | None = None
+    """Of returns: the share of what the training had learnt that is lost now; 1 is all of it."""
     samples: int | None = None
     """Samples in the recent window."""
     message: str | None = None
     """The same in a sentence."""
     at: Timestamp | None = None
     """When it was checked."""
+
+
+class Hold(Model):
+    """Promotion is paused: the training looked wrong. Ends with a check that passes, a rollback, or a person's word."""
+
+    outcome: Literal["Suspect", "Fail"]
+    """The gravest that a check has said since."""
+    signal: Signal
+    """What was seen."""
+    attempt: int | None = None
+    """Attempt of the run that it was seen in."""
+    since: Timestamp
+    """When promotion was paused."""
+    message: str = ""
+    """What the check said, with its figures."""
 
 
 class RollbackRecord(Model):
@@ -390,6 +409,8 @@ class CheckpointPolicyStatus(Model):
     """The checkpoints that are kept."""
     detection: Verdict | None = None
     """The last check, with its figures."""
+    hold: Hold | None = None
+    """Why nothing is promoted. Missing data never ends it."""
     switch: Switch | None = None
     """The change of what is served that is under way."""
     put_back: Annotated[

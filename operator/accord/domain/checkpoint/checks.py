@@ -28,6 +28,8 @@ def verdict(situation: Situation) -> Verdict | None:
         step=reading.step,
         baseline=_rounded(reading.baseline),
         recent=_rounded(reading.recent),
+        limit=_rounded(reading.limit),
+        share=_rounded(reading.share),
         samples=reading.samples,
         message=reading.message or None,
         at=timestamp(reading.at),

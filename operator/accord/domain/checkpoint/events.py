@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, RollbackRecord
+from accord.domain.checkpoint.reading import SUSPECTED
 from accord.domain.conditions import find
 from accord.domain.plan import Event
 
@@ -82,7 +83,9 @@ def _snapshots(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) ->
 
 def _health(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
     old, new = find(before.conditions, "Healthy"), find(after.conditions, "Healthy")
-    if new is not None and new.status == "False" and (old is None or old.reason != new.reason):
+    if new is None or (old is not None and old.reason == new.reason):
+        return
+    if new.status == "False" or new.reason in SUSPECTED.values():
         yield Event("Warning", new.reason, new.message)
 
 

@@ -31,10 +31,13 @@ def wanted(situation: Situation) -> Checkpoint | Problem | None:
 
 
 def held(situation: Situation) -> Problem | None:
-    """Why nothing may be promoted now."""
-    reading = situation.reading
-    if reading is not None and reading.outcome == "Fail":
-        return Problem("Held", f"nothing is promoted while the training looks wrong: {reading.message}")
+    """Why nothing may be promoted now. A step that a person names waits for nothing."""
+    serving = situation.policy.spec.serving
+    if serving is not None and serving.follow == "Manual":
+        return None
+    reading, hold = situation.reading, situation.hold
+    if hold is not None:
+        return Problem("Held", f"promotion is paused until a check passes: {hold.message}")
     last = last_rollback(situation)
     if last is None or last.attempt != situation.attempt:
         return None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from accord.api.v1alpha1.checkpointpolicy import Signal
 
-Outcome = Literal["Pass", "Fail", "Inconclusive", "QueryFailed"]
-"""Only Fail asks for anything, and it is confirmed. Inconclusive and QueryFailed change nothing."""
+Outcome = Literal["Pass", "Suspect", "Fail", "Inconclusive", "QueryFailed"]
+"""Fail asks for a rollback, and it is confirmed. Suspect pauses promotion. Inconclusive and QueryFailed change nothing:
+they neither pause promotion nor end a pause."""
+
+SUSPECTED: Mapping[str, str] = {"LossSpike": "SuspectedLossSpike", "RewardDrop": "SuspectedRewardDrop"}
+"""Reason of a Suspect, by its signal."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,14 @@ class Reading:
     message: str = ""
     """A sentence with the figures, or what is missing. No timestamps."""
     reason: str = ""
-    """In one word, for a condition: `Healthy`, `LossSpike`, `RewardDrop`, `NonFinite`, `InsufficientData`, `NoMetrics`,
-    `Stale`, `QueryFailed`."""
+    """In one word, for a condition: `Healthy`, `LossSpike`, `RewardDrop`, `NonFinite`, those of `SUSPECTED`, `InsufficientData`,
+    `NoMetrics`, `Stale`, `QueryFailed`."""
     attempt: int | None = None
     """Attempt of the run whose data this is; None for a training that is not a TrainingRun."""
     step: int | None = None
     """Newest step that was judged."""
     signal: Signal | None = None
-    """What was seen; only with Fail."""
+    """What was seen; only with Fail and Suspect."""
     rule: str | None = None
     """Which rule spoke, on which kind of series."""
     onset: int | None = None
@@ -48,6 +53,10 @@ class Reading:
     """Level before."""
     recent: float | None = None
     """Level now."""
+    limit: float | None = None
+    """Level from which on it is a fault."""
+    share: float | None = None
+    """Of returns: the share of what had been learnt that is lost."""
     samples: int | None = None
     """Independent samples in the recent window."""
     saved: tuple[Saved, ...] = ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, CheckpointPolicyStatus, RollbackRecord
-from accord.domain.checkpoint import kept, names
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, CheckpointPolicyStatus, Hold, RollbackRecord
+from accord.domain.checkpoint import holds, kept, names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Reading
@@ -19,6 +19,8 @@ PUT_BACK_LIMIT = 3
 PUT_BACK_WINDOW = timedelta(minutes=5)
 TRUCE = timedelta(hours=1)
 """How long a Deployment that somebody else insists on is left alone."""
+_FRESH = timedelta(seconds=150)
+"""A check may be acted on for so long, or for four intervals: later nobody knows whether it still holds."""
 _CLOCKS_APART = timedelta(seconds=30)
 """How far the clock of Prometheus may be from the one that the end of a rollback was read from."""
 
@@ -38,6 +40,8 @@ class Situation:
     """All that are kept, newest first."""
     reading: Reading | None
     """The last check, where it speaks of what goes on now."""
+    hold: Hold | None = None
+    """Why promotion is paused."""
 
     @property
     def policy(self) -> CheckpointPolicy:
@@ -113,9 +117,11 @@ def identity_of(observed: Observed) -> str:
 def assess(observed: Observed, store: Store, now: datetime) -> Situation:
     """Everything that can be concluded without a word."""
     attempt = (observed.run.attempt or 0) if observed.run is not None else 0
-    reading = _valid(observed, attempt)
+    reading = _valid(observed, attempt, now)
     observed = replace(observed, reading=reading)
     identity = identity_of(observed)
+    spec, status = observed.policy.spec, observed.policy.status
+    held = status.model_copy(update={"hold": None}) if status.training not in (None, identity) else status
     return Situation(
         observed=observed,
         store=store,
@@ -124,13 +130,16 @@ def assess(observed: Observed, store: Store, now: datetime) -> Situation:
         attempt=attempt,
         checkpoints=tuple(kept.newest_first(store.checkpoints(observed, names.training(identity)))),
         reading=reading,
+        hold=holds.standing(held, spec.detection, reading, names.training(identity), now),
     )
 
 
-def _valid(observed: Observed, attempt: int) -> Reading | None:
-    """The reading, unless it speaks of another attempt, or of one that a rollback has ended."""
+def _valid(observed: Observed, attempt: int, now: datetime) -> Reading | None:
+    """The reading, unless it is old, speaks of another attempt, or of one that a rollback has ended."""
     reading, run = observed.reading, observed.run
     if reading is None or (reading.attempt or 0) != attempt:
+        return None
+    if now - reading.at > max(4 * observed.policy.spec.detection.interval, _FRESH):
         return None
     if run is None:
         return reading if observed.policy.spec.source is not None else None

@@ -26,6 +26,7 @@ def full(situation: Situation, move: Move, capture: Capture, conditions: list[Ma
         "rollbacks": situation.rollbacks,
         "checkpoints": _checkpoints(situation),
         "detection": checks.verdict(situation),
+        "hold": situation.hold,
         "snapshot_failure": capture.failure,
         "training": known or None,
         "put_back": before.put_back if before.observed_generation == situation.policy.metadata.generation else [],

@@ -32,6 +32,8 @@ class Judgement:
     onset: int | None = None
     baseline: float | None = None
     recent: float | None = None
+    limit: float | None = None
+    share: float | None = None
     samples: int | None = None
 
 

@@ -123,13 +123,15 @@ def _reading(judgement: Judgement, now: datetime, attempt: int | None, saved: tu
         judgement.reason,
         attempt,
         judgement.step,
-        judgement.signal,
-        judgement.rule,
-        judgement.onset,
-        judgement.baseline,
-        judgement.recent,
-        judgement.samples,
-        saved,
+        signal=judgement.signal,
+        rule=judgement.rule,
+        onset=judgement.onset,
+        baseline=judgement.baseline,
+        recent=judgement.recent,
+        limit=judgement.limit,
+        share=judgement.share,
+        samples=judgement.samples,
+        saved=saved,
     )
 
 

@@ -1,0 +1,57 @@
+"""Whether promotion is paused: what a check has said stands until something answers it.
+
+A hold begins with a check that says Suspect or Fail. It ends with one that passes, with a rollback, or with a person who
+rejects one. A check that cannot say (no data, no answer of Prometheus) leaves it as it is.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, Detection, Hold
+from accord.domain.checkpoint.reading import Reading
+from accord.domain.conditions import parse_timestamp, timestamp
+
+
+def standing(
+    status: CheckpointPolicyStatus, detection: Detection, reading: Reading | None, training: str, now: datetime
+) -> Hold | None:
+    """The hold as of now. `reading` is the newest check, if it is one of the attempt that goes on now; `training` is the
+    digest of the training's identity that records of rollbacks begin with.
+    """
+    if not _is_watched(detection):
+        return None
+    before = status.hold
+    answered = _answered(status, training)
+    if before is not None and answered is not None and parse_timestamp(before.since) <= answered:
+        before = None
+    if reading is None or (answered is not None and reading.at <= answered):
+        return before
+    if reading.outcome == "Pass":
+        return None
+    if reading.outcome not in ("Suspect", "Fail") or reading.signal is None:
+        return before
+    if before is not None and before.attempt == reading.attempt and (before.outcome, reading.outcome) != (
+        "Suspect",
+        "Fail",
+    ):
+        return before
+    return Hold(
+        outcome="Fail" if reading.outcome == "Fail" else "Suspect",
+        signal=reading.signal,
+        attempt=reading.attempt,
+        since=before.since if before is not None else timestamp(now),
+        message=reading.message,
+    )
+
+
+def _is_watched(detection: Detection) -> bool:
+    """Nothing could end a hold where nothing is looked for any more."""
+    return detection.loss_spike.enabled or detection.reward_drop.enabled or detection.nan_policy == "Fail"
+
+
+def _answered(status: CheckpointPolicyStatus, training: str) -> datetime | None:
+    """When a rollback of this training was last carried through, or rejected by a person."""
+    begin = f"{training}-"
+    ended = [r.completed_at for r in status.history if r.id.startswith(begin) and r.phase in ("Done", "Rejected")]
+    return max((parse_timestamp(at) for at in ended if at is not None), default=None)

@@ -1,0 +1,129 @@
+"""A hold: what a check has said stands until a check that passes, a rollback or a person answers it."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+from tests.unit.checkpoint.checkpoint_world import POLICY, RUN, World
+
+
+def trained(**spec: object) -> World:
+    """Steps 500 to 2000 are kept, the newest is served."""
+    world = World(**spec)
+    world.save(500, 1000, 1500, 2000)
+    assert world.serves[1] == "2000"
+    return world
+
+
+def saw_wrong(outcome: str, **spec: object) -> World:
+    """A check found something, nothing was rolled back, and there is a newer checkpoint."""
+    world = trained(rollback={"enabled": False}, **spec)
+    if outcome == "Fail":
+        world.fail(1600)
+    else:
+        world.check("Suspect", signal="RewardDrop", reason="SuspectedRewardDrop", step=2100)
+    world.save_while_failing(2500)
+    assert world.serves[1] == "2000"
+    return world
+
+
+@pytest.mark.parametrize("found", ["Fail", "Suspect"])
+@pytest.mark.parametrize("answer", ["QueryFailed", "Inconclusive"])
+def test_what_cannot_be_known_ends_no_hold(found: str, answer: str) -> None:
+    world = saw_wrong(found)
+    for _ in range(5):
+        world.check(answer, reason="NoMetrics")
+        world.advance(60)
+        assert world.serves[1] == "2000"
+        assert world.condition("Promoted") == ("False", "Held")
+    world.book.clear()
+    world.advance(3600)
+    assert world.serves[1] == "2000", "an operator that has only just begun to check knows no more"
+    assert world.status["hold"]["outcome"] == found
+
+
+@pytest.mark.parametrize("found", ["Fail", "Suspect"])
+def test_a_check_that_passes_ends_it(found: str) -> None:
+    world = saw_wrong(found)
+    world.check("Pass")
+    world.settle()
+    assert world.serves[1] == "2500"
+    assert "hold" not in world.status
+
+
+def test_a_hold_is_still_there_after_the_newest_was_served_when_it_began() -> None:
+    world = trained(rollback={"enabled": False})
+    world.fail(1600)
+    world.settle()
+    assert world.condition("Promoted") == ("True", "Served")
+    world.check("QueryFailed")
+    world.settle()
+    world.book[POLICY] = dataclasses.replace(world.book[POLICY], saved=(*world.book[POLICY].saved,))
+    world.save_while_failing(2500)
+    assert world.serves[1] == "2000"
+
+
+def test_a_suspicion_moves_nothing_and_is_written_once() -> None:
+    world = trained()
+    world.check("Suspect", signal="LossSpike", reason="SuspectedLossSpike", step=2100)
+    world.settle()
+    writes = len(world.writes)
+    for number in range(10):
+        world.check("Suspect", signal="LossSpike", reason="SuspectedLossSpike", step=2100 + number, recent=5.0 + number)
+        world.advance(5)
+    assert len(world.writes) == writes
+    assert (world.serves[1], world.quarantined()) == ("2000", set())
+    assert world.condition("Healthy") == ("Unknown", "SuspectedLossSpike")
+    assert [event.reason for event in world.events].count("SuspectedLossSpike") == 1
+
+
+def test_a_suspicion_that_becomes_a_fault_is_answered() -> None:
+    world = trained()
+    world.check("Suspect", signal="RewardDrop", reason="SuspectedRewardDrop", step=2100)
+    world.settle()
+    world.fail(1600)
+    world.settle()
+    assert world.serves[1] == "1500"
+    assert "hold" not in world.status, "the rollback has answered it"
+
+
+def test_a_step_that_a_person_names_waits_for_nothing() -> None:
+    world = saw_wrong("Fail")
+    world.edit(serving={**world.objects[POLICY]["spec"]["serving"], "follow": "Manual", "step": 2500})
+    world.settle()
+    assert world.serves[1] == "2500"
+
+
+def test_a_rollback_that_a_person_rejects_ends_it() -> None:
+    world = trained(rollback={"approval": "Manual"})
+    world.fail(1600)
+    world.save_while_failing(2500)
+    assert world.serves[1] == "2000"
+    world.annotate(rejected_rollback=world.status["rollback"]["id"])
+    world.settle()
+    assert "hold" not in world.status
+
+
+def test_another_training_is_not_held_for_the_one_before() -> None:
+    world = saw_wrong("Suspect")
+    world.delete_object(RUN)
+    world.settle()
+    assert "hold" in world.status
+    world.put(RUN, {"spec": {}, "status": {"attempt": 1, "phase": "Running", "claimName": "r-checkpoints"}})
+    world.book.clear()
+    world.settle()
+    assert "hold" not in world.status
+
+
+def test_a_fault_that_was_measured_long_ago_moves_nothing() -> None:
+    """As after a replica has lost the Lease and won it again."""
+    world = trained()
+    world.fail(1600)
+    world.now_ += timedelta(hours=2)
+    world.settle()
+    assert (world.serves[1], world.quarantined()) == ("2000", set())
+    world.fail(1600)
+    world.settle()
+    assert world.serves[1] == "1500"
