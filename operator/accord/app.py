@@ -108,7 +108,7 @@ class Operator:
         self._sampler = Sampler(
             lambda key: self._traffic.read(key),
             self._prometheus,
-            distribution.query,
+            lambda subject, _: distribution.query(subject),
             distribution.interpret,
             self._queue.add,
             self._clock,
@@ -116,7 +116,7 @@ class Operator:
         self._progress = Sampler(
             lambda key: self._training.read(key),
             self._prometheus,
-            progress.query,
+            lambda subject, _: progress.query(subject),
             progress.interpret,
             self._queue.add,
             self._clock,
@@ -125,7 +125,7 @@ class Operator:
         self._ratings = Sampler(
             lambda key: self._training.read(key),
             self._prometheus,
-            ratings.query,
+            lambda subject, _: ratings.query(subject),
             ratings.interpret,
             self._queue.add,
             self._clock,

@@ -59,7 +59,7 @@ class World:
         self.about = Subject(POLICY, 1)
 
     def ask(self) -> Answer:
-        return self.endpoint.query(query(self.about), "matrix")
+        return self.endpoint.query(query(self.about, datetime.now(UTC)), "matrix")
 
     def check(self) -> Reading:
         return interpret(self.about, self.ask(), datetime.now(UTC))

@@ -9,10 +9,11 @@ from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, DE
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain.checkpoint import names
+from accord.domain.checkpoint.detection.memory import Interval
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Reading
-from accord.domain.checkpoint.situation import judged_since
+from accord.domain.checkpoint.situation import judged_since, training_of
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Plan
@@ -64,10 +65,10 @@ class CheckpointPolicies:
             return Subject(policy)
         since = judged_since(policy, run)
         if run is None:
-            return Subject(policy, None, since)
+            return Subject(policy, None, since, memory=self._memory(key, policy))
         # Prometheus remembers the pods of an earlier run of this name, which were named alike.
         begins = [moment for moment in (since, run.created) if moment is not None]
-        return Subject(policy, run.attempt, max(begins, default=None), run.ended)
+        return Subject(policy, run.attempt, max(begins, default=None), run.ended, self._memory(key, policy))
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
         """Follow what was made for each policy and what it refers to, and say which policies are concerned."""
@@ -162,6 +163,20 @@ class CheckpointPolicies:
         key = ObjectKey(TRAINING_RUNS.api_version, TRAINING_RUNS.kind, policy.metadata.namespace, ref.name)
         manifest = self._index.get(key)
         return None if manifest is None else RunView.of(manifest)
+
+    def _memory(self, key: ObjectKey, policy: CheckpointPolicy) -> tuple[Interval, ...]:
+        """Of the checkpoints of this training that are not put aside: the training comes from those."""
+        made = (manifest for child, manifest in self._made.get(key, {}).items() if child.kind == SNAPSHOTS.kind)
+        kept = (Checkpoint.of_snapshot(manifest) for manifest in made)
+        training = names.training(training_of(policy, self._run(policy)))
+        return tuple(
+            checkpoint.remembers
+            for checkpoint in kept
+            if checkpoint is not None
+            and checkpoint.remembers is not None
+            and checkpoint.training == training
+            and not checkpoint.quarantined
+        )
 
     def _gather(self, key: ObjectKey, policy: CheckpointPolicy, conflicts: Mapping[ObjectKey, str]) -> Observed:
         made = self._made.get(key, {})

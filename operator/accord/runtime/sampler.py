@@ -104,7 +104,7 @@ class Sampler(Generic[S, R]):
         self,
         read: Callable[[ObjectKey], S | None],
         metrics: Metrics,
-        ask: Callable[[S], str],
+        ask: Callable[[S, datetime], str],
         interpret: Callable[[S, Answer, datetime], R],
         changed: Callable[[ObjectKey], None],
         clock: Clock,
@@ -188,7 +188,9 @@ class Sampler(Generic[S, R]):
                 if self._known.get(key) is beat:
                     del self._known[key]
                 return
-            answer = await self._metrics.query(subject.spec.monitoring.endpoint, self._ask(subject), self._shape)
+            answer = await self._metrics.query(
+                subject.spec.monitoring.endpoint, self._ask(subject, self._clock.now()), self._shape
+            )
             self._enter(key, subject, self._interpret(subject, answer, self._clock.now()))
         if self._known.get(key) is beat:
             # The beat is kept, and a query that took longer than the interval is not made up for.

@@ -44,7 +44,7 @@ class World:
         self.delay: dict[str, float] = {}
         self.changed: list[ObjectKey] = []
         self.sampler = Sampler(
-            self.policies.get, self, lambda p: p.metadata.name, self.interpret, self.changed.append, SystemClock()
+            self.policies.get, self, lambda p, _: p.metadata.name, self.interpret, self.changed.append, SystemClock()
         )
 
     async def query(self, endpoint: str, promql: str, _: Shape) -> Answer:
@@ -157,7 +157,7 @@ async def test_what_has_ended_is_measured_no_more_until_it_changes() -> None:
     world.sampler = Sampler(
         world.policies.get,
         world,
-        lambda p: p.metadata.name,
+        lambda p, _: p.metadata.name,
         world.interpret,
         world.changed.append,
         SystemClock(),

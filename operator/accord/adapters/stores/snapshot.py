@@ -21,6 +21,7 @@ SNAPSHOT_API = f"{SNAPSHOT_GROUP}/v1"
 _KEPT_ANNOTATIONS = (
     names.LOSS_ANNOTATION,
     names.REWARD_ANNOTATION,
+    names.SUMS_ANNOTATION,
     names.ROLLBACK_ANNOTATION,
     names.TARGET_ANNOTATION,
 )
@@ -49,6 +50,9 @@ class SnapshotStore:
         source = observed.source_name or ""
         name = spec.training_run_ref.name if spec.training_run_ref is not None else source
         figures = {names.LOSS_ANNOTATION: saved.loss, names.REWARD_ANNOTATION: saved.reward}
+        annotations = {key: f"{figure:.6g}" for key, figure in figures.items() if figure is not None}
+        if saved.sums is not None:
+            annotations[names.SUMS_ANNOTATION] = saved.sums
         snapshot: Manifest = {
             "apiVersion": SNAPSHOT_API,
             "kind": "VolumeSnapshot",
@@ -56,7 +60,7 @@ class SnapshotStore:
                 "name": names.checkpoint(meta.name, saved.step, attempt, training),
                 "namespace": meta.namespace,
                 "labels": names.labels(meta.name, name, training, saved.step, attempt),
-                "annotations": {key: f"{figure:.6g}" for key, figure in figures.items() if figure is not None},
+                "annotations": annotations,
             },
             "spec": {"source": {"persistentVolumeClaimName": source}},
         }

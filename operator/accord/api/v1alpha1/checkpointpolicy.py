@@ -96,7 +96,10 @@ class BestModel(Model):
 
 
 class LossSpike(Model):
-    """The loss is high against its past."""
+    """The loss is high against its past.
+
+    By itself a suspicion, since a breakthrough looks the same: where returns are reported it pauses promotion, no more.
+    """
 
     rules: ClassVar[tuple[Rule, ...]] = (
         _BASELINE,
@@ -120,7 +123,7 @@ class RewardDrop(Model):
         _BASELINE,
         Rule(
             "self.threshold > 0.0 && self.threshold < 1.0",
-            "threshold must be between 0 and 1, both excluded: 0.5 means half the baseline",
+            "threshold must be between 0 and 1, both excluded: 0.25 means that a quarter is lost",
             ".threshold",
         ),
     )
@@ -128,11 +131,15 @@ class RewardDrop(Model):
     enabled: bool = True
     """Whether this signal is looked for."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Recent reward ÷ baseline that counts as a drop (method Ratio); the least effect (method Adaptive)."""
+    """The share that is lost. Method Adaptive: of what the training had learnt, which is the best level that lasted
+    minus the level at its start, so that it means the same for rewards above, around and below zero. Until something
+    has been learnt it is a share of the level itself where all rewards are positive, and of four standard deviations
+    of a reward otherwise. Method Ratio: recent < baseline × (1 − threshold), to the letter, which below zero calls
+    every training wrong."""
     window: WindowSteps = 100
-    """Training steps that are recent."""
+    """Training steps that are recent, at least."""
     baseline_window: WindowSteps = 1000
-    """Training steps before those that they are compared with."""
+    """Training steps before those that must have been seen, at least. Method Ratio: that are compared with."""
 
 
 class Detection(Model):
@@ -141,8 +148,10 @@ class Detection(Model):
     rules: ClassVar[tuple[Rule, ...]] = (span_rule("interval", "1s", "1h"),)
 
     method: Literal["Adaptive", "Ratio"] = "Adaptive"
-    """`Adaptive` counts samples, takes out the trend and asks for confirmation. `Ratio` compares the means of two
-    windows and nothing else; it fires on many healthy trainings."""
+    """`Adaptive` asks for harm in the return that is no chance, lasts, and is deeper than what the training has come
+    through before. `Ratio` compares the means of two windows and nothing else; it fires on most healthy trainings."""
+    sensitivity: Literal["Low", "Medium", "High"] = "Medium"
+    """How much proof `Adaptive` asks for. See docs/explanation/detection.md for the rates of each on recorded runs."""
     loss_spike: LossSpike = LossSpike()
     """The loss is high against its past."""
     reward_drop: RewardDrop = RewardDrop()

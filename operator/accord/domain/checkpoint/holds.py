@@ -1,7 +1,7 @@
 """Whether promotion is paused: what a check has said stands until something answers it.
 
-A hold begins with a check that says Suspect or Fail. It ends with one that passes, with a rollback, or with a person who
-rejects one. A check that cannot say (no data, no answer of Prometheus) leaves it as it is.
+A hold begins with a check that says Suspect or Fail. It ends with one that passes, with a rollback, or with a person
+who rejects one. A check that cannot say (no data, no answer of Prometheus) leaves it as it is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from accord.domain.conditions import parse_timestamp, timestamp
 def standing(
     status: CheckpointPolicyStatus, detection: Detection, reading: Reading | None, training: str, now: datetime
 ) -> Hold | None:
-    """The hold as of now. `reading` is the newest check, if it is one of the attempt that goes on now; `training` is the
-    digest of the training's identity that records of rollbacks begin with.
+    """The hold as of now.
+
+    `reading` is the newest check, if it is one of the attempt that goes on now; `training` is the digest of the
+    training's identity that records of rollbacks begin with.
     """
     if not _is_watched(detection):
         return None
@@ -31,9 +33,14 @@ def standing(
         return None
     if reading.outcome not in ("Suspect", "Fail") or reading.signal is None:
         return before
-    if before is not None and before.attempt == reading.attempt and (before.outcome, reading.outcome) != (
-        "Suspect",
-        "Fail",
+    if (
+        before is not None
+        and before.attempt == reading.attempt
+        and (before.outcome, reading.outcome)
+        != (
+            "Suspect",
+            "Fail",
+        )
     ):
         return before
     return Hold(

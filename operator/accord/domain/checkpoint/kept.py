@@ -9,6 +9,7 @@ from datetime import datetime
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import BestModel, CheckpointStatus
 from accord.domain.checkpoint import names
+from accord.domain.checkpoint.detection.memory import Interval, decode
 from accord.domain.conditions import parse_timestamp, timestamp
 from accord.domain.training.names import ATTEMPT_LABEL
 
@@ -31,6 +32,8 @@ class Checkpoint:
     quarantined: bool = False
     loss: float | None = None
     reward: float | None = None
+    remembers: Interval | None = None
+    """What was reported since the checkpoint before."""
     deleting: bool = False
     error: str | None = None
     """What keeps the snapshot from becoming ready."""
@@ -75,6 +78,7 @@ class Checkpoint:
             quarantined=labels.get(names.QUARANTINE_LABEL) == "true",
             loss=_number(annotations.get(names.LOSS_ANNOTATION)),
             reward=_number(annotations.get(names.REWARD_ANNOTATION)),
+            remembers=decode(annotations.get(names.SUMS_ANNOTATION), attempt),
             deleting=bool(meta.get("deletionTimestamp")),
             error=str(error.get("message") or "no reason was given") if error else None,
             restore_size=status.get("restoreSize"),

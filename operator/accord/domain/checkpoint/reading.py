@@ -26,6 +26,8 @@ class Saved:
     """Mean loss of a minibatch over the window before it."""
     reward: float | None = None
     """Mean return of an episode over the window before it."""
+    sums: str | None = None
+    """What was reported since the snapshot before, for `names.SUMS_ANNOTATION`."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Reading:
     message: str = ""
     """A sentence with the figures, or what is missing. No timestamps."""
     reason: str = ""
-    """In one word, for a condition: `Healthy`, `LossSpike`, `RewardDrop`, `NonFinite`, those of `SUSPECTED`, `InsufficientData`,
-    `NoMetrics`, `Stale`, `QueryFailed`."""
+    """In one word, for a condition: `Healthy`, `LossSpike`, `RewardDrop`, `NonFinite`, those of `SUSPECTED`,
+    `InsufficientData`, `NoMetrics`, `Stale`, `QueryFailed`."""
     attempt: int | None = None
     """Attempt of the run whose data this is; None for a training that is not a TrainingRun."""
     step: int | None = None

@@ -104,14 +104,11 @@ class Situation:
         return max((parse_timestamp(text) + span - self.now).total_seconds(), 0.0)
 
 
-def identity_of(observed: Observed) -> str:
-    """Which training the policy is about; of a run that is gone, the last that was."""
-    spec = observed.policy.spec
-    if spec.source is not None:
-        return spec.source.claim_name
-    if observed.run is not None:
-        return observed.run.uid
-    return observed.policy.status.training or ""
+def training_of(policy: CheckpointPolicy, run: RunView | None) -> str:
+    """The identity of the training that the policy is about; of a run that is gone, the last that was."""
+    if policy.spec.source is not None:
+        return policy.spec.source.claim_name
+    return run.uid if run is not None else policy.status.training or ""
 
 
 def assess(observed: Observed, store: Store, now: datetime) -> Situation:
@@ -119,7 +116,7 @@ def assess(observed: Observed, store: Store, now: datetime) -> Situation:
     attempt = (observed.run.attempt or 0) if observed.run is not None else 0
     reading = _valid(observed, attempt, now)
     observed = replace(observed, reading=reading)
-    identity = identity_of(observed)
+    identity = training_of(observed.policy, observed.run)
     spec, status = observed.policy.spec, observed.policy.status
     held = status.model_copy(update={"hold": None}) if status.training not in (None, identity) else status
     return Situation(
@@ -160,8 +157,7 @@ def judged_since(policy: CheckpointPolicy, run: RunView | None) -> datetime | No
     One that failed is no new beginning: the fault is there still. An attempt that was begun by a rollback is judged
     from its first sample on, whatever the clocks say.
     """
-    source = policy.spec.source
-    identity = source.claim_name if source is not None else run.uid if run is not None else ""
+    identity = training_of(policy, run)
     attempt = (run.attempt or 0) if run is not None else 0
     begin = f"{names.training(identity)}-"
     ended = [

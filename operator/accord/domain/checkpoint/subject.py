@@ -7,6 +7,7 @@ from datetime import datetime
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, Detection
 from accord.api.v1alpha1.meta import ObjectMeta
+from accord.domain.checkpoint.detection.memory import Interval
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,15 @@ class Subject:
     """When the training began, or a rollback ended through which it went on: nothing from before it is judged."""
     ended: datetime | None = None
     """When the TrainingRun ended, if it did: nothing new comes then."""
+    memory: tuple[Interval, ...] = ()
+    """What the checkpoints remember that this training comes from, in any order."""
+
+    @property
+    def remembered(self) -> float | None:
+        """Until when: Unix time in seconds. None where nothing is, and where method Ratio wants each step."""
+        if self.policy.spec.detection.method == "Ratio":
+            return None
+        return max((interval.at for interval in self.memory), default=None)
 
     @property
     def metadata(self) -> ObjectMeta:

@@ -32,21 +32,31 @@ def test_a_healthy_training_passes_with_its_figures() -> None:
 def test_a_drop_is_seen_after_a_few_scrapes_with_an_onset_before_it() -> None:
     trainer = Trainer().scrape(40)
     trainer.reward = 4
-    outcomes = [check(trainer.scrape()).outcome for _ in range(4)]
-    assert outcomes == ["Pass", "Pass", "Fail", "Fail"]
-    reading = check(trainer)
+    readings = [check(trainer.scrape()) for _ in range(9)]
+    outcomes = [reading.outcome for reading in readings]
+    assert outcomes == sorted(outcomes, key=["Pass", "Suspect", "Fail"].index)
+    assert set(outcomes) == {"Pass", "Suspect", "Fail"}
+    suspect, reading = readings[outcomes.index("Suspect")], readings[-1]
+    assert (suspect.signal, suspect.reason, suspect.onset) == ("RewardDrop", "SuspectedRewardDrop", None)
     assert (reading.signal, reading.reason) == ("RewardDrop", "RewardDrop")
     assert reading.onset is not None
     assert 5000 <= reading.onset <= 6000
     assert reading.recent == pytest.approx(4, rel=0.1)
-    assert reading.samples == 15
+    assert reading.limit == pytest.approx(10, rel=0.1)
+    assert (
+        reading.message == "reward 4.114 over 35 episodes, 20.32 at best: 80% of what was learnt is lost (limit 10.16)"
+    )
 
 
-def test_a_spike_is_seen_at_the_second_update() -> None:
+def test_a_spike_of_the_loss_is_a_suspicion_where_returns_are_reported() -> None:
     trainer = Trainer().scrape(60)
     trainer.loss = 6
-    assert [check(trainer.scrape()).outcome for _ in range(6)] == ["Pass"] * 5 + ["Fail"]
-    assert check(trainer).signal == "LossSpike"
+    assert [check(trainer.scrape()).outcome for _ in range(6)] == ["Pass"] * 5 + ["Suspect"]
+    assert (check(trainer).signal, check(trainer).reason) == ("LossSpike", "SuspectedLossSpike")
+    assert check(trainer.scrape(60)).outcome != "Fail"
+    alone = Trainer(reports=("loss",)).scrape(60)
+    alone.loss = 6
+    assert check(alone.scrape(6)).outcome == "Fail"
 
 
 def test_gauges_stand_in_where_there_are_no_sums() -> None:
@@ -95,7 +105,7 @@ def test_too_little_data_says_how_much_of_what() -> None:
     reading = check(Trainer().scrape(4))
     assert (reading.outcome, reading.reason) == ("Inconclusive", "InsufficientData")
     assert reading.message == "reward has 450 of 1100 steps; loss has 300 of 1100 steps"
-    assert "episodes" in check(Trainer(reward=1).scrape(9)).message
+    assert check(Trainer().scrape(9)).message == "reward has 2 of 6 updates; loss has 3 of 8 updates"
 
 
 def test_nothing_is_judged_across_a_restart() -> None:
@@ -155,9 +165,9 @@ def test_checkpoints_come_with_the_means_before_them() -> None:
 
 
 def test_the_question() -> None:
-    assert query(subject(attempt=2)).endswith('namespace="ns",pod=~"r-2-[a-z0-9]+"}[1h]')
-    assert query(subject(detection={"interval": "1m"})).endswith("[4h]")
-    own = query(subject(attempt=None, **OWN))
+    assert query(subject(attempt=2), START).endswith('namespace="ns",pod=~"r-2-[a-z0-9]+"}[1h]')
+    assert query(subject(detection={"interval": "1m"}), START).endswith("[4h]")
+    own = query(subject(attempt=None, **OWN), START)
     assert own.endswith(r'namespace="ns",job="a\"b\\"}[1h]')
 
 

@@ -36,6 +36,7 @@ class Trainer:
     reward: float = 20.0
     loss: float = 1.0
     labels: dict[str, str] = field(default_factory=dict)
+    reports: tuple[str, ...] = ("loss", "reward")
     _values: dict[str, float] = field(default_factory=dict)
     _points: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     _chance: random.Random = field(default_factory=lambda: random.Random(1))
@@ -78,6 +79,8 @@ class Trainer:
         return Answer(series=self.series())
 
     def _add(self, name: str, value: float) -> None:
+        if name not in self.reports:
+            return
         self._values[f"ppo_{name}"] = value
         for part, grown in (("sum", value), ("count", 1), ("sumsq", value * value)):
             key = f"ppo_{name}_{part}"

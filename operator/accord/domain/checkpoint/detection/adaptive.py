@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from accord.domain.checkpoint.detection.finding import Finding
 from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Sums
 from accord.domain.checkpoint.detection.trend import Line, Stretch
 
@@ -69,19 +70,6 @@ class Question:
     """Least distance from the level that counts, as a part of the level."""
     window: int
     baseline_window: int
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The answer. `outcome` is Inconclusive only where there is too little data; `message` says then what is there."""
-
-    outcome: Literal["Pass", "Fail", "Inconclusive"]
-    message: str = ""
-    baseline: float | None = None
-    recent: float | None = None
-    samples: int | None = None
-    onset: int | None = None
-    """Last step before which nothing of the fault is seen; only with Fail."""
 
 
 def judge(blocks: Blocks, question: Question) -> Finding:

@@ -61,12 +61,16 @@ def kind(name: Name, found: Sequence[Row], stride: float = 1) -> Kind:
 
 
 def reports(name: Name, rows: Sequence[tuple[int, float | None]], each: bool) -> tuple[Kind, list[Report]]:
-    """What each row reports that is new, and the kind of the series. `each`: every row is a sample, held or not."""
+    """What each row reports that is new, and the kind of the series. `each`: every row is a sample, held or not.
+
+    What is not finite before the first finite value is none yet: the mean of no episodes is NaN.
+    """
     finite = [(step, value) for step, value in rows if value is not None and math.isfinite(value)]
     held = not each and is_held(finite)
     taken = list(samples(finite, held))
     found: list[Report] = []
     before: float | None = None
+    begun = False
     last = previous = _begin(rows)
     if held and len(taken) > 1:
         # Nobody saw the first one begin: it stands for as many steps as the others do.
@@ -74,8 +78,10 @@ def reports(name: Name, rows: Sequence[tuple[int, float | None]], each: bool) ->
     for step, value in rows:
         report: Report = None
         if value is not None and not math.isfinite(value):
-            report, before, last = "NotFinite", None, step
+            if begun:
+                report, before, last = "NotFinite", None, step
         elif value is not None and not (held and value == before):
+            begun = True
             report = Segment(last if held else previous, step, 1, value, value * value)
             before, last = value, step
         found.append(report)

@@ -6,24 +6,28 @@ Nothing is ever compared across two lives: whoever sees a restart, a change of a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from accord.api.v1alpha1.checkpointpolicy import Detection, LossSpike, RewardDrop, Signal
 from accord.domain.checkpoint.detection import adaptive, ratio
-from accord.domain.checkpoint.detection.adaptive import Finding, Question
+from accord.domain.checkpoint.detection.adaptive import Question
+from accord.domain.checkpoint.detection.finding import Finding, Outcome
+from accord.domain.checkpoint.detection.returns import Returns
 from accord.domain.checkpoint.detection.series import Blocks, Kind, Moment, Name, Report, Segment
+from accord.domain.checkpoint.reading import SUSPECTED
 
 _NAMES: tuple[Name, ...] = ("reward", "loss")
 """In the order of what they tell: a loss may fall when the policy breaks."""
 _SIGNALS: Mapping[Name, Signal] = {"reward": "RewardDrop", "loss": "LossSpike"}
+_GRAVITY: tuple[Outcome, ...] = ("Fail", "Suspect", "Pass", "Inconclusive")
 
 
 @dataclass(frozen=True)
 class Judgement:
     """What is known of a training at a step."""
 
-    outcome: Literal["Pass", "Fail", "Inconclusive"]
+    outcome: Outcome
     reason: str
     message: str
     step: int | None = None
@@ -52,9 +56,13 @@ class History:
     def __init__(self, detection: Detection, kinds: Mapping[Name, Kind], sick: frozenset[Name] = frozenset()) -> None:
         """`sick` are series that were not finite when this began: that is known, and no news until they were finite."""
         self._detection, self._kinds, self._sick = detection, kinds, set(sick)
-        self._blocks = {name: Blocks.of(_rule(detection, name).window) for name in _NAMES}
+        drop = detection.reward_drop
+        self._returns = Returns(drop.threshold, drop.window, drop.baseline_window, detection.sensitivity)
+        self._losses = Blocks.of(detection.loss_spike.window)
         self._means = {name: ratio.Means() for name in _NAMES}
-        self._found: dict[Name, Finding] = {}
+        self._loss: Finding | None = None
+        self._updates = 0
+        self._has_returns = False
         self._enabled = [name for name in _NAMES if _rule(detection, name).enabled]
         self._ratio = detection.method == "Ratio"
         self.not_finite: NotFinite | None = None
@@ -68,7 +76,8 @@ class History:
 
     def add(self, moment: Moment) -> None:
         """What one look shows."""
-        reports: tuple[tuple[Name, Report], ...] = (("loss", moment.loss), ("reward", moment.reward))
+        # An update is learnt from episodes before it, and from then on the policy is another one.
+        reports: tuple[tuple[Name, Report], ...] = (("reward", moment.reward), ("loss", moment.loss))
         for name, report in reports:
             if report == "NotFinite":
                 self._add_not_finite(name, moment.step)
@@ -80,8 +89,14 @@ class History:
         self._sick.discard(name)
         if self._ratio:
             self._means[name].add(segment)
-        elif self._blocks[name].add(segment):
-            self._found.pop(name, None)
+        elif name == "reward":
+            by_updates = self._kinds["loss"] == "updates" and self._updates > 0
+            self._returns.add(segment, self._updates if by_updates else None)
+            self._has_returns = True
+        else:
+            self._updates += segment.units
+            if self._losses.add(segment):
+                self._loss = None
 
     def _add_not_finite(self, name: Name, step: int) -> None:
         if name in self._sick:
@@ -97,45 +112,59 @@ class History:
         findings = {name: self._finding(name) for name in self._enabled}
         if not findings:
             return Judgement("Inconclusive", "InsufficientData", "no signal is enabled", self.step)
-        for outcome in ("Fail", "Pass", "Inconclusive"):
+        for outcome in _GRAVITY:
             told = [name for name, finding in findings.items() if finding.outcome == outcome]
             if told:
                 return self._judgement(told[0], findings)
         raise AssertionError(findings)
 
     def _finding(self, name: Name) -> Finding:
-        rule, bad = _rule(self._detection, name), _bad(name)
+        rule = _rule(self._detection, name)
         if self._ratio:
-            return ratio.judge(
-                self._means[name], self.step or 0, bad, rule.threshold, rule.window, rule.baseline_window
-            )
-        if name not in self._found:
-            effect = abs(rule.threshold - 1)
-            question = Question(self._kinds[name], bad, effect, rule.window, rule.baseline_window)
-            self._found[name] = adaptive.judge(self._blocks[name], question)
-        return self._found[name]
+            factor = rule.threshold if name == "loss" else 1 - rule.threshold
+            return ratio.judge(self._means[name], self.step or 0, _bad(name), factor, rule.window, rule.baseline_window)
+        if name == "reward":
+            return self._returns.judge()
+        if self._loss is None:
+            question = Question(self._kinds[name], 1, rule.threshold - 1, rule.window, rule.baseline_window)
+            self._loss = adaptive.judge(self._losses, question)
+        if self._loss.outcome == "Fail" and self._has_returns:
+            # A breakthrough looks like that: what it did to the return decides.
+            return replace(self._loss, outcome="Suspect", onset=None)
+        return self._loss
 
     def _judgement(self, name: Name, findings: Mapping[Name, Finding]) -> Judgement:
         finding = findings[name]
         missing = [f"{each} {other.message}" for each, other in findings.items() if other.outcome == "Inconclusive"]
         if finding.outcome == "Inconclusive":
             return Judgement("Inconclusive", "InsufficientData", "; ".join(missing), self.step)
-        figures = f"{name} {_figure(finding.recent)} against {_figure(finding.baseline)} before"
-        if finding.samples:
-            figures += f" ({_samples(self._kinds[name], finding.samples)})"
-        failed = finding.outcome == "Fail"
+        wrong = finding.outcome in ("Fail", "Suspect")
+        signal = _SIGNALS[name] if wrong else None
+        reason = "Healthy" if signal is None else signal if finding.outcome == "Fail" else SUSPECTED[signal]
         return Judgement(
             finding.outcome,
-            reason=_SIGNALS[name] if failed else "Healthy",
-            message="; ".join([figures, *([] if failed else missing)]),
+            reason=reason,
+            message="; ".join([self._sentence(name, finding), *([] if wrong else missing)]),
             step=self.step,
-            signal=_SIGNALS[name] if failed else None,
+            signal=signal,
             rule=f"{self._detection.method} on {name} by {self._kinds[name]}",
             onset=finding.onset,
             baseline=finding.baseline,
             recent=finding.recent,
+            limit=finding.limit,
+            share=finding.share,
             samples=finding.samples,
         )
+
+    def _sentence(self, name: Name, finding: Finding) -> str:
+        """Level, samples, baseline, limit and effect, in the units that were judged."""
+        over = f" over {_samples(self._kinds[name], finding.samples)}" if finding.samples else ""
+        if finding.share is None:
+            return f"{name} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
+        figures = f"{name} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
+        if finding.outcome == "Pass":
+            return figures
+        return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
     def _diverged(self, found: NotFinite) -> Judgement:
         window = _rule(self._detection, found.name).window

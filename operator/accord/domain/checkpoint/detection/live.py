@@ -1,17 +1,20 @@
 """One check of one policy: the question to Prometheus, and the reading of its answer.
 
-The question is one instant query of a range selector, so the answer holds the raw samples and nothing is remembered
-from check to check: an operator that was restarted judges the same.
+The question is one instant query of a range selector, so the answer holds the raw samples. What was before lies in the
+checkpoints (see `memory`). Nothing is remembered from check to check: an operator that was restarted judges the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
-from accord.domain.checkpoint.detection import scrapes
+from accord.domain.checkpoint.detection import memory, scrapes
 from accord.domain.checkpoint.detection.history import History, Judgement
+from accord.domain.checkpoint.detection.memory import Interval
 from accord.domain.checkpoint.detection.scrapes import Target
 from accord.domain.checkpoint.detection.series import Life, Moment, Segment
 from accord.domain.checkpoint.reading import Reading, Saved
@@ -20,9 +23,11 @@ from accord.domain.samples import Answer
 from accord.domain.training import names
 
 _CHECKS = 240
-"""How far back the question reaches, in checks: an hour at the default interval. Trainings with rare updates need a
-longer interval, and gain nothing from a short one."""
+"""How far back the question reaches, in checks, as long as no checkpoint remembers anything."""
 _LEAST_REACH, _MOST_REACH = timedelta(minutes=15), timedelta(hours=24)
+_OVERLAP = timedelta(minutes=5)
+"""How far it reaches back behind what the newest checkpoint remembers: to the last scrape before, and over clocks that
+are apart."""
 _LEAST_PATIENCE = timedelta(seconds=150)
 """Prometheus scrapes once a minute by default; a sample may be that old, one scrape may fail, and the clock of
 Prometheus may be half a minute off."""
@@ -38,11 +43,15 @@ def schedule(subject: Subject, now: datetime) -> timedelta | None:
     return subject.policy.spec.detection.interval
 
 
-def query(subject: Subject) -> str:
-    """PromQL for all that the newest attempt reported lately, in one answer of the shape `matrix`."""
+def query(subject: Subject, now: datetime) -> str:
+    """PromQL for what the newest attempt reported that no checkpoint remembers, in one answer of the shape `matrix`."""
     interval = subject.policy.spec.detection.interval
-    reach = min(max(_CHECKS * interval, _LEAST_REACH), _MOST_REACH)
-    return selector(subject.policy.metadata.namespace, _labels(subject), format_duration(reach))
+    reach = max(_CHECKS * interval, _LEAST_REACH)
+    if subject.remembered is not None:
+        # In whole minutes, so that the question changes rarely.
+        seconds = max(now.timestamp() - subject.remembered, 0.0)
+        reach = timedelta(minutes=math.ceil(seconds / 60)) + _OVERLAP
+    return selector(subject.policy.metadata.namespace, _labels(subject), format_duration(min(reach, _MOST_REACH)))
 
 
 def selector(namespace: str, labels: Sequence[str], reach: str) -> str:
@@ -88,16 +97,20 @@ def interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     if now.timestamp() - newest.newest > patience.total_seconds():
         words = "the trainer's metrics are not scraped any more; nothing new is known"
         return Reading("Inconclusive", now, words, "Stale", attempt, step, saved=saved)
-    return _reading(_judge(subject, lives[-1], now), now, attempt, saved)
+    return _reading(_judge(subject, lives[-1]), now, attempt, saved)
 
 
-def _judge(subject: Subject, life: Life, now: datetime) -> Judgement:
-    """Of the newest life only: nothing is judged across a restart, or from before a rollback."""
+def _judge(subject: Subject, life: Life) -> Judgement:
+    """Of the newest life, and what checkpoints remember from before it: nothing is judged across a restart that lost
+    what was learnt, or from before a rollback.
+    """
     detection = subject.policy.spec.detection
     since = _since(subject)
+    remembered = _remembered(subject, life)
+    after = remembered[-1].at if remembered else float("-inf")
     before = History(detection, life.kinds)
     history: History | None = None
-    for moment in life.moments:
+    for moment in (*(interval.moment() for interval in remembered), *_after(life, after)):
         if moment.at is not None and moment.at <= since:
             before.add(moment)
             continue
@@ -108,6 +121,21 @@ def _judge(subject: Subject, life: Life, now: datetime) -> Judgement:
         step = life.moments[-1].step
         return Judgement("Inconclusive", "InsufficientData", "nothing was reported since the rollback", step)
     return history.judge()
+
+
+def _remembered(subject: Subject, life: Life) -> list[Interval]:
+    """What checkpoints remember from before this life, or of it."""
+    if subject.remembered is None:
+        return []
+    begin = life.moments[0]
+    own = [i for i in subject.memory if i.attempt == (subject.attempt or 0) and begin.at and i.at >= begin.at]
+    former = memory.chain((i for i in subject.memory if i not in own), begin.step, _since(subject))
+    return memory.chain((*former, *own), life.moments[-1].step, _since(subject))
+
+
+def _after(life: Life, at: float) -> Iterator[Moment]:
+    """The looks that no checkpoint remembers."""
+    return (moment for moment in life.moments if moment.at is None or moment.at > at)
 
 
 def _since(subject: Subject) -> float:
@@ -157,11 +185,18 @@ def _saved(subject: Subject, found: Sequence[Target]) -> tuple[Saved, ...]:
     window = subject.policy.spec.detection.reward_drop.baseline_window
     moments = [moment for target in found for life in scrapes.lives(target, each=False) for moment in life.moments]
     moments.sort(key=lambda moment: moment.at or 0.0)
+    since = max(subject.remembered or float("-inf"), _since(subject))
     result: list[Saved] = []
+    seen_at = None
     for step, at, _ in scrapes.saved(found):
         after = max(result[-1].step if result else 0, step - window)
         within = [each for each in moments if after < each.step <= step and (each.at or 0.0) <= at]
         result.append(Saved(step, _mean(within, "loss"), _mean(within, "reward")))
+        seen_at = at
+    newest = None if seen_at is None else memory.between(moments, since, seen_at, subject.attempt or 0)
+    if newest is not None:
+        # Only the newest can still be kept.
+        result[-1] = replace(result[-1], sums=newest.encode())
     return tuple(result)
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Literal
 
-from accord.domain.checkpoint.detection.adaptive import Finding
+from accord.domain.checkpoint.detection.finding import Finding
 from accord.domain.checkpoint.detection.series import Segment
 
 

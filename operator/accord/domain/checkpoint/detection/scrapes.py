@@ -120,7 +120,8 @@ def _from_sums(name: Name, scrapes: Sequence[_Scrape]) -> tuple[Kind, list[Repor
     for scrape in scrapes:
         now = {part: scrape.get(f"ppo_{name}_{part}", math.nan) for part in ("sum", "count", "sumsq")}
         now["updates"] = scrape.get(UPDATES, math.nan)
-        shown = f"ppo_{name}_count" in scrape
+        # A count is never NaN, but some stores return the marker of a series that went stale as one.
+        shown = math.isfinite(now["count"])
         report: Report = None
         if shown and not math.isfinite(now["sum"]):
             report = "NotFinite"

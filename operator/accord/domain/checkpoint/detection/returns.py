@@ -1,0 +1,337 @@
+"""The rule for returns: has the training lost, for now and not by chance, a share of what it had learnt?
+
+Each sample is judged once, in order, by what came before it: how often one looks changes nothing.
+
+- **Level**: the mean of a window of the newest episodes, at least `episodes` of them, over at least `updates` updates
+  of the policy. The *best* level is the highest of any window before, less the error that picking the highest makes.
+- **Learnt**: the best level minus the level at the start. It has no sign, no unit and no zero, so a share of it means
+  the same for Pendulum (-1,600 to -150) as for CartPole (20 to 500).
+- **Fail**: the newest window has lost `share` of what was learnt; that is no chance, by the spread of single episodes;
+  its last third is no better; and it is deeper or longer than every dip that this training has come out of by itself.
+- **Suspect**: the same of a few episodes, with less proof.
+
+A verdict stands until the level has come half of the way back, so that noise around the limit does not make it flap.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from accord.domain.checkpoint.detection.finding import Finding, Outcome
+from accord.domain.checkpoint.detection.series import Segment
+
+Sensitivity = Literal["Low", "Medium", "High"]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How much is asked for. Errors are standard errors of the newest window's mean."""
+
+    episodes: int
+    """Of a window, at least."""
+    updates: int
+    """Of the policy within a window, at least, where they are known."""
+    errors: float
+    """By which the level must be below the best."""
+    deeper: float
+    """Than a dip that ended by itself, as a factor;"""
+    longer: float
+    """or longer, likewise in steps."""
+
+
+PROOF: dict[Sensitivity, Proof] = {
+    "Low": Proof(episodes=30, updates=4, errors=4.5, deeper=1.5, longer=3.0),
+    "Medium": Proof(episodes=20, updates=3, errors=3.5, deeper=1.25, longer=2.0),
+    "High": Proof(episodes=12, updates=2, errors=3.0, deeper=1.1, longer=1.5),
+}
+_SUSPICION = Proof(episodes=8, updates=1, errors=2.5, deeper=0.0, longer=0.0)
+_START = 20
+"""Episodes that tell the level at the start."""
+_LUCK = 1.0
+"""Standard errors that are taken off each window before the best is picked among them."""
+_SOMETHING = 2.0
+"""Standard errors by which the best must be above the start to have been learnt at all."""
+_SPREADS = 4.0
+"""Where nothing was learnt and there is no level to take a share of, so many standard deviations of an episode are it."""
+_TAIL = 0.5
+"""Of the share, what the last third of a window must have lost by itself: less is a dip that is over."""
+_BACK = 0.5
+"""Of the share: a verdict stands until less than that is lost."""
+_INNOCENT = 8
+"""Good episodes after an update that clear it of having done the harm. The first ones were begun before it."""
+_UNSURE = 3.0
+"""Log-likelihood by which a place may be worse than the likeliest one and still be where it began."""
+
+
+class Level(NamedTuple):
+    """Of the episodes of a stretch."""
+
+    episodes: int
+    mean: float
+    variance: float
+    """Of a single episode."""
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return math.sqrt(self.variance / self.episodes)
+
+
+class Loss(NamedTuple):
+    """The newest window against the best one."""
+
+    best: float
+    recent: Level
+    limit: float
+    """Level from which on it is a fault."""
+    share: float
+    """Of what was learnt, lost now; below 0 where more is learnt."""
+    errors: float
+    """By which the level is below the best."""
+    tail: float
+    """The same share, of the window's last third."""
+    since: int
+    """Segments until the best one's end."""
+
+
+class _Dip(NamedTuple):
+    """A time in which part of what was learnt was lost."""
+
+    begin: int
+    end: int
+    depth: float
+
+    @property
+    def length(self) -> int:
+        return self.end - self.begin
+
+
+class Returns:
+    """Fed with segments in order; judged whenever wanted."""
+
+    def __init__(self, share: float, window: int, baseline_window: int, sensitivity: Sensitivity) -> None:
+        """`share` of what was learnt is a fault; `window` and `baseline_window` are least steps."""
+        self._sums = _Sums()
+        self._window, self._least = window, window + baseline_window
+        self._fail = _Watch(PROOF[sensitivity], share, window)
+        self._suspect = _Watch(_SUSPICION, share, window)
+        self._start: Level | None = None
+
+    def add(self, segment: Segment, updates: int | None) -> None:
+        """One more. `updates` are those of the policy so far; None where they are not known."""
+        sums = self._sums
+        sums.add(segment, updates)
+        if self._start is None and sums.covers(0, len(sums), _START, 0, self._window):
+            self._start = sums.level(0, len(sums))
+        if self._start is None:
+            return
+        for watch in (self._fail, self._suspect):
+            watch.see(sums, self._start)
+
+    def judge(self) -> Finding:
+        """As of the newest segment."""
+        sums, loss = self._sums, self._fail.loss
+        steps = sums.lasts[-1] - sums.firsts[0] if len(sums) else 0
+        if steps < self._least:
+            return Finding("Inconclusive", f"has {steps} of {self._least} steps")
+        if loss is None or self._start is None:
+            return Finding("Inconclusive", self._lacking())
+        if self._fail.onset is not None:
+            return self._finding("Fail", loss, self._fail.onset)
+        if self._suspect.onset is not None and self._suspect.loss is not None:
+            return self._finding("Suspect", self._suspect.loss, None)
+        return self._finding("Pass", loss, None)
+
+    def _finding(self, outcome: Outcome, loss: Loss, onset: int | None) -> Finding:
+        return Finding(
+            outcome,
+            baseline=loss.best,
+            recent=loss.recent.mean,
+            limit=loss.limit,
+            share=loss.share,
+            samples=loss.recent.episodes,
+            onset=onset,
+        )
+
+    def _lacking(self) -> str:
+        proof, sums = self._fail.proof, self._sums
+        if sums.units[-1] < 2 * proof.episodes:
+            return f"has {sums.units[-1]} of {2 * proof.episodes} episodes"
+        return f"has {sums.updates[-1]} of {2 * proof.updates} updates"
+
+
+class _Sums:
+    """Running sums over segments: the level of any stretch without going through it."""
+
+    def __init__(self) -> None:
+        self.firsts: list[int] = []
+        self.lasts: list[int] = []
+        self.units, self.updates = [0], [0]
+        self.counts_updates = False
+        self.positive = True
+        self._totals, self._squares = [0.0], [0.0]
+        self._origin = 0.0
+
+    def __len__(self) -> int:
+        return len(self.lasts)
+
+    def add(self, segment: Segment, updates: int | None) -> None:
+        if not self.lasts:
+            # Values are taken from the first one, so that the squares of large ones do not swallow what differs.
+            self._origin = segment.mean
+            self.updates[0] = updates or 0
+        # Of segments without squares, the means stand for all their values.
+        squares = segment.squares or segment.total * segment.mean
+        count, total = segment.values, segment.total
+        self.firsts.append(segment.first)
+        self.lasts.append(segment.last)
+        self.units.append(self.units[-1] + count)
+        self.updates.append(self.updates[-1] if updates is None else updates)
+        self.counts_updates = self.counts_updates or updates is not None
+        self.positive = self.positive and total >= 0
+        self._totals.append(self._totals[-1] + total - count * self._origin)
+        self._squares.append(self._squares[-1] + squares - 2 * self._origin * total + count * self._origin**2)
+
+    def covers(self, begin: int, end: int, units: int, updates: int, steps: int) -> bool:
+        """Whether the segments `begin`, …, `end - 1` hold as much."""
+        return (
+            self.units[end] - self.units[begin] >= units
+            and (not self.counts_updates or self.updates[end] - self.updates[begin] >= updates)
+            and self.lasts[end - 1] - self.firsts[begin] >= steps
+        )
+
+    def level(self, begin: int, end: int) -> Level:
+        count = self.units[end] - self.units[begin]
+        mean = (self._totals[end] - self._totals[begin]) / count
+        spread = max((self._squares[end] - self._squares[begin]) / count - mean * mean, 0.0)
+        return Level(count, self._origin + mean, spread * count / max(count - 1, 1))
+
+
+class _Watch:
+    """Looks for a loss with so much proof."""
+
+    def __init__(self, proof: Proof, share: float, window: int) -> None:
+        self.proof = proof
+        self.loss: Loss | None = None
+        self.onset: int | None = None
+        """Step from before which a checkpoint must be; None while nothing is found."""
+        self._share, self._window = share, window
+        self._begin = 0
+        self._levels: list[Level | None] = []
+        """Of the window that ends with each segment."""
+        self._best: tuple[float, Level, int] | None = None
+        """The best level, less `_LUCK`; as it was; and segments until its end."""
+        self._known = 0
+        self._dip: _Dip | None = None
+        """The one that goes on."""
+        self._dips: list[_Dip] = []
+        """Those that ended by themselves; none that was both less deep and less long than another."""
+
+    def see(self, sums: _Sums, start: Level) -> None:
+        """The newest segment."""
+        end, proof = len(sums), self.proof
+        while len(self._levels) < end - 1:
+            self._levels.append(None)
+        size = (proof.episodes, proof.updates, self._window)
+        while self._begin + 1 < end and sums.covers(self._begin + 1, end, *size):
+            self._begin += 1
+        if not sums.covers(self._begin, end, *size):
+            self._levels.append(None)
+            return
+        recent = sums.level(self._begin, end)
+        self._levels.append(recent)
+        self._learn()
+        if self._best is None:
+            return
+        loss = self.loss = self._compare(sums, start, recent, self._best)
+        self._follow(loss, sums.lasts[-1])
+        if self.onset is not None:
+            if loss.share < _BACK * self._share:
+                self.onset = None
+        elif self._is_wrong(loss):
+            self.onset = _onset(sums, loss, self._window)
+
+    def _learn(self) -> None:
+        """The best of all windows that have no episode in common with the newest one."""
+        while self._known < self._begin:
+            level = self._levels[self._known]
+            self._known += 1
+            if level is None:
+                continue
+            sure = level.mean - _LUCK * level.error
+            if self._best is None or sure > self._best[0]:
+                self._best = (sure, level, self._known)
+
+    def _compare(self, sums: _Sums, start: Level, recent: Level, found: tuple[float, Level, int]) -> Loss:
+        best, level, since = found
+        learnt, unsure = best - start.mean, math.hypot(level.error, start.error)
+        single = math.sqrt(max(level.variance, recent.variance))
+        if learnt < _SOMETHING * unsure or learnt <= 0:
+            learnt = best if sums.positive else _SPREADS * single
+        error = single / math.sqrt(recent.episodes)
+        end = len(sums)
+        tail = sums.level(end - max((end - self._begin) // 3, 1), end)
+        lost = best - recent.mean
+        return Loss(
+            best=best,
+            recent=recent,
+            limit=best - self._share * learnt,
+            share=lost / learnt if learnt > 0 else 0.0,
+            errors=lost / error if error > 0 else math.copysign(math.inf, lost) if lost else 0.0,
+            tail=(best - tail.mean) / learnt if learnt > 0 else 0.0,
+            since=since,
+        )
+
+    def _follow(self, loss: Loss, step: int) -> None:
+        """Where less than `_BACK` of the share is lost a dip has ended by itself."""
+        if loss.share >= _BACK * self._share:
+            depth = max(loss.best - loss.recent.mean, self._dip.depth if self._dip else 0.0)
+            self._dip = _Dip(self._dip.begin if self._dip else step, step, depth)
+        elif self._dip is not None:
+            gone = self._dip
+            self._dips = [dip for dip in self._dips if dip.depth > gone.depth or dip.length > gone.length] + [gone]
+            self._dip = None
+
+    def _is_wrong(self, loss: Loss) -> bool:
+        return (
+            loss.share >= self._share
+            and loss.errors >= self.proof.errors
+            and loss.tail >= _TAIL * self._share
+            and self._is_unusual()
+        )
+
+    def _is_unusual(self) -> bool:
+        """Whether it is deeper or longer than each dip before."""
+        now, proof = self._dip, self.proof
+        return now is not None and all(
+            now.depth >= proof.deeper * dip.depth or now.length >= proof.longer * dip.length for dip in self._dips
+        )
+
+
+def _onset(sums: _Sums, loss: Loss, window: int) -> int:
+    """A step from before which the newest good checkpoint is.
+
+    Where the episodes change from the best level to the newest one is the place of the highest likelihood, both sides
+    normal with one variance (Hinkley, Biometrika 57, 1970); taken is the first that is not much less likely. A policy
+    changes at its updates: the last one before it may have done the harm, and what was saved at that one is not good.
+    """
+    end = len(sums)
+    middle, distance = (loss.best + loss.recent.mean) / 2, loss.best - loss.recent.mean
+    unit = distance / max(loss.recent.variance, distance * distance / 16)
+    place, likeliest, grown = end, -math.inf, 0.0
+    found: list[tuple[float, int]] = []
+    for index in range(end - 1, loss.since - 1, -1):
+        level = sums.level(index, index + 1)
+        grown += level.episodes * (middle - level.mean) * unit
+        found.append((grown, index))
+        likeliest = max(likeliest, grown)
+    place = min(index for grown, index in found if grown >= likeliest - _UNSURE)
+    if not sums.counts_updates:
+        return max(sums.firsts[place] - window, 0)
+    before = bisect_left(sums.updates, sums.updates[place], 0, place + 1)
+    if sums.units[place] - sums.units[before] >= _INNOCENT:
+        return sums.firsts[place]
+    return sums.lasts[before - 2] if before >= 2 else sums.firsts[0]
