@@ -45,9 +45,9 @@ class Interval:
 
     def encode(self) -> str:
         """For an annotation."""
-        series = {name: list(self.series[name]) for name in _NAMES if name in self.series}
-        whole = {"after": self.after, "until": self.until, "since": self.since, "at": self.at, **series}
-        return json.dumps(whole, separators=(",", ":"))
+        series: dict[str, Any] = {name: list(sums) for name, sums in self.series.items()}
+        times = {"after": self.after, "until": self.until, "since": self.since, "at": self.at}
+        return json.dumps(times | series, separators=(",", ":"))
 
     def moment(self) -> Moment:
         """As if it were one look at the trainer."""
@@ -66,7 +66,7 @@ def decode(text: str | None, attempt: int) -> Interval | None:
         return None
     try:
         whole = json.loads(text, parse_int=_whole)
-        series: dict[Name, Sums] = {name: _sums(whole[name]) for name in _NAMES if name in whole}
+        series = {name: _sums(whole[name]) for name in _NAMES if name in whole}
         found = Interval(
             _step(whole["after"]), _step(whole["until"]), _finite(whole["at"]), _finite(whole["since"]), attempt, series
         )
@@ -96,7 +96,7 @@ def between(moments: Iterable[Moment], since: float, at: float, attempt: int) ->
         return None
     begun = min(report.first for each in within for report in (each.loss, each.reward) if isinstance(report, Segment))
     earliest = min(moment.at for moment in within if moment.at is not None)
-    return Interval(begun, within[-1].step, at, max(since, earliest - 1), attempt, series)
+    return Interval(begun, within[-1].step, at, since if math.isfinite(since) else earliest - 1, attempt, series)
 
 
 def chain(intervals: Iterable[Interval], until: int, since: float) -> list[Interval]:

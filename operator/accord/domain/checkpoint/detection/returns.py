@@ -55,7 +55,7 @@ _LUCK = 1.0
 _SOMETHING = 2.0
 """Standard errors by which the best must be above the start to have been learnt at all."""
 _SPREADS = 4.0
-"""Where nothing was learnt and there is no level to take a share of, so many standard deviations of an episode are it."""
+"""Where nothing was learnt and there is no level to take a share of: so many standard deviations of an episode."""
 _TAIL = 0.5
 """Of the share, what the last third of a window must have lost by itself: less is a dip that is over."""
 _BACK = 0.5
