@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -28,14 +29,14 @@ Sensitivity = Literal["Low", "Medium", "High"]
 
 @dataclass(frozen=True)
 class Proof:
-    """How much is asked for. Errors are standard errors of the newest window's mean."""
+    """How much is asked for."""
 
     episodes: int
     """Of a window, at least."""
     updates: int
     """Of the policy within a window, at least, where they are known."""
-    errors: float
-    """By which the level must be below the best."""
+    chance: float
+    """That noise alone looks like that in a whole training."""
     deeper: float
     """Than a dip that ended by itself, as a factor;"""
     longer: float
@@ -43,15 +44,19 @@ class Proof:
 
 
 PROOF: dict[Sensitivity, Proof] = {
-    "Low": Proof(episodes=30, updates=4, errors=4.5, deeper=1.5, longer=3.0),
-    "Medium": Proof(episodes=20, updates=3, errors=3.5, deeper=1.25, longer=2.0),
-    "High": Proof(episodes=12, updates=2, errors=3.0, deeper=1.1, longer=1.5),
+    "Low": Proof(episodes=30, updates=4, chance=0.001, deeper=1.5, longer=3.0),
+    "Medium": Proof(episodes=20, updates=3, chance=0.01, deeper=1.25, longer=2.0),
+    "High": Proof(episodes=12, updates=2, chance=0.05, deeper=1.1, longer=1.5),
 }
-_SUSPICION = Proof(episodes=8, updates=1, errors=2.5, deeper=0.0, longer=0.0)
+_SUSPICION = Proof(episodes=8, updates=1, chance=0.3, deeper=0.0, longer=0.0)
 _START = 20
 """Episodes that tell the level at the start."""
-_LUCK = 1.0
-"""Standard errors that are taken off each window before the best is picked among them."""
+_LENGTHS = (1, 4)
+"""Windows that the best level is looked for with, in windows: a level that lasts is known better."""
+_LUCK = 0.8
+"""The best of many levels of noise is above the true one by less than theory's bound, as windows overlap."""
+_SPREADS_KEPT = 8
+"""Stretches of `_START` episodes that tell how much single episodes differ lately."""
 _SOMETHING = 2.0
 """Standard errors by which the best must be above the start to have been learnt at all."""
 _SPREADS = 4.0
@@ -78,6 +83,16 @@ class Level(NamedTuple):
     def error(self) -> float:
         """Standard error of the mean."""
         return math.sqrt(self.variance / self.episodes)
+
+
+class Best(NamedTuple):
+    """The best level that lasted for a window."""
+
+    sure: float
+    """Its mean, less the luck that the best of many has had."""
+    level: Level
+    end: int
+    """Segments until its end."""
 
 
 class Loss(NamedTuple):
@@ -174,6 +189,9 @@ class _Sums:
         self.positive = True
         self._totals, self._squares = [0.0], [0.0]
         self._origin = 0.0
+        self._spreads: deque[Level] = deque(maxlen=_SPREADS_KEPT)
+        """Of the newest stretches of `_START` episodes."""
+        self._spread_from = 0
 
     def __len__(self) -> int:
         return len(self.lasts)
@@ -194,6 +212,9 @@ class _Sums:
         self.positive = self.positive and total >= 0
         self._totals.append(self._totals[-1] + total - count * self._origin)
         self._squares.append(self._squares[-1] + squares - 2 * self._origin * total + count * self._origin**2)
+        if self.units[-1] - self.units[self._spread_from] >= _START:
+            self._spreads.append(self._level(self._spread_from, len(self)))
+            self._spread_from = len(self)
 
     def covers(self, begin: int, end: int, units: int, updates: int, steps: int) -> bool:
         """Whether the segments `begin`, …, `end - 1` hold as much."""
@@ -204,10 +225,60 @@ class _Sums:
         )
 
     def level(self, begin: int, end: int) -> Level:
+        """Its variance is no less than is usual lately: the best of many windows is one whose episodes were alike."""
+        found = self._level(begin, end)
+        usual = sum(each.episodes * each.variance for each in self._spreads)
+        count = sum(each.episodes for each in self._spreads)
+        return found._replace(variance=max(found.variance, usual / count if count else 0.0))
+
+    def _level(self, begin: int, end: int) -> Level:
         count = self.units[end] - self.units[begin]
         mean = (self._totals[end] - self._totals[begin]) / count
         spread = max((self._squares[end] - self._squares[begin]) / count - mean * mean, 0.0)
         return Level(count, self._origin + mean, spread * count / max(count - 1, 1))
+
+
+class _Window:
+    """The level of the newest episodes, and the best that it ever had."""
+
+    def __init__(self, episodes: int, updates: int, steps: int) -> None:
+        self._size = episodes, updates, steps
+        self._levels: list[Level | None] = []
+        """Of the window that ends with each segment."""
+        self._known = 0
+        self.begin = 0
+        self.best: Best | None = None
+
+    def see(self, sums: _Sums) -> Level | None:
+        """The level with the newest segment; None where the window is not full."""
+        end = len(sums)
+        self._levels += [None] * (end - 1 - len(self._levels))
+        while self.begin + 1 < end and sums.covers(self.begin + 1, end, *self._size):
+            self.begin += 1
+        level = sums.level(self.begin, end) if sums.covers(self.begin, end, *self._size) else None
+        self._levels.append(level)
+        return level
+
+    def learn(self, sums: _Sums, end: int) -> None:
+        """The best of all windows that ended by then."""
+        for index in range(self._known, end):
+            level = self._levels[index]
+            if level is None:
+                continue
+            sure = level.mean - luck(sums.units[index + 1] / level.episodes) * level.error
+            if self.best is None or sure > self.best.sure:
+                self.best = Best(sure, level, index + 1)
+        self._known = max(self._known, end)
+
+
+def luck(windows: float) -> float:
+    """Standard errors by which the best of so many levels is above the true one, about: sqrt(2 ln n)."""
+    return _LUCK * math.sqrt(2 * math.log(max(windows, 1.0)))
+
+
+def doubt(windows: float, chance: float) -> float:
+    """Standard errors that none of so many levels is off by, but for this chance: Chernoff's bound for a normal one."""
+    return math.sqrt(2 * math.log(max(windows, 1.0) / chance))
 
 
 class _Watch:
@@ -218,13 +289,10 @@ class _Watch:
         self.loss: Loss | None = None
         self.onset: int | None = None
         """Step from before which a checkpoint must be; None while nothing is found."""
-        self._share, self._window = share, window
-        self._begin = 0
-        self._levels: list[Level | None] = []
-        """Of the window that ends with each segment."""
-        self._best: tuple[float, Level, int] | None = None
-        """The best level, less `_LUCK`; as it was; and segments until its end."""
-        self._known = 0
+        self._share, self._steps = share, window
+        self._newest, *_ = self._windows = [
+            _Window(factor * proof.episodes, factor * proof.updates, factor * window) for factor in _LENGTHS
+        ]
         self._dip: _Dip | None = None
         """The one that goes on."""
         self._dips: list[_Dip] = []
@@ -232,57 +300,39 @@ class _Watch:
 
     def see(self, sums: _Sums, start: Level) -> None:
         """The newest segment."""
-        end, proof = len(sums), self.proof
-        while len(self._levels) < end - 1:
-            self._levels.append(None)
-        size = (proof.episodes, proof.updates, self._window)
-        while self._begin + 1 < end and sums.covers(self._begin + 1, end, *size):
-            self._begin += 1
-        if not sums.covers(self._begin, end, *size):
-            self._levels.append(None)
+        recent, *_ = [window.see(sums) for window in self._windows]
+        if recent is None:
             return
-        recent = sums.level(self._begin, end)
-        self._levels.append(recent)
-        self._learn()
-        if self._best is None:
+        for window in self._windows:
+            window.learn(sums, self._newest.begin)
+        found = [window.best for window in self._windows if window.best is not None]
+        if not found:
             return
-        loss = self.loss = self._compare(sums, start, recent, self._best)
+        loss = self.loss = self._compare(sums, start, recent, max(found))
         self._follow(loss, sums.lasts[-1])
         if self.onset is not None:
             if loss.share < _BACK * self._share:
                 self.onset = None
-        elif self._is_wrong(loss):
-            self.onset = _onset(sums, loss, self._window)
+        elif self._is_wrong(loss, doubt(sums.units[-1] / recent.episodes, self.proof.chance)):
+            self.onset = _onset(sums, loss, self._steps)
 
-    def _learn(self) -> None:
-        """The best of all windows that have no episode in common with the newest one."""
-        while self._known < self._begin:
-            level = self._levels[self._known]
-            self._known += 1
-            if level is None:
-                continue
-            sure = level.mean - _LUCK * level.error
-            if self._best is None or sure > self._best[0]:
-                self._best = (sure, level, self._known)
-
-    def _compare(self, sums: _Sums, start: Level, recent: Level, found: tuple[float, Level, int]) -> Loss:
-        best, level, since = found
-        learnt, unsure = best - start.mean, math.hypot(level.error, start.error)
-        single = math.sqrt(max(level.variance, recent.variance))
-        if learnt < _SOMETHING * unsure or learnt <= 0:
-            learnt = best if sums.positive else _SPREADS * single
+    def _compare(self, sums: _Sums, start: Level, recent: Level, best: Best) -> Loss:
+        level, single = best.level, math.sqrt(max(best.level.variance, recent.variance))
+        learnt = best.sure - start.mean
+        if learnt < _SOMETHING * math.hypot(level.error, start.error) or learnt <= 0:
+            learnt = best.sure if sums.positive else _SPREADS * single
         error = single / math.sqrt(recent.episodes)
         end = len(sums)
-        tail = sums.level(end - max((end - self._begin) // 3, 1), end)
-        lost = best - recent.mean
+        tail = sums.level(end - max((end - self._newest.begin) // 3, 1), end)
+        lost = best.sure - recent.mean
         return Loss(
-            best=best,
+            best=best.sure,
             recent=recent,
-            limit=best - self._share * learnt,
+            limit=best.sure - self._share * learnt,
             share=lost / learnt if learnt > 0 else 0.0,
             errors=lost / error if error > 0 else math.copysign(math.inf, lost) if lost else 0.0,
-            tail=(best - tail.mean) / learnt if learnt > 0 else 0.0,
-            since=since,
+            tail=(best.sure - tail.mean) / learnt if learnt > 0 else 0.0,
+            since=best.end,
         )
 
     def _follow(self, loss: Loss, step: int) -> None:
@@ -295,10 +345,10 @@ class _Watch:
             self._dips = [dip for dip in self._dips if dip.depth > gone.depth or dip.length > gone.length] + [gone]
             self._dip = None
 
-    def _is_wrong(self, loss: Loss) -> bool:
+    def _is_wrong(self, loss: Loss, errors: float) -> bool:
         return (
             loss.share >= self._share
-            and loss.errors >= self.proof.errors
+            and loss.errors >= errors
             and loss.tail >= _TAIL * self._share
             and self._is_unusual()
         )
