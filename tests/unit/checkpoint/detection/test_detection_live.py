@@ -44,7 +44,7 @@ def test_a_drop_is_seen_after_a_few_scrapes_with_an_onset_before_it() -> None:
     assert reading.recent == pytest.approx(4, rel=0.1)
     assert reading.limit == pytest.approx(10, rel=0.1)
     assert (
-        reading.message == "reward 4.114 over 35 episodes, 20.32 at best: 80% of what was learnt is lost (limit 10.16)"
+        reading.message == "reward 4.114 over 35 episodes, 20.17 at best: 80% of what was learnt is lost (limit 10.09)"
     )
 
 

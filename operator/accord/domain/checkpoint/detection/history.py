@@ -43,7 +43,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class NotFinite:
-    """A NaN or Inf that was reported at `step`, and the last step before it at which all was finite."""
+    """A NaN or Inf that was reported at `step`; what was saved before step `before` is from before it."""
 
     name: Name
     before: int
@@ -57,7 +57,9 @@ class History:
         """`sick` are series that were not finite when this began: that is known, and no news until they were finite."""
         self._detection, self._kinds, self._sick = detection, kinds, set(sick)
         drop = detection.reward_drop
-        self._returns = Returns(drop.threshold, drop.window, drop.baseline_window, detection.sensitivity)
+        self._returns = Returns(
+            kinds["reward"], drop.threshold, drop.window, drop.baseline_window, detection.sensitivity
+        )
         self._losses = Blocks.of(detection.loss_spike.window)
         self._means = {name: ratio.Means() for name in _NAMES}
         self._loss: Finding | None = None
@@ -65,6 +67,8 @@ class History:
         self._has_returns = False
         self._enabled = [name for name in _NAMES if _rule(detection, name).enabled]
         self._ratio = detection.method == "Ratio"
+        self._finite: dict[Name, int] = {}
+        """Step after which each series' newest finite report begins."""
         self.not_finite: NotFinite | None = None
         self.step: int | None = None
         """The newest one."""
@@ -87,6 +91,7 @@ class History:
 
     def _add_segment(self, name: Name, segment: Segment) -> None:
         self._sick.discard(name)
+        self._finite[name] = segment.first
         if self._ratio:
             self._means[name].add(segment)
         elif name == "reward":
@@ -103,7 +108,11 @@ class History:
             return
         self._sick.add(name)
         if self.not_finite is None:
-            self.not_finite = NotFinite(name, step if self.step is None else self.step, step)
+            before = (step if self.step is None else self.step) - _rule(self._detection, name).window
+            if self._kinds["loss"] == "updates" and "loss" in self._finite:
+                # What an update was told is finite; what it made of the weights is first told by the next one.
+                before = min(before, self._finite["loss"])
+            self.not_finite = NotFinite(name, max(before, 0), step)
 
     def judge(self) -> Judgement:
         """As of the newest step."""
@@ -167,7 +176,6 @@ class History:
         return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
     def _diverged(self, found: NotFinite) -> Judgement:
-        window = _rule(self._detection, found.name).window
         return Judgement(
             "Fail",
             reason="NonFinite",
@@ -175,7 +183,7 @@ class History:
             step=self.step,
             signal="NonFinite",
             rule=f"NaN or Inf in {found.name}",
-            onset=max(found.before - window, 0),
+            onset=found.before,
         )
 
 

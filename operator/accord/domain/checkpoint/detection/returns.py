@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from accord.domain.checkpoint.detection.finding import Finding, Outcome
-from accord.domain.checkpoint.detection.series import Segment
+from accord.domain.checkpoint.detection.series import Kind, Segment
 
 Sensitivity = Literal["Low", "Medium", "High"]
 
@@ -60,13 +60,18 @@ _SPREADS_KEPT = 8
 _SOMETHING = 2.0
 """Standard errors by which the best must be above the start to have been learnt at all."""
 _SPREADS = 4.0
-"""Where nothing was learnt and there is no level to take a share of: so many standard deviations of an episode."""
+"""Standard deviations of an episode that stand in for what was learnt where that is nothing, and there is no level to
+take a share of. Where there is a value a step they are the most, however much was learnt."""
+_SKEWED = 1.5
+"""Standard deviation as a part of the level, up to which positive returns are many sizes and not mostly nothing."""
 _TAIL = 0.5
 """Of the share, what the last third of a window must have lost by itself: less is a dip that is over."""
 _BACK = 0.5
 """Of the share: a verdict stands until less than that is lost."""
 _INNOCENT = 8
 """Good episodes after an update that clear it of having done the harm. The first ones were begun before it."""
+_BEGUN = 0.5
+"""Of the loss: from there on it has begun."""
 _UNSURE = 3.0
 """Log-likelihood by which a place may be worse than the likeliest one and still be where it began."""
 
@@ -99,6 +104,8 @@ class Loss(NamedTuple):
     """The newest window against the best one."""
 
     best: float
+    variance: float
+    """Of a single episode, at the best level."""
     recent: Level
     limit: float
     """Level from which on it is a fault."""
@@ -127,9 +134,9 @@ class _Dip(NamedTuple):
 class Returns:
     """Fed with segments in order; judged whenever wanted."""
 
-    def __init__(self, share: float, window: int, baseline_window: int, sensitivity: Sensitivity) -> None:
+    def __init__(self, kind: Kind, share: float, window: int, baseline_window: int, sensitivity: Sensitivity) -> None:
         """`share` of what was learnt is a fault; `window` and `baseline_window` are least steps."""
-        self._sums = _Sums()
+        self._sums = _Sums(dense=kind == "steps")
         self._window, self._least = window, window + baseline_window
         self._fail = _Watch(PROOF[sensitivity], share, window)
         self._suspect = _Watch(_SUSPICION, share, window)
@@ -181,7 +188,9 @@ class Returns:
 class _Sums:
     """Running sums over segments: the level of any stretch without going through it."""
 
-    def __init__(self) -> None:
+    def __init__(self, dense: bool) -> None:
+        self.dense = dense
+        """Whether there is a value a step, and not one an episode."""
         self.firsts: list[int] = []
         self.lasts: list[int] = []
         self.units, self.updates = [0], [0]
@@ -281,6 +290,21 @@ def doubt(windows: float, chance: float) -> float:
     return math.sqrt(2 * math.log(max(windows, 1.0) / chance))
 
 
+def _errors(best: float, recent: float, error: float, *, skewed: bool) -> float:
+    """Standard errors by which a level is below the best.
+
+    Positive values whose spread grows with them are `skewed`: their square roots are less so (Bartlett, Supplement to
+    the Journal of the Royal Statistical Society 3, 1936), and a low mean of few says more than a high one. Not where
+    most values are 0, as in a game that is rarely won: there a low mean of few says little.
+    """
+    if error <= 0:
+        return math.copysign(math.inf, best - recent) if best != recent else 0.0
+    found = (best - recent) / error
+    if skewed and best > recent > 0:
+        found = max(found, 2 * (math.sqrt(best) - math.sqrt(recent)) * math.sqrt(best) / error)
+    return found
+
+
 class _Watch:
     """Looks for a loss with so much proof."""
 
@@ -321,16 +345,19 @@ class _Watch:
         learnt = best.sure - start.mean
         if learnt < _SOMETHING * math.hypot(level.error, start.error) or learnt <= 0:
             learnt = best.sure if sums.positive else _SPREADS * single
+        elif sums.dense:
+            learnt = min(learnt, _SPREADS * single)
         error = single / math.sqrt(recent.episodes)
         end = len(sums)
         tail = sums.level(end - max((end - self._newest.begin) // 3, 1), end)
         lost = best.sure - recent.mean
         return Loss(
             best=best.sure,
+            variance=level.variance,
             recent=recent,
             limit=best.sure - self._share * learnt,
             share=lost / learnt if learnt > 0 else 0.0,
-            errors=lost / error if error > 0 else math.copysign(math.inf, lost) if lost else 0.0,
+            errors=_errors(best.sure, recent.mean, error, skewed=sums.positive and single <= _SKEWED * best.sure),
             tail=(best.sure - tail.mean) / learnt if learnt > 0 else 0.0,
             since=best.end,
         )
@@ -369,8 +396,9 @@ def _onset(sums: _Sums, loss: Loss, window: int) -> int:
     changes at its updates: the last one before it may have done the harm, and what was saved at that one is not good.
     """
     end = len(sums)
-    middle, distance = (loss.best + loss.recent.mean) / 2, loss.best - loss.recent.mean
-    unit = distance / max(loss.recent.variance, distance * distance / 16)
+    # The first part of the way down counts: harm often comes by and by.
+    distance = _BEGUN * (loss.best - loss.recent.mean)
+    middle, unit = loss.best - distance / 2, distance / max(loss.variance, distance * distance / 16)
     place, likeliest, grown = end, -math.inf, 0.0
     found: list[tuple[float, int]] = []
     for index in range(end - 1, loss.since - 1, -1):

@@ -1,0 +1,126 @@
+"""The rule on returns: what counts, what is chance, what mends itself, and from where it began."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+import pytest
+
+from accord.domain.checkpoint.detection.finding import Finding
+from accord.domain.checkpoint.detection.returns import Returns, Sensitivity, doubt, luck
+from accord.domain.checkpoint.detection.series import Segment
+
+LENGTH = 50
+"""Steps of an episode; an update is 500."""
+
+
+def judged(returns: Iterable[float], sensitivity: Sensitivity = "Medium", per_look: int = 1) -> list[Finding]:
+    """A finding for each look, `per_look` episodes apart."""
+    rule = Returns("episodes", 0.5, 100, 1000, sensitivity)
+    found, some = [], list(returns)
+    for begin in range(0, len(some), per_look):
+        part = some[begin : begin + per_look]
+        end = begin + len(part)
+        segment = Segment(begin * LENGTH, end * LENGTH, len(part), sum(part), sum(each**2 for each in part), len(part))
+        rule.add(segment, end * LENGTH // 500)
+        found.append(rule.judge())
+    return found
+
+
+def learnt(low: float, high: float, noise: float, seed: int = 1, after: Sequence[float] = ()) -> list[float]:
+    """A hundred episodes on the way up, a hundred there, and levels for what follows."""
+    chance = random.Random(seed)
+    levels = [low + (high - low) * min(number / 100, 1) for number in range(200)] + list(after)
+    return [level + chance.gauss(0, noise) for level in levels]
+
+
+def outcomes(found: Iterable[Finding]) -> set[str]:
+    return {finding.outcome for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(20, 400), (-1600, -150), (-500, -80), (-1, 1), (0.0, 0.1)], ids=lambda value: f"{value:g}"
+)
+def test_a_share_means_the_same_wherever_zero_is(low: float, high: float) -> None:
+    gain, noise = high - low, (high - low) / 8
+    assert outcomes(judged(learnt(low, high, noise))) == {"Inconclusive", "Pass"}
+    half = [high - 0.75 * gain] * 60
+    found = judged(learnt(low, high, noise, after=half))
+    assert found[-1].outcome == "Fail"
+    assert found[-1].share == pytest.approx(0.75, abs=0.1)
+    assert found[-1].limit == pytest.approx(high - gain / 2, abs=0.15 * gain)
+    third = [high - 0.3 * gain] * 60
+    assert "Fail" not in outcomes(judged(learnt(low, high, noise, after=third)))
+
+
+def test_twenty_episodes_are_enough_where_all_is_lost() -> None:
+    found = judged(learnt(20, 400, 60, after=[20.0] * 30))
+    first = next(index for index, finding in enumerate(found) if finding.outcome == "Fail")
+    assert 200 < first <= 230
+    assert found[first].onset is not None
+    assert 195 * LENGTH - 1000 <= (found[first].onset or 0) <= 200 * LENGTH
+
+
+def test_an_improvement_is_never_a_drop() -> None:
+    chance = random.Random(2)
+    steps = [-500.0] * 60 + [-220.0] * 60 + [-125.0] * 60 + [-80.0] * 60
+    found = judged(level + chance.gauss(0, 25) for level in steps)
+    assert outcomes(found) == {"Inconclusive", "Pass"}
+    assert all((finding.share or 0) < 0.5 for finding in found)
+
+
+def test_noise_alone_is_no_fault_however_long_one_looks() -> None:
+    chance = random.Random(3)
+    assert "Fail" not in outcomes(judged(chance.gauss(-100, 40) for _ in range(3000)))
+    assert "Fail" not in outcomes(judged(float(chance.random() < 0.05) for _ in range(3000)))
+
+
+def test_returns_that_are_all_alike_are_healthy() -> None:
+    assert outcomes(judged([-200.0] * 200)) == {"Inconclusive", "Pass"}
+    assert outcomes(judged([0.0] * 200)) == {"Inconclusive", "Pass"}
+
+
+def test_a_dip_that_mends_itself_teaches_what_this_training_comes_through() -> None:
+    once = [200.0] * 14 + [400.0] * 80
+    found = judged(learnt(20, 400, 20, after=once))
+    assert "Fail" not in outcomes(found)
+    deep = [120.0] * 40
+    assert judged(learnt(20, 400, 20, after=[*once, *deep]))[-1].outcome == "Fail", "deeper, or longer"
+
+
+def test_how_the_samples_are_gathered_changes_little_and_how_often_one_looks_nothing() -> None:
+    run = learnt(20, 400, 60, after=[60.0] * 60)
+    single = judged(run)
+    assert [finding.outcome for finding in judged(run)] == [finding.outcome for finding in single]
+    rare = judged(run, per_look=10)
+    assert rare[-1].outcome == single[-1].outcome == "Fail"
+    assert "Fail" not in outcomes(rare[:20])
+
+
+def test_suspicion_comes_before_proof_and_goes_by_itself() -> None:
+    found = [finding.outcome for finding in judged(learnt(20, 400, 20, after=[60.0] * 40 + [400.0] * 40))]
+    assert found.index("Suspect") < found.index("Fail")
+    assert found[-1] == "Pass"
+
+
+def test_less_sensitive_is_later() -> None:
+    run = learnt(20, 400, 60, after=[60.0] * 80)
+    levels: tuple[Sensitivity, ...] = ("High", "Medium", "Low")
+    firsts = [[finding.outcome for finding in judged(run, level)].index("Fail") for level in levels]
+    assert firsts == sorted(firsts)
+    assert firsts[0] < firsts[-1]
+
+
+def test_what_is_missing_is_named() -> None:
+    found = judged([1.0] * 45)
+    assert found[3].message == "has 200 of 1100 steps"
+    assert found[30].message == "has 31 of 40 episodes"
+    assert judged([1.0] * 30, per_look=30)[0].message == "has 30 of 40 episodes"
+
+
+def test_luck_and_doubt_grow_with_the_looks() -> None:
+    assert luck(1) == 0
+    assert luck(10) < luck(1000) < 4
+    assert doubt(1, 0.01) == pytest.approx(3.03, abs=0.01)
+    assert doubt(100, 0.01) == pytest.approx(4.29, abs=0.01)
