@@ -59,7 +59,8 @@ def test_twenty_episodes_are_enough_where_all_is_lost() -> None:
     first = next(index for index, finding in enumerate(found) if finding.outcome == "Fail")
     assert 200 < first <= 230
     assert found[first].onset is not None
-    assert 195 * LENGTH - 1000 <= (found[first].onset or 0) <= 200 * LENGTH
+    # Rather too early than after it: what is lost by that is some training.
+    assert 160 * LENGTH <= (found[first].onset or 0) <= 200 * LENGTH
 
 
 def test_an_improvement_is_never_a_drop() -> None:

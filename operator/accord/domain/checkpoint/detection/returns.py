@@ -104,8 +104,6 @@ class Loss(NamedTuple):
     """The newest window against the best one."""
 
     best: float
-    variance: float
-    """Of a single episode, at the best level."""
     recent: Level
     limit: float
     """Level from which on it is a fault."""
@@ -353,7 +351,6 @@ class _Watch:
         lost = best.sure - recent.mean
         return Loss(
             best=best.sure,
-            variance=level.variance,
             recent=recent,
             limit=best.sure - self._share * learnt,
             share=lost / learnt if learnt > 0 else 0.0,
@@ -398,7 +395,7 @@ def _onset(sums: _Sums, loss: Loss, window: int) -> int:
     end = len(sums)
     # The first part of the way down counts: harm often comes by and by.
     distance = _BEGUN * (loss.best - loss.recent.mean)
-    middle, unit = loss.best - distance / 2, distance / max(loss.variance, distance * distance / 16)
+    middle, unit = loss.best - distance / 2, distance / max(loss.recent.variance, distance * distance / 16)
     place, likeliest, grown = end, -math.inf, 0.0
     found: list[tuple[float, int]] = []
     for index in range(end - 1, loss.since - 1, -1):
