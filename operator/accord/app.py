@@ -234,6 +234,7 @@ class Operator:
         tasks = [asyncio.create_task(self._queue.work(self._reconciler), name=f"worker-{n}") for n in range(_WORKERS)]
         samplers = [sampler for group in self._samplers.values() for sampler in group]
         tasks += [asyncio.create_task(sampler.run(), name=f"sampler-{n}") for n, sampler in enumerate(samplers)]
+        tasks.append(asyncio.create_task(self._router.look(), name="looker"))
         changed = asyncio.create_task(self._election.changed.wait(), name="leadership")
         try:
             done, _ = await asyncio.wait({*tasks, changed}, return_when=asyncio.FIRST_COMPLETED)

@@ -46,8 +46,12 @@ def make_policy(
     name: str = NAME,
     **spec: Any,
 ) -> TrafficPolicy:
-    """A policy as the API server would hold it; `programmed` is status.modes, the weights themselves when not given."""
+    """A policy as the API server would hold it; `programmed` is status.modes, the weights themselves when not given.
+    Pods are checked at the path that `Backend` knows, unless told otherwise.
+    """
     done = weights if programmed is None else programmed
+    balancing = spec.pop("loadBalancing", {})
+    spec["loadBalancing"] = {**balancing, "healthCheck": {"path": "/healthz", **balancing.get("healthCheck", {})}}
     return TrafficPolicy.model_validate(
         {
             "metadata": {"name": name, "namespace": NAMESPACE, "resourceVersion": str(revision), "generation": 1},

@@ -36,6 +36,43 @@ HostName = Annotated[
 """A DNS name in lower case, whose first label may be `*`."""
 
 
+HealthPath = Annotated[str, Field(pattern=r"^/[!-\"$-~]*$", max_length=256)]
+"""Path and query of a health check: printable ASCII without `#`, as it goes onto the wire."""
+HOST_PATTERN = r"^[A-Za-z0-9._:\[\]-]+$"
+HostHeader = Annotated[str, Field(pattern=HOST_PATTERN, min_length=1, max_length=253)]
+"""Value of a Host header: a name or an address, with a port where one is wanted."""
+
+
+class ModeHealthCheck(Model):
+    """How the proxies check the pods of one mode. What is not given follows from the pods' readinessProbe."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.type) || self.type != 'HTTP' || has(self.path)",
+            "path is required with type HTTP",
+            ".path",
+        ),
+        Rule(
+            "!has(self.type) || self.type != 'TCP' || !has(self.path)",
+            "path cannot be used with type TCP: only a connection is opened",
+            ".path",
+        ),
+        Rule("!has(self.host) || has(self.path)", "host needs a path: only an HTTP check sends it", ".host"),
+        Rule("!has(self.scheme) || has(self.path)", "scheme needs a path: only an HTTP check uses it", ".scheme"),
+    )
+
+    type: Literal["HTTP", "TCP"] | None = None
+    """`TCP` only opens a connection. HTTP where `path` is given."""
+    path: HealthPath | None = None
+    """HTTP path of this mode's health check; a status from 200 to 399 is healthy."""
+    port: Port | None = None
+    """Port to check, where it is not the one that serves requests."""
+    host: HostHeader | None = None
+    """Host header of the check; the pod's address and port when not given, as the kubelet sends it."""
+    scheme: Literal["HTTP", "HTTPS"] | None = None
+    """HTTP when not given. With HTTPS certificates are not verified, as by the kubelet."""
+
+
 class Mode(Model):
     """One mode of the service: a Deployment, and the share of the traffic that it takes."""
 
@@ -47,6 +84,9 @@ class Mode(Model):
     """The Deployment that serves this mode, in the policy's own namespace."""
     port: Port
     """Container port on which the pods of the Deployment serve HTTP."""
+    health_check: ModeHealthCheck | None = None
+    """How the proxies check this mode's pods. By default as the readinessProbe of the container that declares `port`
+    does: its path, port, Host header and scheme where it is an HTTP probe, else a TCP connection."""
 
 
 class UserPreference(Model):
@@ -79,8 +119,9 @@ class HealthCheck(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (span_rule("interval", "1s", "1h"),)
 
-    path: Annotated[str, Field(pattern=r"^/[^\s?#]*$", max_length=256)] = "/healthz"
-    """HTTP path; a status below 400 is healthy."""
+    path: HealthPath | None = None
+    """HTTP path, on the port that serves requests, for every mode that gives none itself; a status from 200 to 399 is
+    healthy. When not given, each mode is checked as its readinessProbe does."""
     interval: Duration = timedelta(seconds=30)
     """Time between two checks of one pod."""
 
@@ -263,6 +304,11 @@ class TrafficPolicySpec(Model):
             ".modes",
         ),
         Rule(
+            "self.modes.all(m, m.name != 'accord-xds')",
+            "a mode cannot be named accord-xds: the proxies call the operator so; choose another name",
+            ".modes",
+        ),
+        Rule(
             "self.modes.all(m, self.modes.exists_one(n, "
             "n.deploymentRef.name == m.deploymentRef.name && n.port == m.port))",
             "two modes cannot have the same deploymentRef and port: their traffic could not be told apart",
@@ -338,6 +384,9 @@ class ModeStatus(Model):
     """Whether the deviation is over the threshold and not explained by chance."""
     ready_pods: int = 0
     """Pods that are ready to serve."""
+    healthy_pods: int | None = None
+    """Pods that every proxy sends requests to: they pass its health checks and are not ejected. Absent while the
+    proxies have not been asked."""
 
 
 class Downshift(Model):
@@ -353,6 +402,23 @@ class Downshift(Model):
     """What opened the circuit."""
 
 
+class HealthCheckInForce(Model):
+    """How the proxies check the pods of one mode now."""
+
+    mode: DnsLabel
+    """Name of the mode."""
+    type: Literal["HTTP", "TCP"]
+    """`TCP` only opens a connection."""
+    path: str | None = None
+    """HTTP path."""
+    port: int | None = None
+    """Port that is checked, where it is not the one that serves requests."""
+    host: str | None = None
+    """Host header; the pod's address and port when absent."""
+    scheme: Literal["HTTP", "HTTPS"] | None = None
+    """HTTP when absent."""
+
+
 class RoutingInForce(Model):
     """How requests are routed now, besides the shares: what stays while a policy is suspended or not accepted."""
 
@@ -366,6 +432,10 @@ class RoutingInForce(Model):
     """The fallback mode in force."""
     load_balancing: LoadBalancing
     """The load balancing in force."""
+    health_checks: Annotated[
+        list[HealthCheckInForce], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
+    ] = []
+    """How the pods of each mode are checked."""
     since: Timestamp
     """When the shares changed last. Requests from before it were split otherwise."""
 

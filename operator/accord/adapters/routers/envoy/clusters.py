@@ -12,11 +12,13 @@ from datetime import timedelta
 from typing import Any
 
 from accord.adapters.routers.envoy.xds import ALL_ENDPOINTS, Json, config_source, duration, extension, typed
+from accord.domain.traffic.health import Check
 from accord.domain.traffic.routing import RoutingIntent
 
 UNCHECKED = "all/unchecked"
 _ALGORITHMS = {"LeastConnections": "LEAST_REQUEST", "RoundRobin": "ROUND_ROBIN", "Random": "RANDOM"}
 _UNLIMITED = 1_000_000
+_CHECKS_BY_TLS = {"accord.checks": "tls"}
 _RETRY_SOON = timedelta(seconds=5)
 _CHECK_TIMEOUT = timedelta(seconds=5)
 _CONNECT_TIMEOUT = "2s"
@@ -83,15 +85,17 @@ def _limits(pending: int) -> Json:
     }
 
 
-def _watched(intent: RoutingIntent) -> Json:
-    """Active and passive health checks, for clusters that may exclude a pod."""
+def _watched(intent: RoutingIntent, check: Check) -> Json:
+    """Active and passive health checks, for clusters that may exclude a pod.
+
+    What five consecutive failures of a pod mean depends on the failure. That it is gone, overloaded or does not answer
+    (502, 503, 504, no connection) ejects it at once, be it the last one. An application that answers 500 may mean the
+    request, not the pod: that ejects one which does so to nearly all of its many requests.
+    """
     return {
         "health_checks": [
             {
-                "http_health_check": {
-                    "path": intent.health_path,
-                    "expected_statuses": [{"start": 200, "end": 400}],
-                },
+                **_asked(check),
                 "interval": duration(intent.health_interval),
                 "no_traffic_interval": duration(intent.health_interval),
                 "unhealthy_interval": duration(min(intent.health_interval, _RETRY_SOON)),
@@ -102,8 +106,14 @@ def _watched(intent: RoutingIntent) -> Json:
             }
         ],
         "outlier_detection": {
-            "consecutive_5xx": 5,
-            "interval": "1s",
+            "consecutive_gateway_failure": 5,
+            "enforcing_consecutive_gateway_failure": 100,
+            "enforcing_consecutive_5xx": 0,
+            "failure_percentage_threshold": 90,
+            "failure_percentage_minimum_hosts": 1,
+            "failure_percentage_request_volume": 20,
+            "enforcing_failure_percentage": 100,
+            "interval": "10s",
             "base_ejection_time": "30s",
             "max_ejection_time": "300s",
             "max_ejection_percent": 100,
@@ -112,8 +122,40 @@ def _watched(intent: RoutingIntent) -> Json:
     }
 
 
+def _asked(check: Check) -> Json:
+    if check.path is None:
+        return {"tcp_health_check": {}}
+    http = {
+        "path": check.path,
+        "expected_statuses": [{"start": 200, "end": 400}],
+        **({"host": check.host} if check.host else {}),
+    }
+    return {
+        "http_health_check": http,
+        **({"transport_socket_match_criteria": _CHECKS_BY_TLS} if check.scheme == "HTTPS" else {}),
+    }
+
+
+def _sockets_of_checks(check: Check) -> Json:
+    """TLS for the health checks alone. Certificates are not verified: a pod has none for its address, and the kubelet
+    does not ask for one either.
+    """
+    if check.scheme != "HTTPS":
+        return {}
+    tls = extension("envoy.transport_sockets.tls", "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")
+    return {"transport_socket_matches": [{"name": "checks", "match": _CHECKS_BY_TLS, "transport_socket": tls}]}
+
+
 def _mode(intent: RoutingIntent, mode: str) -> Json:
-    return _eds(mode, mode, _ALGORITHMS[intent.algorithm], intent.max_queue_size, **_watched(intent))
+    check = intent.checks[mode]
+    return _eds(
+        mode,
+        mode,
+        _ALGORITHMS[intent.algorithm],
+        intent.max_queue_size,
+        **_watched(intent, check),
+        **_sockets_of_checks(check),
+    )
 
 
 def _unchecked(intent: RoutingIntent) -> Json:

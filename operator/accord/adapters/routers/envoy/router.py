@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from accord.adapters.routers.envoy import objects, offering
+from accord.adapters.routers.envoy import looking, objects, offering
 from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER
 from accord.adapters.routers.envoy.forwarding import Forwarder, Said
+from accord.adapters.routers.envoy.looking import Looker, Target
 from accord.adapters.routers.envoy.offering import Published
 from accord.adapters.routers.envoy.polling import Poll
 from accord.adapters.routers.envoy.server import DiscoveryServer, Hold
@@ -52,6 +54,7 @@ class EnvoyRouter:
         self._waiters = Waiters()
         self._forwarder = Forwarder(leader, self._everything)
         self._behind: dict[tuple[str, str, str, object], datetime] = {}
+        self._looker = Looker(self._look_at, lambda who: self._on_change(*who))
 
     def application(self) -> web.Application:
         """Discovery and acknowledgements, to be served on `settings.xds_port`."""
@@ -60,6 +63,10 @@ class EnvoyRouter:
     async def run(self) -> None:
         """Pass acknowledgements on to the leader until cancelled."""
         await self._forwarder.run()
+
+    async def look(self) -> None:
+        """Ask the proxies what they see of the pods, until cancelled. For the leader: only it writes status."""
+        await self._looker.run()
 
     def unsupported(self, policy: TrafficPolicy) -> tuple[Unsupported, ...]:
         """Fields of this spec that the router cannot honour."""
@@ -86,19 +93,25 @@ class EnvoyRouter:
         published = self._policies.get(who)
         if published is None:
             published = self._policies[who] = Published(self._settings)
+            self._looker.track(who)
         for key in published.update(policy, endpoints, proxies, revision, self._clock.now()):
             self._waiters.wake((*who, key))
 
     def forget(self, namespace: str, name: str) -> None:
         """The policy is gone. Its proxies keep what they have until their pods are deleted."""
         self._policies.pop((namespace, name), None)
+        self._looker.forget((namespace, name))
         for where in [where for where in self._behind if where[:2] == (namespace, name)]:
             del self._behind[where]
 
     def programming(self, namespace: str, name: str) -> Programming:
         """How far the ready proxies have come."""
-        published = self._policies.get((namespace, name))
-        return published.programming(self._clock.now()) if published else Programming()
+        who = (namespace, name)
+        published = self._policies.get(who)
+        if published is None:
+            return Programming()
+        sights = self._looker.sights(who, published.modes)
+        return replace(published.programming(self._clock.now()), sights=sights)
 
     # What the discovery server asks.
 
@@ -141,6 +154,10 @@ class EnvoyRouter:
             return Hold(pause.total_seconds())
         published.ledger.sent(poll.pod, poll.key, offer)
         return offer
+
+    def _look_at(self, who: tuple[str, str]) -> Target | None:
+        published = self._policies.get(who)
+        return None if published is None else published.look_at() or Target({}, looking.pause(0))
 
     def _since_when_behind(self, where: tuple[str, str, str, object], now: datetime) -> datetime:
         if len(self._behind) > _MOST_BEHIND:
