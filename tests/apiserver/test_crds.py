@@ -155,7 +155,7 @@ DEFAULTS: dict[str, Json] = {
         "stickySession": {"enabled": True, "ttl": "1h", "cookie": "accord-mode"},
         "loadBalancing": {
             "algorithm": "LeastConnections",
-            "healthCheck": {"path": "/healthz", "interval": "30s"},
+            "healthCheck": {"interval": "30s"},
             "maxQueueSize": 100,
         },
         "router": {"type": "Envoy", "envoy": {"replicas": 2, "port": 80, "serviceType": "ClusterIP"}},

@@ -385,8 +385,8 @@ class ModeStatus(Model):
     ready_pods: int = 0
     """Pods that are ready to serve."""
     healthy_pods: int | None = None
-    """Pods that every proxy sends requests to: they pass its health checks and are not ejected. Absent while the
-    proxies have not been asked."""
+    """Pods that take requests: they pass the proxies' health checks and are not ejected. Where the proxies differ, as
+    the one sees that sees most. Absent while they have not been asked."""
 
 
 class Downshift(Model):
