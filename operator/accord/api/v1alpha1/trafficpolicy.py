@@ -84,6 +84,9 @@ class Mode(Model):
     """The Deployment that serves this mode, in the policy's own namespace."""
     port: Port
     """Container port on which the pods of the Deployment serve HTTP."""
+    app_protocol: Literal["http", "kubernetes.io/h2c", "grpc"] = "http"
+    """What the pods speak on that port, in the words of a Service's `appProtocol`: HTTP/1.1, or HTTP/2 without TLS
+    (`kubernetes.io/h2c`), also for gRPC (`grpc`)."""
     health_check: ModeHealthCheck | None = None
     """How the proxies check this mode's pods. By default as the readinessProbe of the container that declares `port`
     does: its path, port, Host header and scheme where it is an HTTP probe, else a TCP connection."""
@@ -142,6 +145,9 @@ class EnvoyRouter(Model):
 
     replicas: Annotated[int, Field(ge=1, le=50)] = 2
     """Number of proxies. From two on, a PodDisruptionBudget keeps one of them up."""
+    trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    """Number of proxies before this router whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed and reach the
+    pods: 1 behind a gateway that ends TLS. With 0 the headers of clients are replaced."""
     port: Port = 80
     """Port of the router's Service."""
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
@@ -407,10 +413,14 @@ class HealthCheckInForce(Model):
 
     mode: DnsLabel
     """Name of the mode."""
-    type: Literal["HTTP", "TCP"]
-    """`TCP` only opens a connection."""
+    type: Literal["HTTP", "TCP", "GRPC"]
+    """`TCP` only opens a connection. `GRPC` asks `grpc.health.v1.Health`."""
+    app_protocol: str | None = None
+    """What the pods speak; `http` when absent."""
     path: str | None = None
     """HTTP path."""
+    service: str | None = None
+    """Service that a gRPC check asks about; the whole server when absent."""
     port: int | None = None
     """Port that is checked, where it is not the one that serves requests."""
     host: str | None = None
@@ -436,6 +446,8 @@ class RoutingInForce(Model):
         list[HealthCheckInForce], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
     ] = []
     """How the pods of each mode are checked."""
+    trusted_hops: int = 0
+    """Number of proxies before the router that are believed."""
     since: Timestamp
     """When the shares changed last. Requests from before it were split otherwise."""
 

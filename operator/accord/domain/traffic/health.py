@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import quote
 
@@ -31,10 +31,16 @@ class Check:
     port: int | None = None
     host: str | None = None
     scheme: Literal["HTTP", "HTTPS"] = "HTTP"
+    service: str | None = None
+    """Of a gRPC check: the service that is asked about, empty for the whole server."""
+    http2: bool = False
+    """Whether the pods speak HTTP/2, whatever the check."""
 
     def __str__(self) -> str:
         """`GET /healthz`, `TCP connection to port 9000`."""
         port = "" if self.port is None else f" {'on' if self.path else 'to'} port {self.port}"
+        if self.service is not None:
+            return f"gRPC health check{f' of {self.service}' if self.service else ''}{port}"
         if self.path is None:
             return f"TCP connection{port}"
         return f"{'HTTPS ' if self.scheme == 'HTTPS' else ''}GET {self.path}{port}"
@@ -46,6 +52,16 @@ CONNECTION = Check()
 
 def given(spec: TrafficPolicySpec, mode: Mode) -> Check | None:
     """What the spec itself says about a mode's check; None where that follows from its pods."""
+    said = _given(spec, mode)
+    return None if said is None else spoken(mode, said)
+
+
+def spoken(mode: Mode, check: Check) -> Check:
+    """`check` with what the spec says that the pods of the mode speak."""
+    return replace(check, http2=mode.app_protocol != "http")
+
+
+def _given(spec: TrafficPolicySpec, mode: Mode) -> Check | None:
     own, shared = mode.health_check, spec.load_balancing.health_check.path
     port = None if own is None or own.port == mode.port else own.port
     if own is not None and own.path is not None:
@@ -73,19 +89,23 @@ def _wanted(
     if explicit is not None:
         return explicit
     if deployment is None:
-        return recorded.get(mode.name, CONNECTION)
+        return spoken(mode, recorded.get(mode.name, CONNECTION))
     found = of_pods(mode, deployment)
     if deployment.rolling and recorded.get(mode.name) != found:
-        return Check(port=None if mode.health_check is None else mode.health_check.port)
+        return spoken(mode, _at_port(CONNECTION, mode))
     return found
 
 
 def of_pods(mode: Mode, deployment: DeploymentView) -> Check:
     """The check that repeats the readinessProbe of the container that serves the mode."""
     container = _serving(mode, deployment.containers)
-    found = CONNECTION if container is None else _of_probe(container, mode.port)
+    found = CONNECTION if container is None else _of_probe(container, mode)
+    return spoken(mode, _at_port(found, mode))
+
+
+def _at_port(check: Check, mode: Mode) -> Check:
     own = None if mode.health_check is None else mode.health_check.port
-    return found if own is None else Check(found.path, None if own == mode.port else own, found.host, found.scheme)
+    return check if own is None else replace(check, port=None if own == mode.port else own)
 
 
 def _serving(mode: Mode, containers: tuple[ContainerView, ...]) -> ContainerView | None:
@@ -96,7 +116,11 @@ def _serving(mode: Mode, containers: tuple[ContainerView, ...]) -> ContainerView
     return containers[0] if len(containers) == 1 else None
 
 
-def _of_probe(container: ContainerView, serving: int) -> Check:
+def _of_probe(container: ContainerView, mode: Mode) -> Check:
+    serving = mode.port
+    grpc: Manifest | None = (container.readiness or {}).get("grpc")
+    if grpc and grpc.get("port") == serving and mode.app_protocol != "http":
+        return Check(service=grpc.get("service") or "")
     get: Manifest | None = (container.readiness or {}).get("httpGet")
     if not get or get.get("host"):  # another host than the pod: not what the proxies can reach
         return CONNECTION
@@ -123,7 +147,9 @@ def record(checks: Mapping[str, Check]) -> list[HealthCheckInForce]:
     return [
         HealthCheckInForce(
             mode=mode,
-            type="TCP" if check.path is None else "HTTP",
+            type="GRPC" if check.service is not None else "TCP" if check.path is None else "HTTP",
+            app_protocol="kubernetes.io/h2c" if check.http2 else None,
+            service=check.service or None,
             path=check.path,
             port=check.port,
             host=check.host,
@@ -135,4 +161,14 @@ def record(checks: Mapping[str, Check]) -> list[HealthCheckInForce]:
 
 def read(recorded: Iterable[HealthCheckInForce]) -> dict[str, Check]:
     """The inverse of `record`."""
-    return {entry.mode: Check(entry.path, entry.port, entry.host, entry.scheme or "HTTP") for entry in recorded}
+    return {
+        entry.mode: Check(
+            entry.path,
+            entry.port,
+            entry.host,
+            entry.scheme or "HTTP",
+            (entry.service or "") if entry.type == "GRPC" else None,
+            entry.app_protocol is not None,
+        )
+        for entry in recorded
+    }

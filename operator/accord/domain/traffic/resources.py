@@ -48,6 +48,7 @@ def mode_service(policy: TrafficPolicy, mode: Mode, deployment: DeploymentView) 
                     "port": names.SERVICE_PORT,
                     "protocol": "TCP",
                     "targetPort": mode.port,
+                    **({} if mode.app_protocol == "http" else {"appProtocol": mode.app_protocol}),
                 }
             ],
         },

@@ -58,6 +58,7 @@ class RoutingIntent:
     """How the pods of each mode in `clusters` are checked."""
     health_interval: timedelta
     max_queue_size: int
+    trusted_hops: int
 
 
 def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | None:
@@ -90,6 +91,7 @@ def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | 
         checks=_checks(policy, clusters, frozen=frozen),
         health_interval=style.load_balancing.health_check.interval,
         max_queue_size=style.load_balancing.max_queue_size,
+        trusted_hops=style.trusted_hops,
     )
 
 
@@ -101,7 +103,8 @@ def _checks(policy: TrafficPolicy, modes: list[str], *, frozen: bool) -> dict[st
     said = {name: health.given(policy.spec, mode) for name, mode in spec.items()}
     shared = policy.spec.load_balancing if routing is None or not frozen else routing.load_balancing
     otherwise = Check(shared.health_check.path)
-    return {name: said.get(name) or recorded.get(name, otherwise) for name in modes}
+    checks = {name: said.get(name) or recorded.get(name, otherwise) for name in modes}
+    return {name: health.spoken(spec[name], check) if name in spec else check for name, check in checks.items()}
 
 
 def style_of(spec: TrafficPolicySpec, since: str = "", checks: Mapping[str, Check] | None = None) -> RoutingInForce:
@@ -115,5 +118,6 @@ def style_of(spec: TrafficPolicySpec, since: str = "", checks: Mapping[str, Chec
         fallback_mode=spec.fallback,
         load_balancing=spec.load_balancing,
         health_checks=health.record(checks or {}),
+        trusted_hops=spec.router.envoy.trusted_hops,
         since=since,
     )

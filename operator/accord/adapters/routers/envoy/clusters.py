@@ -16,6 +16,7 @@ from accord.domain.traffic.health import Check
 from accord.domain.traffic.routing import RoutingIntent
 
 UNCHECKED = "all/unchecked"
+UNCHECKED_HTTP2 = "all/unchecked-http2"
 _ALGORITHMS = {"LeastConnections": "LEAST_REQUEST", "RoundRobin": "ROUND_ROBIN", "Random": "RANDOM"}
 _UNLIMITED = 1_000_000
 _CHECKS_BY_TLS = {"accord.checks": "tls"}
@@ -36,16 +37,25 @@ def route_cluster(mode: str) -> str:
 def clusters(intent: RoutingIntent) -> list[Json]:
     """All clusters for this intent, in a stable order."""
     wanted = [_mode(intent, mode) for mode in intent.clusters]
-    wanted += [_aggregate(route_cluster(mode), [mode, *_others(intent, mode), UNCHECKED]) for mode in intent.clusters]
-    wanted.append(_unchecked(intent))
+    wanted += [
+        _aggregate(route_cluster(mode), [mode, *_others(intent, mode), _last_resort(intent, mode)])
+        for mode in intent.clusters
+    ]
+    spoken = {intent.checks[mode].http2 for mode in intent.clusters}
+    wanted += [_unchecked(intent, http2=http2) for http2 in sorted(spoken)]
     return wanted
+
+
+def _last_resort(intent: RoutingIntent, mode: str) -> str:
+    return UNCHECKED_HTTP2 if intent.checks[mode].http2 else UNCHECKED
 
 
 def _others(intent: RoutingIntent, mode: str) -> list[str]:
     return [name for name in intent.fallback if name != mode]
 
 
-def _eds(name: str, resource: str, lb_policy: str, queue: int, **more: Any) -> Json:
+def _eds(name: str, resource: str, lb_policy: str, queue: int, *, http2: bool, **more: Any) -> Json:
+    spoken: Json = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
     return {
         "name": name,
         "type": "EDS",
@@ -62,7 +72,7 @@ def _eds(name: str, resource: str, lb_policy: str, queue: int, **more: Any) -> J
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 common_http_protocol_options={"idle_timeout": _IDLE_TIMEOUT},
-                explicit_http_config={"http_protocol_options": {}},
+                explicit_http_config=spoken,
             )
         },
         **more,
@@ -123,10 +133,13 @@ def _watched(intent: RoutingIntent, check: Check) -> Json:
 
 
 def _asked(check: Check) -> Json:
+    if check.service is not None:
+        return {"grpc_health_check": {"service_name": check.service} if check.service else {}}
     if check.path is None:
         return {"tcp_health_check": {}}
     http = {
         "path": check.path,
+        **({"codec_client_type": "HTTP2"} if check.http2 and not check.port else {}),
         "expected_statuses": [{"start": 200, "end": 400}],
         **({"host": check.host} if check.host else {}),
     }
@@ -153,18 +166,20 @@ def _mode(intent: RoutingIntent, mode: str) -> Json:
         mode,
         _ALGORITHMS[intent.algorithm],
         intent.max_queue_size,
+        http2=check.http2,
         **_watched(intent, check),
         **_sockets_of_checks(check),
     )
 
 
-def _unchecked(intent: RoutingIntent) -> Json:
+def _unchecked(intent: RoutingIntent, *, http2: bool) -> Json:
     """The last resort: routes say by metadata which mode they mean; a mode without any pod takes any."""
     return _eds(
-        UNCHECKED,
+        UNCHECKED_HTTP2 if http2 else UNCHECKED,
         ALL_ENDPOINTS,
         "ROUND_ROBIN",
         intent.max_queue_size,
+        http2=http2,
         lb_subset_config={"fallback_policy": "ANY_ENDPOINT", "subset_selectors": [{"keys": ["mode"]}]},
     )
 

@@ -17,7 +17,6 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic import names
 
-_USER = 65532
 _FILE = "envoy.json"
 _DIRECTORY = "/etc/envoy"
 _LEAVE_SECONDS = CONNECTION_SECONDS + 10
@@ -69,7 +68,9 @@ def _service(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
         "port": envoy.port,
         "targetPort": settings.http_port,
         "protocol": "TCP",
-        "appProtocol": "http",
+        "appProtocol": "http"
+        if all(mode.app_protocol == "http" for mode in policy.spec.modes)
+        else "kubernetes.io/h2c",
     }
     return _object(
         policy, "v1", "Service", spec={"type": envoy.service_type, "selector": selector(policy), "ports": [port]}
@@ -77,7 +78,7 @@ def _service(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
 
 
 def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> Manifest:
-    labels = selector(policy)
+    labels, user = selector(policy), settings.run_as_user
     return {
         "replicas": policy.spec.router.envoy.replicas,
         "selector": {"matchLabels": labels},
@@ -98,8 +99,7 @@ def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> 
                 "terminationGracePeriodSeconds": _LEAVE_SECONDS + 10,
                 "securityContext": {
                     "runAsNonRoot": True,
-                    "runAsUser": _USER,
-                    "runAsGroup": _USER,
+                    **({"runAsUser": user, "runAsGroup": user} if user is not None else {}),
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 "topologySpreadConstraints": [

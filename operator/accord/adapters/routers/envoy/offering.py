@@ -38,6 +38,8 @@ class Published:
     def __init__(self, settings: EnvoySettings) -> None:
         self.snapshot = Snapshot()
         self.ledger = Ledger(self.snapshot)
+        self.addresses: dict[str, set[str]] = {}
+        """Names of the router's pods by address. Ready or not: a new proxy asks before it can be."""
         self._settings = settings
         self._proxies: tuple[Endpoint, ...] = ()
         self._policy: TrafficPolicy | None = None
@@ -86,7 +88,7 @@ class Published:
     def _offer_intent(self, intent: RoutingIntent, revision: int) -> list[Key]:
         contents = {
             _CLUSTERS: clusters(intent),
-            _LISTENERS: [listener(self._settings)],
+            _LISTENERS: [listener(self._settings, intent)],
             _ROUTES: [route_configuration(intent)],
         }
         self.snapshot.withdraw_endpoints({*intent.clusters, ALL_ENDPOINTS})
