@@ -129,6 +129,20 @@ def test_what_the_spec_gives_wins(own: Any, shared: str | None, expected: Check)
     assert check(one(own, shared), live(get(**HOST))) == expected
 
 
+def test_pods_that_speak_http_2_are_checked_so() -> None:
+    def spoken(protocol: str, probe: Any) -> Check:
+        policy = one()
+        policy["spec"]["modes"][0]["appProtocol"] = protocol
+        return check(policy, live(probe))
+
+    assert spoken("grpc", {"grpc": {"port": 8080, "service": "x"}}) == Check(service="x", http2=True)
+    assert spoken("kubernetes.io/h2c", {"grpc": {"port": 8080}}) == Check(service="", http2=True)
+    assert spoken("grpc", {"grpc": {"port": 9000}}) == Check(http2=True), "another port may speak something else"
+    assert spoken("grpc", get()) == Check("/health", http2=True)
+    assert str(Check(service="x")) == "gRPC health check of x"
+    assert health.read(health.record({"a": Check(service="", http2=True)})) == {"a": Check(service="", http2=True)}
+
+
 def test_while_a_rollout_changes_the_probe_a_connection_is_enough() -> None:
     rolling = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 1}
     done = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2}
