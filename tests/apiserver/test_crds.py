@@ -158,7 +158,17 @@ DEFAULTS: dict[str, Json] = {
             "healthCheck": {"interval": "30s"},
             "maxQueueSize": 100,
         },
-        "router": {"type": "Envoy", "envoy": {"replicas": 2, "port": 80, "serviceType": "ClusterIP"}},
+        "router": {
+            "type": "Envoy",
+            "envoy": {
+                "replicas": 2,
+                "scaling": "Fixed",
+                "drainTime": "30s",
+                "trustedHops": 0,
+                "port": 80,
+                "serviceType": "ClusterIP",
+            },
+        },
         "monitoring": {
             "endpoint": "default",
             "window": "5m",

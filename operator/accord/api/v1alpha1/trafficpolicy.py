@@ -16,6 +16,7 @@ from accord.api.v1alpha1.meta import (
     Conditions,
     ConditionType,
     DnsLabel,
+    DnsSubdomain,
     LocalObjectReference,
     ObjectMeta,
     PrinterColumn,
@@ -84,12 +85,17 @@ class Mode(Model):
     """The Deployment that serves this mode, in the policy's own namespace."""
     port: Port
     """Container port on which the pods of the Deployment serve HTTP."""
-    app_protocol: Literal["http", "kubernetes.io/h2c", "grpc"] = "http"
-    """What the pods speak on that port, in the words of a Service's `appProtocol`: HTTP/1.1, or HTTP/2 without TLS
-    (`kubernetes.io/h2c`), also for gRPC (`grpc`)."""
+    app_protocol: Literal["http", "kubernetes.io/h2c", "grpc"] | None = None
+    """What the pods speak on that port, in the words of a Service's `appProtocol`: HTTP/1.1 (`http`, the default), or
+    HTTP/2 without TLS (`kubernetes.io/h2c`), also for gRPC (`grpc`)."""
     health_check: ModeHealthCheck | None = None
     """How the proxies check this mode's pods. By default as the readinessProbe of the container that declares `port`
     does: its path, port, Host header and scheme where it is an HTTP probe, else a TCP connection."""
+
+    @property
+    def speaks_http2(self) -> bool:
+        """Whether the pods speak HTTP/2."""
+        return self.app_protocol not in (None, "http")
 
 
 class UserPreference(Model):
@@ -140,11 +146,93 @@ class LoadBalancing(Model):
     """Pending requests a mode may hold in one proxy before it answers 503 at once."""
 
 
+LabelValue = Annotated[str, Field(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", max_length=63)]
+Labels = Annotated[dict[str, LabelValue], Field(json_schema_extra={"maxProperties": 64})]
+Annotations = Annotated[
+    dict[str, Annotated[str, Field(max_length=16384)]], Field(json_schema_extra={"maxProperties": 64})
+]
+
+
+def _kept_rules(*reserved: str) -> tuple[Rule, ...]:
+    """Nobody replaces the labels by which the router's pods are found, or what the operator notes."""
+    names = ", ".join(f"'{name}'" for name in reserved)
+    message = "must not have a key that the operator sets itself: accord.dev/…"
+    return (
+        Rule(
+            f"self.labels.all(k, !k.startsWith('accord.dev/') && !(k in [{names}]))",
+            f"labels {message}, {', '.join(reserved)}",
+            ".labels",
+        ),
+        Rule("self.annotations.all(k, !k.startsWith('accord.dev/'))", f"annotations {message}", ".annotations"),
+    )
+
+
+_RESERVED = (
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/managed-by",
+)
+
+
+class RouterService(Model):
+    """What the router's Service has besides port and type."""
+
+    rules: ClassVar[tuple[Rule, ...]] = _kept_rules(*_RESERVED)
+
+    labels: Labels = {}
+    """Labels of the Service."""
+    annotations: Annotations = {}
+    """Annotations of the Service, for load balancers say."""
+    load_balancer_class: Annotated[
+        str | None, Field(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=253)
+    ] = None
+    """`loadBalancerClass` of a Service of type LoadBalancer. The API server does not allow to change it later."""
+
+
+class RouterPods(Model):
+    """What the proxies' pods have besides what the operator needs, and where they may run."""
+
+    rules: ClassVar[tuple[Rule, ...]] = _kept_rules(*_RESERVED)
+
+    labels: Labels = {}
+    """Labels of the pods."""
+    annotations: Annotations = {}
+    """Annotations of the pods. They win over the operator's own `prometheus.io/…`."""
+    node_selector: Labels = {}
+    """Labels of the nodes that may run the pods."""
+    tolerations: Annotated[list[dict[str, Any]], Field(json_schema_extra={"x-accord-schema": "Tolerations"})] = []
+    """Taints that the pods tolerate (core/v1 Toleration)."""
+    affinity: Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-accord-schema": "Affinity"})] = None
+    """Affinity of the pods (core/v1 Affinity). With or without it they are spread over nodes where that is possible."""
+    priority_class_name: DnsSubdomain | None = None
+    """PriorityClass of the pods."""
+    image_pull_secrets: Annotated[
+        list[LocalObjectReference], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
+    ] = []
+    """Secrets in the policy's namespace with credentials for the registry of the proxy's image."""
+
+
 class EnvoyRouter(Model):
     """The built-in router: Envoy proxies that the operator runs for this policy."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        span_rule("drainTime", "5s", "24h"),
+        Rule(
+            "!has(self.service) || !has(self.service.loadBalancerClass) || self.serviceType == 'LoadBalancer'",
+            "service.loadBalancerClass needs serviceType LoadBalancer",
+            ".service.loadBalancerClass",
+        ),
+    )
+
     replicas: Annotated[int, Field(ge=1, le=50)] = 2
-    """Number of proxies. From two on, a PodDisruptionBudget keeps one of them up."""
+    """Number of proxies. From two on, a PodDisruptionBudget lets only one go at a time."""
+    scaling: Literal["Fixed", "External"] = "Fixed"
+    """`External` leaves the number of proxies to an autoscaler, or to `kubectl scale`, once they are there: `replicas`
+    is what they begin with."""
+    drain_time: Duration = timedelta(seconds=30)
+    """How long a proxy that stops goes on serving the requests it has. What takes longer, a stream say, is cut then; a
+    pod always takes this long to stop."""
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
     """Number of proxies before this router whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed and reach the
     pods: 1 behind a gateway that ends TLS. With 0 the headers of clients are replaced."""
@@ -152,6 +240,10 @@ class EnvoyRouter(Model):
     """Port of the router's Service."""
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     """Type of the router's Service."""
+    service: RouterService | None = None
+    """What else the router's Service has."""
+    pods: RouterPods | None = None
+    """What else the proxies' pods have, and where they may run."""
     resources: Annotated[
         dict[str, Any] | None, Field(json_schema_extra={"x-accord-schema": "ResourceRequirements"})
     ] = None

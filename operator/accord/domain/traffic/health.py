@@ -58,7 +58,7 @@ def given(spec: TrafficPolicySpec, mode: Mode) -> Check | None:
 
 def spoken(mode: Mode, check: Check) -> Check:
     """`check` with what the spec says that the pods of the mode speak."""
-    return replace(check, http2=mode.app_protocol != "http")
+    return replace(check, http2=mode.speaks_http2)
 
 
 def _given(spec: TrafficPolicySpec, mode: Mode) -> Check | None:
@@ -119,7 +119,7 @@ def _serving(mode: Mode, containers: tuple[ContainerView, ...]) -> ContainerView
 def _of_probe(container: ContainerView, mode: Mode) -> Check:
     serving = mode.port
     grpc: Manifest | None = (container.readiness or {}).get("grpc")
-    if grpc and grpc.get("port") == serving and mode.app_protocol != "http":
+    if grpc and grpc.get("port") == serving and mode.speaks_http2:
         return Check(service=grpc.get("service") or "")
     get: Manifest | None = (container.readiness or {}).get("httpGet")
     if not get or get.get("host"):  # another host than the pod: not what the proxies can reach
