@@ -152,7 +152,13 @@ DEFAULTS: dict[str, Json] = {
     "TrafficPolicy": {
         "strategy": "WeightedRandom",
         "userPreference": {"header": "x-accord-mode", "cookie": "accord-preference"},
-        "stickySession": {"enabled": True, "ttl": "1h", "cookie": "accord-mode"},
+        "stickySession": {
+            "enabled": True,
+            "ttl": "1h",
+            "cookie": "accord-mode",
+            "secure": False,
+            "sameSite": "Lax",
+        },
         "loadBalancing": {
             "algorithm": "LeastConnections",
             "healthCheck": {"interval": "30s"},

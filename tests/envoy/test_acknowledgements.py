@@ -59,7 +59,7 @@ async def test_a_refused_configuration_is_seen_and_healed(world: World, monkeypa
         assert not proxy.accepted
         assert not world.programming().routes_settled
         await asyncio.sleep(0.5)
-        assert await world.proxy.stat("http.modes.rds.modes.update_rejected") == 2, "it is offered again with pauses"
+        assert await world.proxy.stat("http.modes.rds.modes.update_rejected") == 3, "it is offered again with pauses"
         async with world.client() as client:
             assert (await client.get()).status == 200, "the proxy keeps what it had"
     world.publish()
@@ -129,3 +129,21 @@ async def test_a_new_leader_is_told_what_is_known(world: World) -> None:
         await until(lambda: leader.router.programming(NAMESPACE, NAME).routes_settled, "the leader to know", 3)
     finally:
         await leader.stop()
+
+
+async def test_a_spec_that_flips_quickly_is_refused_by_nobody(world: World) -> None:
+    """New clusters make the proxy subscribe to endpoints anew, as if it had none."""
+    await world.start()
+    rejected: list[str] = []
+    for number in range(60):
+        check = {"path": "/healthz", "interval": f"{1 + number % 7}s"}
+        world.publish(
+            {"fast": 60 - number % 2, "balanced": 30 + number % 2, "creative": 10}, loadBalancing={"healthCheck": check}
+        )
+        for _ in range(1 + number % 6):
+            await asyncio.sleep(0.02)
+            rejected += [proxy.rejected for proxy in world.programming().proxies if proxy.rejected is not None]
+    await world.settled()
+    assert rejected == []
+    for name in SPLIT:
+        assert await world.proxy.stat(f"cluster.{name}.update_rejected") == 0

@@ -110,7 +110,14 @@ class UserPreference(Model):
 class StickySession(Model):
     """Same user, same mode, for an absolute time."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (span_rule("ttl", "1s", "8760h"),)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        span_rule("ttl", "1s", "8760h"),
+        Rule(
+            "self.sameSite != 'None' || self.secure",
+            "sameSite None needs secure: browsers refuse such a cookie otherwise",
+            ".sameSite",
+        ),
+    )
 
     enabled: bool = True
     """Whether a user stays with the mode that answered first."""
@@ -118,6 +125,10 @@ class StickySession(Model):
     """How long, counted from the first answer; a visit does not prolong it."""
     cookie: HeaderName = "accord-mode"
     """Name of the cookie that holds the mode."""
+    secure: bool = False
+    """Mark the cookie `Secure`: browsers send it over HTTPS only. For a router behind a gateway that ends TLS."""
+    same_site: Literal["Lax", "Strict", "None"] = "Lax"
+    """`SameSite` of the cookie: `None` for a service that pages of other sites embed."""
     header: HeaderName | None = None
     """Request header that identifies a user (say `x-user-id`), for clients without cookies: the mode is chosen by a
     consistent hash of its value."""

@@ -28,6 +28,8 @@ class Sticky:
     ttl: timedelta
     cookie: str
     header: str | None
+    secure: bool = False
+    same_site: Literal["Lax", "Strict", "None"] = "Lax"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,11 @@ def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | 
         weights=weights,
         fallback=tuple(by_weight),
         strategy="RoundRobin" if style.strategy == "RoundRobin" else "WeightedRandom",
-        sticky=Sticky(sticky.ttl, sticky.cookie, sticky.header) if sticky.enabled else None,
+        sticky=(
+            Sticky(sticky.ttl, sticky.cookie, sticky.header, sticky.secure, sticky.same_site)
+            if sticky.enabled
+            else None
+        ),
         wish=Wish(wish.header, wish.cookie) if style.strategy == "UserPreference" else None,
         algorithm=style.load_balancing.algorithm,
         checks=_checks(policy, clusters, frozen=frozen),

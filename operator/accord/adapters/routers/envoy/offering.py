@@ -81,6 +81,10 @@ class Published:
         for key in changed:
             if key.kind is Kind.ENDPOINTS:
                 self.ledger.offered(key, now)
+        if _CLUSTERS in changed:
+            self.ledger.renewed(Kind.ENDPOINTS)
+        if _LISTENERS in changed:
+            self.ledger.renewed(Kind.ROUTES)
         if self._published_at is None or any(key.kind is not Kind.ENDPOINTS for key in changed):
             self._published_at = now
         return changed
