@@ -99,7 +99,7 @@ class Measurement:
     `requests` is the number of requests of each mode in the window; a mode without a series is absent.
     """
 
-    outcome: Literal["Measured", "NoTraffic", "QueryFailed", "Stale"]
+    outcome: Literal["Measured", "NoTraffic", "NoMetric", "QueryFailed", "Stale"]
     at: datetime
     requests: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
