@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import re
 import time
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ _LONGEST_ANSWER = 256 * 1024
 CONFIRM_SECONDS = 2.0
 """A pod that has just appeared has not passed its first check yet: bad news is asked for twice."""
 _LEAST_SECONDS, _MOST_SECONDS = 10.0, 60.0
+_SPREAD_EACH = 0.01
 _FORGOTTEN_AFTER = 3
 """Rounds without an answer after which a proxy's last one is not believed any more."""
 _FIGURES = ("membership_total", "health_check_healthy", "membership_healthy")
@@ -87,15 +88,20 @@ class Looker:
         self._target, self._changed = target, changed
         self._books: dict[Who, _Book] = {}
         self._due: list[tuple[float, Who]] = []
-        self._tracked: set[Who] = set()
+        self._next: dict[Who, float] = {}
+        """The entry of `_due` that counts for each policy; others are void."""
+        self._running = False
         self._wakeup = asyncio.Event()
 
-    def track(self, who: Who) -> None:
-        """Look at this policy's proxies from now on, first within a few seconds."""
-        if who not in self._tracked:
-            self._tracked.add(who)
-            spread = zlib.crc32("/".join(who).encode()) / 2**32
-            heapq.heappush(self._due, (time.monotonic() + CONFIRM_SECONDS * (1 + spread), who))
+    def hasten(self, who: Who) -> None:
+        """Something changed for this policy's proxies: look in a moment, and from then on regularly."""
+        if self._running:
+            self._plan(who, time.monotonic() + CONFIRM_SECONDS)
+
+    def _plan(self, who: Who, at: float) -> None:
+        if at < self._next.get(who, math.inf):
+            self._next[who] = at
+            heapq.heappush(self._due, (at, who))
             self._wakeup.set()
 
     def forget(self, who: Who) -> None:
@@ -107,8 +113,11 @@ class Looker:
         book = self._books.get(who)
         return together(book.answers.values(), modes) if book is not None else {}
 
-    async def run(self) -> None:
-        """Look until cancelled; what was seen is forgotten then."""
+    async def run(self, everybody: Iterable[Who]) -> None:
+        """Look until cancelled, at `everybody` first; what was seen is forgotten then."""
+        self._running = True
+        for number, who in enumerate(everybody):
+            self._plan(who, time.monotonic() + CONFIRM_SECONDS + number * _SPREAD_EACH)
         limit = asyncio.Semaphore(_AT_ONCE)
         connector = aiohttp.TCPConnector(force_close=True, limit=_AT_ONCE)
         try:
@@ -119,7 +128,10 @@ class Looker:
                 while True:
                     now = time.monotonic()
                     while self._due and self._due[0][0] <= now:
-                        looks.create_task(self._turn(session, limit, heapq.heappop(self._due)[1]))
+                        at, who = heapq.heappop(self._due)
+                        if self._next.get(who) == at:
+                            del self._next[who]
+                            looks.create_task(self._turn(session, limit, who))
                     self._wakeup.clear()
                     try:
                         async with asyncio.timeout(self._due[0][0] - now if self._due else None):
@@ -127,13 +139,13 @@ class Looker:
                     except TimeoutError:
                         continue
         finally:
-            self._books.clear()
-            self._due = [(0.0, who) for who in sorted(self._tracked)]
+            self._running = False
+            for book in (self._books, self._next, self._due):
+                book.clear()
 
     async def _turn(self, session: aiohttp.ClientSession, limit: asyncio.Semaphore, who: Who) -> None:
         target = self._target(who)
         if target is None:
-            self._tracked.discard(who)
             self.forget(who)
             return
         before = dict(self._books[who].answers) if who in self._books else {}
@@ -144,8 +156,7 @@ class Looker:
             async with limit:
                 answers = await self._ask(session, target)
         self._enter(who, target, answers)
-        heapq.heappush(self._due, (time.monotonic() + target.seconds, who))
-        self._wakeup.set()
+        self._plan(who, time.monotonic() + target.seconds)
 
     def _enter(self, who: Who, target: Target, answers: Mapping[str, dict[str, Sight]]) -> None:
         book = self._books.setdefault(who, _Book({}, {}))

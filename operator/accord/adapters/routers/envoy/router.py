@@ -73,7 +73,7 @@ class EnvoyRouter:
 
     async def look(self) -> None:
         """Ask the proxies what they see of the pods, until cancelled. For the leader: only it writes status."""
-        await self._looker.run()
+        await self._looker.run(list(self._policies))
 
     def unsupported(self, policy: TrafficPolicy) -> tuple[Unsupported, ...]:
         """Fields of this spec that the router cannot honour."""
@@ -100,10 +100,12 @@ class EnvoyRouter:
         published = self._policies.get(who)
         if published is None:
             published = self._policies[who] = Published(self._settings)
-            self._looker.track(who)
         self._follow(who, published.addresses, proxies)
-        for key in published.update(policy, endpoints, proxies, revision, self._clock.now()):
+        changed = published.update(policy, endpoints, proxies, revision, self._clock.now())
+        for key in changed:
             self._waiters.wake((*who, key))
+        if changed:
+            self._looker.hasten(who)
 
     def forget(self, namespace: str, name: str) -> None:
         """The policy is gone. Its proxies keep what they have until their pods are deleted."""
