@@ -33,3 +33,19 @@ def test_a_mode_fails_only_where_no_proxy_sees_a_healthy_pod() -> None:
 
 def test_looks_are_neither_rare_nor_many() -> None:
     assert [looking.pause(seconds) for seconds in (1, 30, 3600)] == [10, 30, 60]
+
+
+async def test_a_proxy_that_is_silent_for_three_rounds_or_gone_is_not_believed_any_more() -> None:
+    told: list[tuple[str, str]] = []
+    looker = looking.Looker(lambda _: None, told.append)
+    who, dead = ("shop", "assistant"), {"fast": Sight(1, 0, 0)}
+    two = looking.Target({"a": "http://a", "b": "http://b"}, 10)
+    looker._enter(who, two, {"a": dead, "b": dead})
+    assert told == [who]
+    for _ in range(2):
+        looker._enter(who, two, {"a": dead})
+    assert told == [who], "nothing is told where nothing changed"
+    looker._enter(who, two, {"a": dead})
+    assert list(looker._books[who].answers) == ["a"]
+    looker._enter(who, looking.Target({"b": "http://b"}, 10), {})
+    assert looker.sights(who, ["fast"]) == {}
