@@ -220,6 +220,15 @@ class TestSights:
         assert status == "True"
         assert message.endswith("mode fast: some ready pods fail the proxies' health check")
 
+    @pytest.mark.parametrize("sight", [Sight(1, 0, 0), Sight(1, 1, 0), Sight(1, 1, 1)])
+    def test_a_new_leader_takes_nothing_back_before_it_has_asked(self, sight: Sight) -> None:
+        told = settled(router=seen(fast=sight))
+        new = RouterView((), "shop-router.demo.svc:80", (), programming(looked=False))
+        again = decide(observed(told, router=seen(fast=sight)), NOW)
+        assert decide(observed(told, router=new), NOW).status == again.status
+        unreachable = decide(observed(told, router=seen()), NOW)
+        assert condition(unreachable, "ModesAvailable")[0] == "True"
+
     def test_what_is_not_known_fails_nothing(self) -> None:
         plan = decide(observed(settled(), router=seen(fast=Sight(0, 0, 0))), NOW)
         assert condition(plan, "ModesAvailable")[0] == "True"

@@ -146,7 +146,7 @@ def failing(situation: Situation) -> Objection | None:
         return None
     said, reasons = [], []
     for name in modes:
-        sight = situation.observed.router.programming.sights[name]
+        sight = situation.sights[name]
         check = situation.intent.checks[name] if situation.intent is not None else health.CONNECTION
         if sight.passing:
             reasons.append("PodsEjected")
@@ -161,7 +161,7 @@ def failing(situation: Situation) -> Objection | None:
 def available(situation: Situation) -> Objection:
     """What there is to say where every mode answers: pods that get no request."""
     shared = situation.intent.weights if situation.intent is not None else {}
-    sights = situation.observed.router.programming.sights
+    sights = situation.sights
     notes = [
         f"mode {name}: some ready pods fail the proxies' health check"
         for name in situation.ready

@@ -142,7 +142,9 @@ class Programming:
     warm: frozenset[str] = frozenset()
     routes_settled: bool = False
     sights: Mapping[str, Sight] = field(default_factory=dict)
-    """What the proxies say about the pods of each mode; a mode of which they have not been asked is absent."""
+    """What the proxies say about the pods of each mode; a mode of which nobody could tell is absent."""
+    looked: bool = True
+    """False while the proxies have not been asked since this replica leads: what the status says of them stays."""
 
 
 @dataclass(frozen=True)

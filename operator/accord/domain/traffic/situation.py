@@ -38,6 +38,8 @@ class Situation:
     ready: Mapping[str, int]
     """Ready endpoints by mode, of every mode in the spec or the status."""
     effective: Mapping[str, float]
+    sights: Mapping[str, Sight]
+    """How the proxies see the pods of each mode."""
     failing: frozenset[str]
     """Modes whose ready pods no proxy sends anything to."""
 
@@ -135,7 +137,8 @@ def assess(observed: Observed, now: datetime) -> Situation:
     )
     intent = routing_intent(_with_targets(policy, targets), accepted=accepted)
     available = frozenset(mode for mode, count in ready.items() if count)
-    failing = frozenset(mode for mode in available if _is_failing(programming.sights.get(mode)))
+    sights = programming.sights if programming.looked else _recalled(policy)
+    failing = frozenset(mode for mode in available if _is_failing(sights.get(mode)))
     return Situation(
         observed=observed,
         now=now,
@@ -146,8 +149,20 @@ def assess(observed: Observed, now: datetime) -> Situation:
         cold=cold,
         ready=ready,
         effective={} if intent is None else shares.effective_shares(intent, (available - failing) or available),
+        sights=sights,
         failing=failing,
     )
+
+
+def _recalled(policy: TrafficPolicy) -> dict[str, Sight]:
+    """What the status says that the proxies saw: a new leader takes nothing back before it has asked them itself."""
+    told = find(policy.status.conditions, "ModesAvailable")
+    ejected = told is not None and told.reason == "PodsEjected"
+    return {
+        mode.name: Sight(mode.ready_pods, mode.ready_pods if ejected else mode.healthy_pods, mode.healthy_pods)
+        for mode in policy.status.modes
+        if mode.healthy_pods is not None
+    }
 
 
 def _is_failing(sight: Sight | None) -> bool:

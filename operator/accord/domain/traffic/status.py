@@ -57,7 +57,6 @@ def render(status: TrafficPolicyStatus) -> Manifest:
 
 def _modes(situation: Situation, judgement: Judgement) -> list[ModeStatus]:
     listed = []
-    sights = situation.observed.router.programming.sights
     for name, target in situation.targets.items():
         measured = judgement.modes.get(name, Measured())
         listed.append(
@@ -69,7 +68,7 @@ def _modes(situation: Situation, judgement: Judgement) -> list[ModeStatus]:
                 deviation=measured.deviation,
                 alert=measured.alert,
                 ready_pods=situation.ready.get(name, 0),
-                healthy_pods=sights[name].healthy if name in sights else None,
+                healthy_pods=situation.sights[name].healthy if name in situation.sights else None,
             )
         )
     return listed

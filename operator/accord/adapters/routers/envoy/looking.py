@@ -108,6 +108,10 @@ class Looker:
         """The policy is gone."""
         self._books.pop(who, None)
 
+    def looked(self, who: Who) -> bool:
+        """Whether this policy's proxies have been asked, answered or not."""
+        return who in self._books
+
     def sights(self, who: Who, modes: Iterable[str]) -> dict[str, Sight]:
         """What was seen of these modes last; without those that nobody could tell about."""
         book = self._books.get(who)
@@ -159,8 +163,9 @@ class Looker:
         self._plan(who, time.monotonic() + target.seconds)
 
     def _enter(self, who: Who, target: Target, answers: Mapping[str, dict[str, Sight]]) -> None:
+        book = self._books.get(who)
+        before = dict(book.answers) if book is not None else None
         book = self._books.setdefault(who, _Book({}, {}))
-        before = dict(book.answers)
         for pod in set(book.answers) | set(book.missed) | set(target.proxies):
             book.missed[pod] = 0 if pod in answers else book.missed.get(pod, 0) + 1
             if pod not in target.proxies:

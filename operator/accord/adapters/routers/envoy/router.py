@@ -123,7 +123,7 @@ class EnvoyRouter:
         if published is None:
             return Programming()
         sights = self._looker.sights(who, published.modes)
-        return replace(published.programming(self._clock.now()), sights=sights)
+        return replace(published.programming(self._clock.now()), sights=sights, looked=self._looker.looked(who))
 
     def _follow(self, who: tuple[str, str], known: dict[str, set[str]], proxies: tuple[Endpoint, ...]) -> None:
         """Keep the addresses of all proxies; `known` are this policy's, by address with the names of their pods."""
