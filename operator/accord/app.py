@@ -61,6 +61,7 @@ log = logging.getLogger(__name__)
 
 _WORKERS = 16
 _STOP_LIMIT = 3.0
+_RELEASE_LIMIT = 0.5
 _WATCHES_LIMIT = 120.0
 _ANY = "0.0.0.0"  # noqa: S104 - a pod serves its own network; NetworkPolicy says to whom
 
@@ -91,12 +92,15 @@ class Operator:
             EnvoySettings(
                 image=config.envoy.image,
                 image_pull_policy=config.envoy.image_pull_policy,
+                run_as_user=config.envoy.run_as_user,
                 xds_host=config.xds.host,
                 xds_port=config.xds.port,
+                verify_peers=config.xds.verify_peers,
             ),
             self._clock,
             on_change=lambda namespace, name: self._queue.add(_key(TRAFFIC_POLICIES, namespace, name)),
             leader=self._leader_address,
+            key=lambda: self._election.key,
         )
         self._prometheus = PrometheusMetrics(
             {
@@ -190,9 +194,14 @@ class Operator:
         """Work until `stop` is set, then hand over. Raises what ends the operator otherwise."""
         runners = [
             await _serve(
-                health.application(self._metrics, alive=self._alive, ready=self._ready), self._config.http.port
+                web.AppRunner(
+                    health.application(self._metrics, alive=self._alive, ready=self._ready),
+                    access_log=None,
+                    shutdown_timeout=_RELEASE_LIMIT,
+                ),
+                self._config.http.port,
             ),
-            await _serve(self._router.application(), self._config.xds.port),
+            await _serve(self._router.runner(_RELEASE_LIMIT), self._config.xds.port),
         ]
         tasks = {
             asyncio.create_task(coroutine, name=name)
@@ -234,6 +243,7 @@ class Operator:
         tasks = [asyncio.create_task(self._queue.work(self._reconciler), name=f"worker-{n}") for n in range(_WORKERS)]
         samplers = [sampler for group in self._samplers.values() for sampler in group]
         tasks += [asyncio.create_task(sampler.run(), name=f"sampler-{n}") for n, sampler in enumerate(samplers)]
+        tasks.append(asyncio.create_task(self._router.look(), name="looker"))
         changed = asyncio.create_task(self._election.changed.wait(), name="leadership")
         try:
             done, _ = await asyncio.wait({*tasks, changed}, return_when=asyncio.FIRST_COMPLETED)
@@ -326,8 +336,7 @@ def _key(resource: Resource, namespace: str, name: str) -> ObjectKey:
     return ObjectKey(resource.api_version, resource.kind, namespace, name)
 
 
-async def _serve(application: web.Application, port: int) -> web.AppRunner:
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
+async def _serve(runner: web.AppRunner, port: int) -> web.AppRunner:
     await runner.setup()
     await web.TCPSite(runner, _ANY, port).start()
     return runner

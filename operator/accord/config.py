@@ -51,6 +51,8 @@ class Envoy(_Section):
 
     image: str = "envoyproxy/envoy:distroless-v1.40.0"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    run_as_user: Annotated[int, Field(ge=1)] | None = 65532
+    """User and group of the proxies; None where the platform assigns one."""
 
 
 class Xds(_Section):
@@ -59,6 +61,9 @@ class Xds(_Section):
     host: str = "accord-xds.accord-system.svc"
     """Address that proxies connect to."""
     port: Port = 18000
+    verify_peers: bool = True
+    """Answer and believe a poll only from the address of the pod that it names. To be switched off where a mesh or a
+    network plugin hides the addresses of pods from the operator; then a NetworkPolicy must say who may poll."""
 
 
 class Http(_Section):

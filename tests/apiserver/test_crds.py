@@ -152,13 +152,29 @@ DEFAULTS: dict[str, Json] = {
     "TrafficPolicy": {
         "strategy": "WeightedRandom",
         "userPreference": {"header": "x-accord-mode", "cookie": "accord-preference"},
-        "stickySession": {"enabled": True, "ttl": "1h", "cookie": "accord-mode"},
+        "stickySession": {
+            "enabled": True,
+            "ttl": "1h",
+            "cookie": "accord-mode",
+            "secure": False,
+            "sameSite": "Lax",
+        },
         "loadBalancing": {
             "algorithm": "LeastConnections",
-            "healthCheck": {"path": "/healthz", "interval": "30s"},
+            "healthCheck": {"interval": "30s"},
             "maxQueueSize": 100,
         },
-        "router": {"type": "Envoy", "envoy": {"replicas": 2, "port": 80, "serviceType": "ClusterIP"}},
+        "router": {
+            "type": "Envoy",
+            "envoy": {
+                "replicas": 2,
+                "scaling": "Fixed",
+                "drainTime": "30s",
+                "trustedHops": 0,
+                "port": 80,
+                "serviceType": "ClusterIP",
+            },
+        },
         "monitoring": {
             "endpoint": "default",
             "window": "5m",

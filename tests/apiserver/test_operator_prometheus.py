@@ -27,7 +27,7 @@ def two_series(request: Request) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Request], None], str]] = {
-    "empty": (lambda request: answer(request, vector()), "NoTraffic"),
+    "empty": (lambda request: answer(request, vector()), "NoMetric"),
     "500": (lambda request: answer(request, "boom", 500), "QueryFailed"),
     "garbage": (lambda request: answer(request, "<html>"), "QueryFailed"),
     "NaN": (lambda request: answer(request, vector((FAST, "NaN"), ({"mode": "creative"}, "NaN"))), ""),

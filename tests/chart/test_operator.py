@@ -78,6 +78,15 @@ def test_pods_meet_the_restricted_pod_security_standard(render: Render, values: 
             assert "memory" in container["resources"]["limits"]
 
 
+def test_no_user_is_asked_for_where_the_platform_assigns_one(render: Render) -> None:
+    rendered = render(runAsUser="null")
+    for pod in (rendered.one("Deployment")["spec"]["template"]["spec"], rendered.one("Pod")["spec"]):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert not pod["securityContext"].keys() & {"runAsUser", "runAsGroup", "fsGroup"}
+    config = yaml.safe_load(rendered.one("ConfigMap")["data"]["config.yaml"])
+    assert config["envoy"]["runAsUser"] is None
+
+
 def test_a_pod_knows_who_it_is(render: Render) -> None:
     container = render().one("Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in container["env"]} == {
@@ -150,8 +159,8 @@ def test_egress_is_open_unless_asked_for(render: Render) -> None:
     spec = render("everything").one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     ports = [port["port"] for rule in spec["egress"] for port in rule["ports"]]
-    # DNS twice, the API server, other replicas, https://metrics.example.com, prometheus.monitoring.svc:9090
-    assert ports == [53, 53, 443, 6443, "xds", 443, 9090]
+    # DNS twice, the API server, other replicas, proxies, https://metrics.example.com, prometheus.monitoring.svc:9090
+    assert ports == [53, 53, 443, 6443, "xds", "probes", 443, 9090]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,16 @@ class Backend:
         self.mode, self.host, self.port = mode, host, 0
         self.status = 200
         self.health = 200
+        self.health_path = "/healthz"
+        self.strict_host: str | None = None
+        """Any other Host header is answered 400, where there is one."""
+        self.checked: list[str] = []
+        """Host headers of the health checks."""
         self.delay = 0.0
         self.requests: collections.Counter[str] = collections.Counter()
         self.bodies: list[bytes] = []
+        self.seen: collections.deque[dict[str, str]] = collections.deque(maxlen=100)
+        """Headers of the newest requests, by name in lower case."""
         self._server: asyncio.Server | None = None
         self.connections: set[asyncio.Transport] = set()
 
@@ -59,13 +66,18 @@ class _Serving(asyncio.Protocol):
             if len(rest) < length:
                 return
             self._data = rest[length:]
-            self._answer(*head.split(" ", 2)[:2], rest[:length])
+            lines = [line.partition(":") for line in head.split("\r\n")[1:]]
+            self._answer(*head.split(" ", 2)[:2], {n.lower(): v.strip() for n, _, v in lines}, rest[:length])
 
-    def _answer(self, method: str, path: str, body: bytes) -> None:
+    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         backend = self._backend
-        if path == "/healthz":
-            self._write(backend.health)
+        if path.startswith("/health"):
+            backend.checked.append(headers.get("host", ""))
+            known = path == backend.health_path
+            strict = backend.strict_host not in (None, headers.get("host"))
+            self._write(400 if strict else backend.health if known else 404)
             return
+        backend.seen.append(headers)
         backend.requests[method] += 1
         if body:
             backend.bodies.append(body)

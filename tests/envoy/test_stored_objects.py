@@ -11,6 +11,7 @@ from tests.envoy.rig import make_policy
 
 from accord.adapters.routers.envoy.objects import objects
 from accord.adapters.routers.envoy.settings import EnvoySettings
+from accord.domain.children import needs_apply
 
 SETTINGS = EnvoySettings(image="envoyproxy/envoy:v1.40.0")
 NAMESPACE = "router-objects"
@@ -56,6 +57,35 @@ def differences(wanted: object, live: object, path: str = "") -> list[str]:
                 }
             }
         },
+        {
+            "router": {
+                "envoy": {
+                    "scaling": "External",
+                    "drainTime": "10m",
+                    "serviceType": "LoadBalancer",
+                    "service": {
+                        "labels": {"team": "shop"},
+                        "annotations": {"example.com/scheme": "internal"},
+                        "loadBalancerClass": "example.com/internal",
+                    },
+                    "pods": {
+                        "labels": {"team": "shop"},
+                        "annotations": {"prometheus.io/scrape": "false"},
+                        "nodeSelector": {"pool": "edge"},
+                        "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoSchedule"}],
+                        "affinity": {
+                            "podAntiAffinity": {
+                                "requiredDuringSchedulingIgnoredDuringExecution": [
+                                    {"topologyKey": "zone", "labelSelector": {"matchLabels": {"team": "shop"}}}
+                                ]
+                            }
+                        },
+                        "priorityClassName": "high",
+                        "imagePullSecrets": [{"name": "registry"}],
+                    },
+                }
+            }
+        },
     ],
 )
 def test_objects_are_stored_word_for_word(kubectl: Any, spec: dict[str, Any]) -> None:
@@ -65,6 +95,25 @@ def test_objects_are_stored_word_for_word(kubectl: Any, spec: dict[str, Any]) ->
         arguments = ("apply", "--server-side", "--force-conflicts", "--field-manager=accord", "-f", "-", "-o", "json")
         live = json.loads(kubectl(*arguments, input=json.dumps(wanted)))
         assert differences(wanted, live) == [], wanted["kind"]
+
+
+def test_what_is_asked_for_no_more_is_taken_back(kubectl: Any) -> None:
+    """Nothing in what is wanted shows it; the digest does."""
+
+    def deployment(**envoy: Any) -> dict[str, Any]:
+        policy = make_policy({"fast": 100}, router={"envoy": envoy}, name="taken-back")
+        policy = policy.model_copy(update={"metadata": policy.metadata.model_copy(update={"namespace": NAMESPACE})})
+        return next(m for m in objects(policy, SETTINGS) if m["kind"] == "Deployment")
+
+    arguments = ("apply", "--server-side", "--force-conflicts", "--field-manager=accord", "-f", "-", "-o", "json")
+    placed = deployment(pods={"nodeSelector": {"pool": "edge"}, "annotations": {"a": "b"}})
+    live = json.loads(kubectl(*arguments, input=json.dumps(placed)))
+    assert not needs_apply(placed, live)
+    plain = deployment()
+    assert needs_apply(plain, live)
+    template = json.loads(kubectl(*arguments, input=json.dumps(plain)))["spec"]["template"]
+    assert "nodeSelector" not in template["spec"]
+    assert "a" not in template["metadata"]["annotations"]
 
 
 def test_the_pod_template_passes_restricted_pod_security(kubectl: Any) -> None:

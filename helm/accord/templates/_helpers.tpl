@@ -74,9 +74,11 @@ prometheus:
 envoy:
   image: {{ include "accord.image" (dict "image" .Values.envoy.image) }}
   imagePullPolicy: {{ .Values.envoy.image.pullPolicy }}
+  runAsUser: {{ with .Values.runAsUser }}{{ int . }}{{ else }}null{{ end }}
 xds:
   host: {{ include "accord.fullname" . }}-xds.{{ .Release.Namespace }}.svc
   port: {{ .Values.xds.port }}
+  verifyPeers: {{ .Values.xds.verifyPeers }}
 http:
   port: {{ .Values.http.port }}
 leaderElection:

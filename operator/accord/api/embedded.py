@@ -13,6 +13,7 @@ from typing import Any
 from accord.api.base import QUANTITY_PATTERN
 
 _PRESERVE = {"x-kubernetes-preserve-unknown-fields": True}
+_MOST_SECONDS = 2**31
 _NAME = {"type": "string", "minLength": 1, "maxLength": 63}
 _STRING_MAP = {
     "type": "object",
@@ -43,6 +44,27 @@ def _named_list(items: int, **keywords: Any) -> dict[str, Any]:
 
 
 EMBEDDED: dict[str, dict[str, Any]] = {
+    "Affinity": {"type": "object", **_PRESERVE},
+    "Tolerations": {
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "atomic",
+        "items": {
+            "type": "object",
+            "properties": {
+                "key": {"type": "string", "maxLength": 317},
+                "operator": {"type": "string", "enum": ["Exists", "Equal", "Lt", "Gt"]},
+                "value": {"type": "string", "maxLength": 63},
+                "effect": {"type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]},
+                "tolerationSeconds": {
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": -_MOST_SECONDS,
+                    "maximum": _MOST_SECONDS,
+                },
+            },
+        },
+    },
     "ResourceRequirements": {
         "type": "object",
         "properties": {

@@ -91,6 +91,7 @@ def _plan(document: Document, given: dict[ObjectKey, Manifest], config: Config) 
     settings = EnvoySettings(
         image=config.envoy.image,
         image_pull_policy=config.envoy.image_pull_policy,
+        run_as_user=config.envoy.run_as_user,
         xds_host=config.xds.host,
         xds_port=config.xds.port,
     )

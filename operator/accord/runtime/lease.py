@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -21,6 +22,7 @@ from accord.ports.clock import Clock
 from accord.ports.cluster import ClusterError
 
 log = logging.getLogger(__name__)
+KEY_ANNOTATION = "accord.dev/standby-key"
 
 
 class Leases(Protocol):
@@ -29,7 +31,7 @@ class Leases(Protocol):
     async def get(self) -> Manifest | None:
         """The Lease, or None."""
 
-    async def create(self, spec: Manifest) -> Manifest:
+    async def create(self, spec: Manifest, annotations: Mapping[str, str]) -> Manifest:
         """Create it."""
 
     async def update(self, lease: Manifest, spec: Manifest) -> Manifest:
@@ -69,6 +71,7 @@ class LeaderElection:
         self._seen_at = self._expires_at = monotonic()
         self._renewed_at: float | None = None
         self._released = False
+        self._key = secrets.token_urlsafe(24)
         self.changed = asyncio.Event()
 
     @property
@@ -82,6 +85,17 @@ class LeaderElection:
         if self._renewed_at is None:
             return 0.0
         return max(0.0, self._renewed_at + self._timing.renew_deadline - self._monotonic())
+
+    @property
+    def key(self) -> str | None:
+        """What the holder expects from its standbys when they pass on what they hear; None where it is not known.
+
+        Whoever may read the Leases of the operator's own namespace can read it. It is another one for each process.
+        """
+        if self.is_leader:
+            return self._key
+        annotations = ((self._lease or {}).get("metadata") or {}).get("annotations") or {}
+        return annotations.get(KEY_ANNOTATION) or None
 
     @property
     def holder(self) -> str | None:
@@ -149,7 +163,7 @@ class LeaderElection:
             return await self._leases.update(self._lease, {**self._lease["spec"], "renewTime": self._now()})
         lease = await self._leases.get()
         if lease is None:
-            return await self._leases.create(self._claim(0))
+            return await self._leases.create(self._claim(0), {KEY_ANNOTATION: self._key})
         self._see(lease)
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
@@ -160,7 +174,10 @@ class LeaderElection:
             if asked < self._expires_at:
                 return None
         transitions = int(spec.get("leaseTransitions") or 0)
-        return await self._leases.update(lease, self._claim(transitions + (holder != self._identity)))
+        meta = lease.get("metadata") or {}
+        marked = {**meta, "annotations": {**(meta.get("annotations") or {}), KEY_ANNOTATION: self._key}}
+        claim = self._claim(transitions + (holder != self._identity))
+        return await self._leases.update({**lease, "metadata": marked}, claim)
 
     def _see(self, lease: Manifest) -> None:
         before = (self._lease or {}).get("spec")
@@ -187,6 +204,7 @@ class AlwaysLeader:
     is_leader = True
     remaining = float("inf")
     holder = None
+    key = None
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()

@@ -101,7 +101,15 @@ def _container(container: Manifest) -> Manifest:
         {name: mount[name] for name in ("name", "mountPath", "subPath") if name in mount}
         for mount in container.get("volumeMounts") or ()
     ]
-    return {"name": container.get("name", ""), "ports": container.get("ports") or [], "volumeMounts": mounts}
+    probe = container.get("readinessProbe") or {}
+    handler = {name: probe[name] for name in ("httpGet", "tcpSocket", "grpc") if probe.get(name)}
+    return {
+        "name": container.get("name", ""),
+        "ports": container.get("ports") or [],
+        "volumeMounts": mounts,
+        **({"restartPolicy": container["restartPolicy"]} if container.get("restartPolicy") else {}),
+        **({"readinessProbe": handler} if handler else {}),
+    }
 
 
 def _managers(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from tests.apiserver.crd_cases.cases import ALL, REFUSED, VIOLATIONS, Cases, Refused, Violation, merge_patch, rules
 
@@ -39,7 +41,7 @@ def test_a_broken_bound_is_reported_at_its_field(violation: Violation) -> None:
 
 @pytest.mark.parametrize("cases", ALL, ids=KIND)
 def test_every_rule_has_a_case(cases: Cases) -> None:
-    shown = [(case.path, case.message, case.old is not None) for case in cases.refused]
+    shown = [(re.sub(r"\[\d+\]", "[]", case.path), case.message, case.old is not None) for case in cases.refused]
     for path, message, rule in rules(resource_schema(cases.kind)):
         assert any(
             path == at and said.startswith(message) and transition == ("oldSelf" in rule)

@@ -6,11 +6,14 @@ import copy
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import NOW, edited, observed, settled
+from tests.unit.domain.builders import NOW, edited, manifest, observed, programming, settled
 
 from accord.api.base import Manifest
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey
+from accord.domain.traffic import resources
 from accord.domain.traffic.decide import decide
+from accord.domain.traffic.observed import RouterView
 
 POLICY = settled()
 CHILDREN = decide(observed(POLICY), NOW).apply
@@ -102,3 +105,25 @@ def test_without_a_uid_nothing_refers_to_an_owner() -> None:
     policy = {**POLICY, "metadata": {**POLICY["metadata"], "uid": ""}}
     for child in decide(observed(policy), NOW).apply:
         assert "ownerReferences" not in child["metadata"]
+
+
+def test_the_number_of_proxies_is_left_to_an_autoscaler() -> None:
+    def sized(replicas: int) -> Manifest:
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "shop-router"},
+            "spec": {"replicas": replicas, "template": {}},
+        }
+
+    def applied(live: int | None, **envoy: Any) -> list[int]:
+        policy = manifest(router={"envoy": envoy})
+        view = RouterView((sized(2),), "shop-router.demo.svc:80", (), programming())
+        given = TrafficPolicy.model_validate(policy)
+        children = [] if live is None else [resources.owned(given, sized(live))]
+        plan = decide(observed(policy, router=view, children=children), NOW)
+        return [m["spec"]["replicas"] for m in plan.apply if m["kind"] == "Deployment"]
+
+    assert applied(4) == [2], "by default the spec decides"
+    assert applied(4, scaling="External") == []
+    assert applied(None, scaling="External") == [2], "what it begins with"

@@ -66,8 +66,8 @@ def test_modes_on_their_way_out_are_counted() -> None:
     [
         (answer({"fast": 60, "balanced": 30, "creative": 10}), "Measured", ""),
         (answer({"fast": 60, "other": 30}), "Measured", ""),
-        (Answer(), "NoTraffic", "no series counts requests of these modes in namespace demo"),
-        (answer({}, {"fast": 5}), "NoTraffic", "the window must span at least two scrapes"),
+        (Answer(), "NoMetric", "no series http_requests_total counts requests of these modes in namespace demo"),
+        (answer({}, {"fast": 5}), "NoMetric", "the window must span at least two scrapes"),
         (answer({"fast": 0, "balanced": 0}), "NoTraffic", "no request was counted within 5m"),
         (answer({"fast": 0.4, "balanced": 0.5}), "NoTraffic", ""),
         (Answer(failure="Timeout", message="no answer within 5s"), "QueryFailed", "no answer within 5s"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from accord.domain.traffic.observed import DeploymentView
+from accord.domain.traffic.observed import ContainerView, DeploymentView
 
 
 def test_a_manifest_with_little_in_it() -> None:
@@ -22,4 +22,5 @@ def test_a_live_one() -> None:
         },
         "status": {"readyReplicas": 3},
     }
-    assert DeploymentView.of(live) == DeploymentView("fast", {}, True, 0, 3, (8080, 9090))
+    views = (ContainerView({"8080": 8080, "9090": 9090}), ContainerView())
+    assert DeploymentView.of(live) == DeploymentView("fast", {}, True, 0, 3, (8080, 9090), views)

@@ -62,15 +62,24 @@ class TestRefusals:
         snapshot.put(ROUTES, [{"name": "x"}], 5)
         return Ledger(snapshot), snapshot, snapshot.offers[ROUTES]
 
-    def test_one_lost_answer_is_no_refusal(self) -> None:
+    def test_two_lost_answers_are_no_refusal(self) -> None:
         ledger, _, offer = self.ledger()
         ledger.hear("p", ROUTES, None, NOW)
-        ledger.sent("p", ROUTES, offer)
-        ledger.hear("p", ROUTES, None, NOW)
+        for _ in range(2):
+            ledger.sent("p", ROUTES, offer)
+            ledger.hear("p", ROUTES, None, NOW)
         assert list(ledger.refuses("p")) == []
         assert ledger.pause("p", ROUTES, offer, NOW) is None
 
-    def test_two_are_one_and_pauses_grow(self) -> None:
+    def test_a_subscription_that_is_made_anew_again_and_again_refuses_nothing(self) -> None:
+        ledger, _, offer = self.ledger()
+        for _ in range(20):
+            ledger.hear("p", ROUTES, None, NOW)
+            ledger.sent("p", ROUTES, offer)
+            ledger.renewed(Kind.ROUTES)
+        assert list(ledger.refuses("p")) == []
+
+    def test_three_are_one_and_pauses_grow(self) -> None:
         ledger, _, offer = self.ledger()
         ledger.hear("p", ROUTES, None, NOW)
         pauses = []
@@ -81,13 +90,13 @@ class TestRefusals:
             pause = ledger.pause("p", ROUTES, offer, now)
             pauses.append(pause.total_seconds() if pause else 0)
             now += pause or timedelta()
-        assert pauses[:5] == [0, 1, 2, 4, 8]
+        assert pauses[:6] == [0, 0, 1, 2, 4, 8]
         assert pauses[-1] == 60
         assert list(ledger.refuses("p")) == [ROUTES]
 
     def test_new_content_is_offered_at_once_and_clears_the_refusal(self) -> None:
         ledger, snapshot, offer = self.ledger()
-        for _ in range(3):
+        for _ in range(4):
             ledger.sent("p", ROUTES, offer)
             ledger.hear("p", ROUTES, None, NOW)
         snapshot.put(ROUTES, [{"name": "y"}], 6)
@@ -198,7 +207,7 @@ class TestPublished:
     def test_a_refusal_names_the_proxy_and_what_it_refuses(self) -> None:
         self.publish(make_policy({"fast": 100}))
         offer = self.published.snapshot.offers[CLUSTERS]
-        for _ in range(2):
+        for _ in range(3):
             self.published.ledger.sent("p", CLUSTERS, offer)
             self.published.ledger.hear("p", CLUSTERS, None, NOW)
         (proxy,) = self.published.programming(NOW).proxies

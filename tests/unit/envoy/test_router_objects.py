@@ -116,6 +116,67 @@ def test_a_changed_bootstrap_rolls_the_pods_and_nothing_else_does() -> None:
     assert checksum(SETTINGS) != checksum(moved)
 
 
+def pod_of(settings: EnvoySettings = SETTINGS, **envoy: Any) -> Manifest:
+    wanted = objects(make_policy(SPLIT, router={"envoy": envoy}), settings)
+    return next(m for m in wanted if m["kind"] == "Deployment")["spec"]["template"]
+
+
+def test_no_user_is_asked_for_where_the_platform_assigns_one() -> None:
+    assert pod_of()["spec"]["securityContext"]["runAsUser"] == 65532
+    assigned = pod_of(EnvoySettings(image="x", run_as_user=None))["spec"]["securityContext"]
+    assert assigned == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_a_proxy_waits_for_streams_as_long_as_it_is_told() -> None:
+    spec = pod_of(drainTime="10m")["spec"]
+    assert spec["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 600}}}
+    assert spec["terminationGracePeriodSeconds"] > 600
+    assert pod_of()["spec"]["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 30}}}
+
+
+def test_pods_go_where_they_are_told() -> None:
+    placement = {
+        "nodeSelector": {"pool": "edge"},
+        "tolerations": [{"key": "edge", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "high",
+        "imagePullSecrets": [{"name": "registry"}],
+    }
+    assert placement.items() <= pod_of(pods=placement)["spec"].items()
+    assert not placement.keys() & pod_of()["spec"].keys()
+
+
+def test_labels_and_annotations_are_added_and_ours_stay() -> None:
+    theirs = {"labels": {"team": "shop"}, "annotations": {"prometheus.io/scrape": "false", "x": "y"}}
+    meta = pod_of(pods=theirs)["metadata"]
+    assert meta["labels"] == {**pod_of()["metadata"]["labels"], "team": "shop"}
+    assert meta["annotations"] == {**pod_of()["metadata"]["annotations"], **theirs["annotations"]}
+    envoy = {"service": {**theirs, "loadBalancerClass": "example.com/x"}, "serviceType": "LoadBalancer"}
+    service = by_kind(router={"envoy": envoy})["Service"]
+    assert service["spec"]["loadBalancerClass"] == "example.com/x"
+    assert theirs["annotations"].items() <= service["metadata"]["annotations"].items()
+    assert service["metadata"]["labels"]["team"] == "shop"
+    assert "loadBalancerClass" not in by_kind()["Service"]["spec"]
+
+
+def test_gateways_are_told_to_speak_http_2_where_pods_do() -> None:
+    modes = [{"name": "fast", "weight": 100, "port": 1, "deploymentRef": {"name": "fast"}, "appProtocol": "grpc"}]
+    assert by_kind()["Service"]["spec"]["ports"][0]["appProtocol"] == "http"
+    assert by_kind(modes=modes)["Service"]["spec"]["ports"][0]["appProtocol"] == "kubernetes.io/h2c"
+
+
+def test_whatever_changes_in_what_is_wanted_shows_in_the_digest() -> None:
+    def digest(**envoy: Any) -> Any:
+        return by_kind(router={"envoy": envoy})["Deployment"]["metadata"]["annotations"]["accord.dev/spec-hash"]
+
+    assert digest() == digest()
+    assert digest() != digest(pods={"nodeSelector": {"pool": "edge"}})
+
+
+def test_an_autoscaled_router_keeps_a_disruption_budget_whatever_it_begins_with() -> None:
+    assert "PodDisruptionBudget" in by_kind(router={"envoy": {"replicas": 1, "scaling": "External"}})
+
+
 def test_all_objects_have_the_routers_name() -> None:
     for manifest in by_kind().values():
         assert manifest["metadata"]["name"] == names.router("assistant")

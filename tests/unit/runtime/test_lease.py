@@ -33,11 +33,11 @@ class Leases:
         await self._reach()
         return copy.deepcopy(self.lease)
 
-    async def create(self, spec: Any) -> Any:
+    async def create(self, spec: Any, annotations: Any) -> Any:
         await self._reach()
         if self.lease is not None:
             raise ClusterError(409, "AlreadyExists", "")
-        self.lease = {"metadata": {"resourceVersion": "1"}, "spec": dict(spec)}
+        self.lease = {"metadata": {"resourceVersion": "1", "annotations": dict(annotations)}, "spec": dict(spec)}
         return copy.deepcopy(self.lease)
 
     async def update(self, lease: Any, spec: Any) -> Any:
@@ -46,7 +46,7 @@ class Leases:
         if lease["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
             raise ClusterError(409, "Conflict", "")
         version = str(int(self.lease["metadata"]["resourceVersion"]) + 1)
-        self.lease = {"metadata": {"resourceVersion": version}, "spec": dict(spec)}
+        self.lease = {"metadata": {**lease["metadata"], "resourceVersion": version}, "spec": dict(spec)}
         return copy.deepcopy(self.lease)
 
 
@@ -128,9 +128,9 @@ async def test_the_time_to_write_counts_from_the_request_not_from_the_answer(lea
     a = Replica(leases, "a_1")
     slow = leases.create
 
-    async def create(spec: Any) -> Any:
+    async def create(spec: Any, annotations: Any) -> Any:
         a.now += 5
-        return await slow(spec)
+        return await slow(spec, annotations)
 
     leases.create = create  # type: ignore[method-assign]
     assert await a.try_()
@@ -186,3 +186,24 @@ async def test_a_hanging_api_server_does_not_keep_a_leader_in_office(leases: Lea
         assert not election.is_leader
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_standby_knows_the_key_of_its_leader_and_of_each_new_one(
+    pair: tuple[Replica, Replica], leases: Leases
+) -> None:
+    a, b = pair
+    assert b.election.key is None
+    await a.try_()
+    await b.try_()
+    first = a.election.key
+    assert first
+    assert b.election.key == first
+    pass_(20, b)
+    assert await b.try_()
+    assert b.election.key not in (None, first)
+    await a.try_()
+    pass_(20, a)
+    assert not a.election.is_leader
+    await a.try_()
+    assert leases.lease is not None
+    assert leases.lease["metadata"]["annotations"]["accord.dev/standby-key"] == a.election.key

@@ -83,3 +83,12 @@ def test_a_claim_of_somebody_else_keeps_what_a_copy_needs() -> None:
     assert kept["spec"] == {"accessModes": ["ReadWriteMany"], "storageClassName": "fast"}
     assert kept["status"] == {"phase": "Bound", "capacity": {"storage": "2Gi"}}
     assert "annotations" not in kept["metadata"]
+
+
+def test_readiness_probes_are_kept_and_no_more_of_them_than_is_read() -> None:
+    manifest = deployment()
+    probe = {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 5}
+    manifest["spec"]["template"]["spec"]["containers"][0] |= {"readinessProbe": probe, "livenessProbe": probe}
+    (kept,) = slim(manifest)["spec"]["template"]["spec"]["containers"]
+    assert kept["readinessProbe"] == {"httpGet": probe["httpGet"]}
+    assert "livenessProbe" not in kept

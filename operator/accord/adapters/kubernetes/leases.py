@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.resources import LEASES
 from accord.api.base import Manifest
@@ -24,12 +26,12 @@ class KubernetesLeases:
                 return None
             raise
 
-    async def create(self, spec: Manifest) -> Manifest:
+    async def create(self, spec: Manifest, annotations: Mapping[str, str]) -> Manifest:
         """Create the Lease; ClusterError 409 where somebody was faster."""
         body = {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,
-            "metadata": {"namespace": self._namespace, "name": self._name},
+            "metadata": {"namespace": self._namespace, "name": self._name, "annotations": dict(annotations)},
             "spec": spec,
         }
         return await self._connection.request("create", "POST", LEASES, LEASES.path(self._namespace), body=body)

@@ -16,6 +16,7 @@ from accord.api.v1alpha1.meta import (
     Conditions,
     ConditionType,
     DnsLabel,
+    DnsSubdomain,
     LocalObjectReference,
     ObjectMeta,
     PrinterColumn,
@@ -36,6 +37,43 @@ HostName = Annotated[
 """A DNS name in lower case, whose first label may be `*`."""
 
 
+HealthPath = Annotated[str, Field(pattern=r"^/[!-\"$-~]*$", max_length=256)]
+"""Path and query of a health check: printable ASCII without `#`, as it goes onto the wire."""
+HOST_PATTERN = r"^[A-Za-z0-9._:\[\]-]+$"
+HostHeader = Annotated[str, Field(pattern=HOST_PATTERN, min_length=1, max_length=253)]
+"""Value of a Host header: a name or an address, with a port where one is wanted."""
+
+
+class ModeHealthCheck(Model):
+    """How the proxies check the pods of one mode. What is not given follows from the pods' readinessProbe."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.type) || self.type != 'HTTP' || has(self.path)",
+            "path is required with type HTTP",
+            ".path",
+        ),
+        Rule(
+            "!has(self.type) || self.type != 'TCP' || !has(self.path)",
+            "path cannot be used with type TCP: only a connection is opened",
+            ".path",
+        ),
+        Rule("!has(self.host) || has(self.path)", "host needs a path: only an HTTP check sends it", ".host"),
+        Rule("!has(self.scheme) || has(self.path)", "scheme needs a path: only an HTTP check uses it", ".scheme"),
+    )
+
+    type: Literal["HTTP", "TCP"] | None = None
+    """`TCP` only opens a connection. HTTP where `path` is given."""
+    path: HealthPath | None = None
+    """HTTP path of this mode's health check; a status from 200 to 399 is healthy."""
+    port: Port | None = None
+    """Port to check, where it is not the one that serves requests."""
+    host: HostHeader | None = None
+    """Host header of the check; the pod's address and port when not given, as the kubelet sends it."""
+    scheme: Literal["HTTP", "HTTPS"] | None = None
+    """HTTP when not given. With HTTPS certificates are not verified, as by the kubelet."""
+
+
 class Mode(Model):
     """One mode of the service: a Deployment, and the share of the traffic that it takes."""
 
@@ -47,6 +85,17 @@ class Mode(Model):
     """The Deployment that serves this mode, in the policy's own namespace."""
     port: Port
     """Container port on which the pods of the Deployment serve HTTP."""
+    app_protocol: Literal["http", "kubernetes.io/h2c", "grpc"] | None = None
+    """What the pods speak on that port, in the words of a Service's `appProtocol`: HTTP/1.1 (`http`, the default), or
+    HTTP/2 without TLS (`kubernetes.io/h2c`), also for gRPC (`grpc`)."""
+    health_check: ModeHealthCheck | None = None
+    """How the proxies check this mode's pods. By default as the readinessProbe of the container that declares `port`
+    does: its path, port, Host header and scheme where it is an HTTP probe, else a TCP connection."""
+
+    @property
+    def speaks_http2(self) -> bool:
+        """Whether the pods speak HTTP/2."""
+        return self.app_protocol not in (None, "http")
 
 
 class UserPreference(Model):
@@ -61,7 +110,14 @@ class UserPreference(Model):
 class StickySession(Model):
     """Same user, same mode, for an absolute time."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (span_rule("ttl", "1s", "8760h"),)
+    rules: ClassVar[tuple[Rule, ...]] = (
+        span_rule("ttl", "1s", "8760h"),
+        Rule(
+            "self.sameSite != 'None' || self.secure",
+            "sameSite None needs secure: browsers refuse such a cookie otherwise",
+            ".sameSite",
+        ),
+    )
 
     enabled: bool = True
     """Whether a user stays with the mode that answered first."""
@@ -69,6 +125,10 @@ class StickySession(Model):
     """How long, counted from the first answer; a visit does not prolong it."""
     cookie: HeaderName = "accord-mode"
     """Name of the cookie that holds the mode."""
+    secure: bool = False
+    """Mark the cookie `Secure`: browsers send it over HTTPS only. For a router behind a gateway that ends TLS."""
+    same_site: Literal["Lax", "Strict", "None"] = "Lax"
+    """`SameSite` of the cookie: `None` for a service that pages of other sites embed."""
     header: HeaderName | None = None
     """Request header that identifies a user (say `x-user-id`), for clients without cookies: the mode is chosen by a
     consistent hash of its value."""
@@ -79,8 +139,9 @@ class HealthCheck(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (span_rule("interval", "1s", "1h"),)
 
-    path: Annotated[str, Field(pattern=r"^/[^\s?#]*$", max_length=256)] = "/healthz"
-    """HTTP path; a status below 400 is healthy."""
+    path: HealthPath | None = None
+    """HTTP path, on the port that serves requests, for every mode that gives none itself; a status from 200 to 399 is
+    healthy. When not given, each mode is checked as its readinessProbe does."""
     interval: Duration = timedelta(seconds=30)
     """Time between two checks of one pod."""
 
@@ -96,15 +157,104 @@ class LoadBalancing(Model):
     """Pending requests a mode may hold in one proxy before it answers 503 at once."""
 
 
+LabelValue = Annotated[str, Field(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", max_length=63)]
+Labels = Annotated[dict[str, LabelValue], Field(json_schema_extra={"maxProperties": 64})]
+Annotations = Annotated[
+    dict[str, Annotated[str, Field(max_length=16384)]], Field(json_schema_extra={"maxProperties": 64})
+]
+
+
+def _kept_rules(*reserved: str) -> tuple[Rule, ...]:
+    """Nobody replaces the labels by which the router's pods are found, or what the operator notes."""
+    names = ", ".join(f"'{name}'" for name in reserved)
+    message = "must not have a key that the operator sets itself: accord.dev/…"
+    return (
+        Rule(
+            f"self.labels.all(k, !k.startsWith('accord.dev/') && !(k in [{names}]))",
+            f"labels {message}, {', '.join(reserved)}",
+            ".labels",
+        ),
+        Rule("self.annotations.all(k, !k.startsWith('accord.dev/'))", f"annotations {message}", ".annotations"),
+    )
+
+
+_RESERVED = (
+    "app.kubernetes.io/name",
+    "app.kubernetes.io/instance",
+    "app.kubernetes.io/component",
+    "app.kubernetes.io/managed-by",
+)
+
+
+class RouterService(Model):
+    """What the router's Service has besides port and type."""
+
+    rules: ClassVar[tuple[Rule, ...]] = _kept_rules(*_RESERVED)
+
+    labels: Labels = {}
+    """Labels of the Service."""
+    annotations: Annotations = {}
+    """Annotations of the Service, for load balancers say."""
+    load_balancer_class: Annotated[
+        str | None, Field(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=253)
+    ] = None
+    """`loadBalancerClass` of a Service of type LoadBalancer. The API server does not allow to change it later."""
+
+
+class RouterPods(Model):
+    """What the proxies' pods have besides what the operator needs, and where they may run."""
+
+    rules: ClassVar[tuple[Rule, ...]] = _kept_rules(*_RESERVED)
+
+    labels: Labels = {}
+    """Labels of the pods."""
+    annotations: Annotations = {}
+    """Annotations of the pods. They win over the operator's own `prometheus.io/…`."""
+    node_selector: Labels = {}
+    """Labels of the nodes that may run the pods."""
+    tolerations: Annotated[list[dict[str, Any]], Field(json_schema_extra={"x-accord-schema": "Tolerations"})] = []
+    """Taints that the pods tolerate (core/v1 Toleration)."""
+    affinity: Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-accord-schema": "Affinity"})] = None
+    """Affinity of the pods (core/v1 Affinity). With or without it they are spread over nodes where that is possible."""
+    priority_class_name: DnsSubdomain | None = None
+    """PriorityClass of the pods."""
+    image_pull_secrets: Annotated[
+        list[LocalObjectReference], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
+    ] = []
+    """Secrets in the policy's namespace with credentials for the registry of the proxy's image."""
+
+
 class EnvoyRouter(Model):
     """The built-in router: Envoy proxies that the operator runs for this policy."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        span_rule("drainTime", "5s", "24h"),
+        Rule(
+            "!has(self.service) || !has(self.service.loadBalancerClass) || self.serviceType == 'LoadBalancer'",
+            "service.loadBalancerClass needs serviceType LoadBalancer",
+            ".service.loadBalancerClass",
+        ),
+    )
+
     replicas: Annotated[int, Field(ge=1, le=50)] = 2
-    """Number of proxies. From two on, a PodDisruptionBudget keeps one of them up."""
+    """Number of proxies. From two on, a PodDisruptionBudget lets only one go at a time."""
+    scaling: Literal["Fixed", "External"] = "Fixed"
+    """`External` leaves the number of proxies to an autoscaler, or to `kubectl scale`, once they are there: `replicas`
+    is what they begin with."""
+    drain_time: Duration = timedelta(seconds=30)
+    """How long a proxy that stops goes on serving the requests it has. What takes longer, a stream say, is cut then; a
+    pod always takes this long to stop."""
+    trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    """Number of proxies before this router whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed and reach the
+    pods: 1 behind a gateway that ends TLS. With 0 the headers of clients are replaced."""
     port: Port = 80
     """Port of the router's Service."""
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     """Type of the router's Service."""
+    service: RouterService | None = None
+    """What else the router's Service has."""
+    pods: RouterPods | None = None
+    """What else the proxies' pods have, and where they may run."""
     resources: Annotated[
         dict[str, Any] | None, Field(json_schema_extra={"x-accord-schema": "ResourceRequirements"})
     ] = None
@@ -263,6 +413,11 @@ class TrafficPolicySpec(Model):
             ".modes",
         ),
         Rule(
+            "self.modes.all(m, m.name != 'accord-xds')",
+            "a mode cannot be named accord-xds: the proxies call the operator so; choose another name",
+            ".modes",
+        ),
+        Rule(
             "self.modes.all(m, self.modes.exists_one(n, "
             "n.deploymentRef.name == m.deploymentRef.name && n.port == m.port))",
             "two modes cannot have the same deploymentRef and port: their traffic could not be told apart",
@@ -338,6 +493,9 @@ class ModeStatus(Model):
     """Whether the deviation is over the threshold and not explained by chance."""
     ready_pods: int = 0
     """Pods that are ready to serve."""
+    healthy_pods: int | None = None
+    """Pods that take requests: they pass the proxies' health checks and are not ejected. Where the proxies differ, as
+    the one sees that sees most. Absent while they have not been asked."""
 
 
 class Downshift(Model):
@@ -353,6 +511,27 @@ class Downshift(Model):
     """What opened the circuit."""
 
 
+class HealthCheckInForce(Model):
+    """How the proxies check the pods of one mode now."""
+
+    mode: DnsLabel
+    """Name of the mode."""
+    type: Literal["HTTP", "TCP", "GRPC"]
+    """`TCP` only opens a connection. `GRPC` asks `grpc.health.v1.Health`."""
+    app_protocol: str | None = None
+    """What the pods speak; `http` when absent."""
+    path: str | None = None
+    """HTTP path."""
+    service: str | None = None
+    """Service that a gRPC check asks about; the whole server when absent."""
+    port: int | None = None
+    """Port that is checked, where it is not the one that serves requests."""
+    host: str | None = None
+    """Host header; the pod's address and port when absent."""
+    scheme: Literal["HTTP", "HTTPS"] | None = None
+    """HTTP when absent."""
+
+
 class RoutingInForce(Model):
     """How requests are routed now, besides the shares: what stays while a policy is suspended or not accepted."""
 
@@ -366,6 +545,12 @@ class RoutingInForce(Model):
     """The fallback mode in force."""
     load_balancing: LoadBalancing
     """The load balancing in force."""
+    health_checks: Annotated[
+        list[HealthCheckInForce], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
+    ] = []
+    """How the pods of each mode are checked."""
+    trusted_hops: int = 0
+    """Number of proxies before the router that are believed."""
     since: Timestamp
     """When the shares changed last. Requests from before it were split otherwise."""
 

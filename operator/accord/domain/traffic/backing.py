@@ -5,12 +5,12 @@ The checks of the conditions `ResolvedRefs` and `ModesAvailable`, and what a mod
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import NamedTuple
 
 from accord.api.v1alpha1.trafficpolicy import Mode
-from accord.domain.traffic import shares
+from accord.domain.traffic import health, shares
 from accord.domain.traffic.observed import DeploymentView
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.situation import Situation
@@ -80,7 +80,7 @@ def _overlapping(situation: Situation) -> Objection | None:
 
 def resolved(situation: Situation) -> Objection:
     """What there is to say where every reference is good: things that are allowed and may still surprise."""
-    notes = []
+    notes = list(_other_checks(situation))
     used: dict[tuple[str, int], str] = {}
     for mode in situation.policy.spec.modes:
         deployment = situation.observed.deployments[mode.deployment_ref.name]
@@ -95,6 +95,23 @@ def resolved(situation: Situation) -> Objection:
                 f"modes {twin} and {mode.name} are the same pods: Deployment {deployment.name}, port {mode.port}"
             )
     return Objection("Resolved", "; ".join(("every mode's Deployment exists", *notes)))
+
+
+def _other_checks(situation: Situation) -> Iterator[str]:
+    """Modes that the proxies check otherwise than Kubernetes does: their pods may be ready and get no request."""
+    spec = situation.policy.spec
+    for mode in spec.modes:
+        said, deployment = health.given(spec, mode), situation.observed.deployments[mode.deployment_ref.name]
+        if said is None or said.path is None:
+            continue
+        probe = health.of_pods(mode.model_copy(update={"health_check": None}), deployment)
+        if probe.path is None:
+            yield (
+                f"the proxies check the pods of mode {mode.name} with {said}, Deployment {deployment.name} has no HTTP "
+                "readinessProbe that would show that they answer it"
+            )
+        elif (probe.path, probe.port, probe.scheme) != (said.path, said.port, said.scheme):
+            yield f"the proxies check the pods of mode {mode.name} with {said}, their readinessProbe is {probe}"
 
 
 # ModesAvailable
@@ -119,6 +136,38 @@ def unavailable(situation: Situation) -> Objection | None:
         for name, cause in causes.items()
     )
     return Objection(causes[gone[0]].reason, said)
+
+
+def failing(situation: Situation) -> Objection | None:
+    """Modes with a share whose pods are ready for Kubernetes and get no request from the proxies."""
+    shared = situation.intent.weights if situation.intent is not None else {}
+    modes = [name for name in situation.ready if name in shared and name in situation.failing]
+    if not modes:
+        return None
+    said, reasons = [], []
+    for name in modes:
+        sight = situation.sights[name]
+        check = situation.intent.checks[name] if situation.intent is not None else health.CONNECTION
+        if sight.passing:
+            reasons.append("PodsEjected")
+            problem = "its ready pods failed requests and get none for now"
+        else:
+            reasons.append("HealthCheckFailing")
+            problem = f"its pods are ready for Kubernetes and fail the proxies' health check ({check})"
+        said.append(f"mode {name}: {problem}; {_consequence(situation, name)}")
+    return Objection("HealthCheckFailing" if "HealthCheckFailing" in reasons else reasons[0], "; ".join(said))
+
+
+def available(situation: Situation) -> Objection:
+    """What there is to say where every mode answers: pods that get no request."""
+    shared = situation.intent.weights if situation.intent is not None else {}
+    sights = situation.sights
+    notes = [
+        f"mode {name}: some ready pods fail the proxies' health check"
+        for name in situation.ready
+        if name in shared and name in sights and sights[name].passing < sights[name].pods
+    ]
+    return Objection("Available", "; ".join(("every mode with a share has ready pods", *notes)))
 
 
 def _cause(situation: Situation, mode: Mode | None) -> Objection:
@@ -163,9 +212,11 @@ def _consequence(situation: Situation, mode: Mode | str) -> str:
     share = intent.weights.get(name, 0.0) if intent is not None else 0.0
     if intent is None or share == 0:
         return "it takes no traffic" if isinstance(mode, str) or mode.weight == 0 else "it takes no traffic yet"
-    taker = shares.stand_in(intent, name, situation.ready_modes)
+    taker = shares.stand_in(intent, name, situation.answering)
     if taker is None:
         return "no mode can take its share, requests are answered 503"
+    if taker == name and name in situation.failing:
+        return "no other mode is better off, so it is tried all the same"
     if taker == name:
         return f"its {shares.percent(share)}% goes to the pods that still are there"
     return f"its {shares.percent(share)}% goes to {taker}"

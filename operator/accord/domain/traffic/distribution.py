@@ -55,7 +55,7 @@ def interpret(policy: TrafficPolicy, answer: Answer, now: datetime) -> Measureme
     requests = {mode: sample.value for sample in counted if (mode := sample.labels["mode"]) in known}
     # A counter that is extrapolated over the window can show fractions of a request.
     if sum(requests.values()) < 1:
-        return Measurement("NoTraffic", now, requests, _why_none(policy, answer))
+        return Measurement("NoTraffic" if counted else "NoMetric", now, requests, _why_none(policy, answer))
     stale = _stale(policy, [sample for sample in sampled if sample.labels.get("mode") in known])
     if stale is not None:
         return Measurement("Stale", now, requests, stale)
@@ -83,7 +83,8 @@ def _why_none(policy: TrafficPolicy, answer: Answer) -> str:
     window = format_duration(policy.spec.monitoring.window)
     if not answer.samples:
         return (
-            f"no series counts requests of these modes in namespace {policy.metadata.namespace}"
+            f"no series http_requests_total counts requests of these modes in namespace {policy.metadata.namespace}: "
+            "are the pods scraped, and does the series have the labels namespace and mode?"
             if policy.spec.monitoring.query is None
             else "the query returned no series"
         )

@@ -15,6 +15,9 @@ _BAD = {
 }
 """Conditions of which a new reason for False is worth an event of its own, and that event's reason."""
 
+_UNSERVED = frozenset({"HealthCheckFailing", "PodsEjected"})
+"""Reasons for which the proxies pass over pods that are ready."""
+
 
 def transitions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> tuple[Event, ...]:
     """Everything that happened between two statuses of one policy."""
@@ -33,6 +36,9 @@ def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iter
             continue
         if old is None or old.status != "False" or old.reason != new.reason:
             yield Event("Warning", reason, new.message)
+    old, new = find(before.conditions, "ModesAvailable"), find(after.conditions, "ModesAvailable")
+    if new is not None and new.reason in _UNSERVED and (old is None or old.reason != new.reason):
+        yield Event("Warning", new.reason, new.message)
     old, new = find(before.conditions, "Programmed"), find(after.conditions, "Programmed")
     was, now = old.reason if old else "", new.reason if new else ""
     if new is not None and now != was:

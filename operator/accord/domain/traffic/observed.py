@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -10,6 +10,22 @@ from typing import Literal
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey
+
+
+@dataclass(frozen=True)
+class ContainerView:
+    """The part of a container that health checks depend on."""
+
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Container ports by name; one without a name is under its number."""
+    readiness: Manifest | None = None
+    """The readinessProbe (core/v1 Probe), None without one."""
+
+    @classmethod
+    def of(cls, container: Manifest) -> ContainerView:
+        """The view of a container in a pod template."""
+        ports = {port.get("name") or str(port["containerPort"]): port["containerPort"] for port in _ports(container)}
+        return cls(ports, container.get("readinessProbe"))
 
 
 @dataclass(frozen=True)
@@ -23,22 +39,46 @@ class DeploymentView:
     ready_replicas: int = 0
     ports: tuple[int, ...] = ()
     """Container ports that the pod template declares; may be empty, declaring them is optional."""
+    containers: tuple[ContainerView, ...] = ()
+    rolling: bool = False
+    """Whether pods of an earlier pod template may still serve."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> DeploymentView:
         """The view of a live Deployment, or of a manifest of one, whose absent fields have their defaults."""
         spec = manifest.get("spec") or {}
         selector = spec.get("selector") or {}
-        containers = ((spec.get("template") or {}).get("spec") or {}).get("containers") or ()
+        pod = (spec.get("template") or {}).get("spec") or {}
+        containers = [*(pod.get("containers") or ()), *_sidecars(pod)]
         replicas = spec.get("replicas")
+        status = manifest.get("status") or {}
         return cls(
             name=manifest["metadata"]["name"],
             match_labels=dict(selector.get("matchLabels") or {}),
             has_match_expressions=bool(selector.get("matchExpressions")),
             replicas=1 if replicas is None else replicas,
-            ready_replicas=(manifest.get("status") or {}).get("readyReplicas") or 0,
-            ports=tuple(port["containerPort"] for container in containers for port in container.get("ports") or ()),
+            ready_replicas=status.get("readyReplicas") or 0,
+            ports=tuple(port["containerPort"] for container in containers for port in _ports(container)),
+            containers=tuple(ContainerView.of(container) for container in containers),
+            rolling=_is_rolling(manifest["metadata"].get("generation"), status),
         )
+
+
+def _ports(container: Manifest) -> Iterable[Manifest]:
+    return container.get("ports") or ()
+
+
+def _sidecars(pod: Manifest) -> Iterable[Manifest]:
+    """Init containers that keep running beside the others."""
+    return (each for each in pod.get("initContainers") or () if each.get("restartPolicy") == "Always")
+
+
+def _is_rolling(generation: int | None, status: Manifest) -> bool:
+    """Whether pods of two templates may be there: the newest is not observed yet, or has not replaced all pods."""
+    observed = status.get("observedGeneration")
+    if observed is None:
+        return False
+    return (generation or 0) > observed or (status.get("updatedReplicas") or 0) < (status.get("replicas") or 0)
 
 
 @dataclass(frozen=True)
@@ -59,7 +99,7 @@ class Measurement:
     `requests` is the number of requests of each mode in the window; a mode without a series is absent.
     """
 
-    outcome: Literal["Measured", "NoTraffic", "QueryFailed", "Stale"]
+    outcome: Literal["Measured", "NoTraffic", "NoMetric", "QueryFailed", "Stale"]
     at: datetime
     requests: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
@@ -77,6 +117,18 @@ class ProxyState:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """How the proxies see the pods of one mode. Where they differ, each figure is of the proxy that sees the best."""
+
+    pods: int
+    """Pods that they know."""
+    passing: int
+    """Pods that pass the health check."""
+    healthy: int
+    """Pods that take requests: they pass the health check and are not ejected."""
+
+
+@dataclass(frozen=True)
 class Programming:
     """How far the router has come with the configuration of the current spec.
 
@@ -89,6 +141,10 @@ class Programming:
     proxies: tuple[ProxyState, ...] = ()
     warm: frozenset[str] = frozenset()
     routes_settled: bool = False
+    sights: Mapping[str, Sight] = field(default_factory=dict)
+    """What the proxies say about the pods of each mode; a mode of which nobody could tell is absent."""
+    looked: bool = True
+    """False while the proxies have not been asked since this replica leads: what the status says of them stays."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,13 @@ _PATIENCE = {
     "ModesAvailable": _PODS_START,
     "Programmed": _PODS_START,
 }
-_PATIENCE_BY_REASON = {"ScaledToZero": _SOON, "ProxyRejected": _SOON, "Suspended": _AT_ONCE, "NotAccepted": _AT_ONCE}
+_PATIENCE_BY_REASON = {
+    "ScaledToZero": _SOON,
+    "HealthCheckFailing": _SOON,
+    "ProxyRejected": _SOON,
+    "Suspended": _AT_ONCE,
+    "NotAccepted": _AT_ONCE,
+}
 
 
 def readiness(

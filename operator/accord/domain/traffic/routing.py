@@ -11,11 +11,14 @@ shares by the same rule, and everything else about routing as `status.routing` r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from accord.api.v1alpha1.trafficpolicy import RoutingInForce, TrafficPolicy, TrafficPolicySpec
+from accord.domain.traffic import health
+from accord.domain.traffic.health import Check
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Sticky:
     ttl: timedelta
     cookie: str
     header: str | None
+    secure: bool = False
+    same_site: Literal["Lax", "Strict", "None"] = "Lax"
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,11 @@ class RoutingIntent:
     sticky: Sticky | None
     wish: Wish | None
     algorithm: Literal["LeastConnections", "RoundRobin", "Random"]
-    health_path: str
+    checks: dict[str, Check]
+    """How the pods of each mode in `clusters` are checked."""
     health_interval: timedelta
     max_queue_size: int
+    trusted_hops: int
 
 
 def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | None:
@@ -80,22 +87,43 @@ def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | 
         weights=weights,
         fallback=tuple(by_weight),
         strategy="RoundRobin" if style.strategy == "RoundRobin" else "WeightedRandom",
-        sticky=Sticky(sticky.ttl, sticky.cookie, sticky.header) if sticky.enabled else None,
+        sticky=(
+            Sticky(sticky.ttl, sticky.cookie, sticky.header, sticky.secure, sticky.same_site)
+            if sticky.enabled
+            else None
+        ),
         wish=Wish(wish.header, wish.cookie) if style.strategy == "UserPreference" else None,
         algorithm=style.load_balancing.algorithm,
-        health_path=style.load_balancing.health_check.path,
+        checks=_checks(policy, clusters, frozen=frozen),
         health_interval=style.load_balancing.health_check.interval,
         max_queue_size=style.load_balancing.max_queue_size,
+        trusted_hops=style.trusted_hops,
     )
 
 
-def style_of(spec: TrafficPolicySpec, since: str = "") -> RoutingInForce:
-    """What `spec` says about routing besides the shares. `since` (RFC 3339) is when the shares came into force."""
+def _checks(policy: TrafficPolicy, modes: list[str], *, frozen: bool) -> dict[str, Check]:
+    """What the spec says, unless it is frozen; else what the leader recorded, else a connection."""
+    routing = policy.status.routing
+    recorded = health.read(routing.health_checks) if routing is not None else {}
+    spec = {} if frozen and routing is not None else {mode.name: mode for mode in policy.spec.modes}
+    said = {name: health.given(policy.spec, mode) for name, mode in spec.items()}
+    shared = policy.spec.load_balancing if routing is None or not frozen else routing.load_balancing
+    otherwise = Check(shared.health_check.path)
+    checks = {name: said.get(name) or recorded.get(name, otherwise) for name in modes}
+    return {name: health.spoken(spec[name], check) if name in spec else check for name, check in checks.items()}
+
+
+def style_of(spec: TrafficPolicySpec, since: str = "", checks: Mapping[str, Check] | None = None) -> RoutingInForce:
+    """What `spec` says about routing besides the shares. `since` (RFC 3339) is when the shares came into force;
+    `checks` are those of `health.wanted`.
+    """
     return RoutingInForce(
         strategy=spec.strategy,
         user_preference=spec.user_preference,
         sticky_session=spec.sticky_session,
         fallback_mode=spec.fallback,
         load_balancing=spec.load_balancing,
+        health_checks=health.record(checks or {}),
+        trusted_hops=spec.router.envoy.trusted_hops,
         since=since,
     )

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
 from accord.domain.conditions import find, parse_timestamp
-from accord.domain.traffic import acceptance, membership, shares
-from accord.domain.traffic.observed import Observed, Unsupported
+from accord.domain.traffic import acceptance, health, membership, shares
+from accord.domain.traffic.observed import Observed, Sight, Unsupported
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
 
@@ -38,6 +38,10 @@ class Situation:
     ready: Mapping[str, int]
     """Ready endpoints by mode, of every mode in the spec or the status."""
     effective: Mapping[str, float]
+    sights: Mapping[str, Sight]
+    """How the proxies see the pods of each mode."""
+    failing: frozenset[str]
+    """Modes whose ready pods no proxy sends anything to."""
 
     @property
     def policy(self) -> TrafficPolicy:
@@ -58,6 +62,25 @@ class Situation:
     def ready_modes(self) -> frozenset[str]:
         """Modes with at least one ready endpoint."""
         return frozenset(mode for mode, count in self.ready.items() if count)
+
+    @property
+    def checks(self) -> Mapping[str, health.Check]:
+        """How the pods of each mode shall be checked: those of the spec, and those on their way out."""
+        routing = self.policy.status.routing
+        recorded = routing.health_checks if routing is not None else []
+        wanted = health.wanted(self.policy.spec, self.observed.deployments, recorded)
+        leaving = {name: check for name, check in health.read(recorded).items() if name in self.leaving}
+        return dict(list((wanted | leaving).items())[: membership.MOST_LISTED])
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """Modes that are still listed and no longer in the spec."""
+        return frozenset(self.targets) - {mode.name for mode in self.policy.spec.modes}
+
+    @property
+    def answering(self) -> frozenset[str]:
+        """Modes that answer their requests themselves. Where the proxies find none at all, they try every ready one."""
+        return (self.ready_modes - self.failing) or self.ready_modes
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -114,6 +137,8 @@ def assess(observed: Observed, now: datetime) -> Situation:
     )
     intent = routing_intent(_with_targets(policy, targets), accepted=accepted)
     available = frozenset(mode for mode, count in ready.items() if count)
+    sights = programming.sights if programming.looked else _recalled(policy)
+    failing = frozenset(mode for mode in available if _is_failing(sights.get(mode)))
     return Situation(
         observed=observed,
         now=now,
@@ -123,8 +148,26 @@ def assess(observed: Observed, now: datetime) -> Situation:
         intent=intent,
         cold=cold,
         ready=ready,
-        effective={} if intent is None else shares.effective_shares(intent, available),
+        effective={} if intent is None else shares.effective_shares(intent, (available - failing) or available),
+        sights=sights,
+        failing=failing,
     )
+
+
+def _recalled(policy: TrafficPolicy) -> dict[str, Sight]:
+    """What the status says that the proxies saw: a new leader takes nothing back before it has asked them itself."""
+    told = find(policy.status.conditions, "ModesAvailable")
+    ejected = told is not None and told.reason == "PodsEjected"
+    return {
+        mode.name: Sight(mode.ready_pods, mode.ready_pods if ejected else mode.healthy_pods, mode.healthy_pods)
+        for mode in policy.status.modes
+        if mode.healthy_pods is not None
+    }
+
+
+def _is_failing(sight: Sight | None) -> bool:
+    """Whether the proxies know pods of a mode and send requests to none of them. What is not known fails nothing."""
+    return sight is not None and sight.pods > 0 and sight.healthy == 0
 
 
 def _with_targets(policy: TrafficPolicy, targets: Mapping[str, float]) -> TrafficPolicy:

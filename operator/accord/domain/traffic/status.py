@@ -68,6 +68,7 @@ def _modes(situation: Situation, judgement: Judgement) -> list[ModeStatus]:
                 deviation=measured.deviation,
                 alert=measured.alert,
                 ready_pods=situation.ready.get(name, 0),
+                healthy_pods=situation.sights[name].healthy if name in situation.sights else None,
             )
         )
     return listed
@@ -78,7 +79,7 @@ def _routing(situation: Situation) -> RoutingInForce | None:
     recorded = situation.policy.status.routing
     if situation.intent is None or (situation.frozen and recorded is not None):
         return recorded
-    return style_of(situation.policy.spec, timestamp(situation.since))
+    return style_of(situation.policy.spec, timestamp(situation.since), situation.checks)
 
 
 def _shown(situation: Situation) -> list[str]:

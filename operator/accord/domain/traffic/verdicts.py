@@ -21,11 +21,7 @@ def verdicts(situation: Situation) -> tuple[Wanted, ...]:
     aspects: tuple[tuple[str, tuple[Check, ...], Callable[[Situation], Objection]], ...] = (
         ("Accepted", (_refused,), lambda _: Objection("Accepted", "every field of the spec can be honoured")),
         ("ResolvedRefs", backing.UNRESOLVED, backing.resolved),
-        (
-            "ModesAvailable",
-            (backing.unavailable,),
-            lambda _: Objection("Available", "every mode with a share has ready pods"),
-        ),
+        ("ModesAvailable", (backing.unavailable, backing.failing), backing.available),
         ("Programmed", (_not_begun, _rejected, _no_proxy, _unaccepted, _warming, _pending), _programmed),
     )
     return tuple(_judge(situation, *aspect) for aspect in aspects)

@@ -2,7 +2,9 @@
 
 Each poll names the version that the proxy runs: that is its acknowledgement. Envoy's REST subscription does not say
 when it refuses an offer (the gRPC one sends `error_detail`), so a refusal is inferred: the offer was sent, and the
-next two polls of that proxy still name another version. Two, because an answer can be lost on the way.
+next three polls of that proxy still name another version. Three, because an answer can be lost on the way; and because
+a proxy that takes new clusters subscribes to their endpoints anew (as to the routes with a new listener), and then asks
+as one that has nothing, whatever it was sent before.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ finished their first health check and can take the mode's share."""
 _MOST_STRANGERS = 256
 _MOST_SUBSCRIPTIONS = 128
 """A proxy has at most 16 + 16 modes, coming and going, and four more; names of long ago are forgotten."""
+_MISSES = 3
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=60)
 
@@ -62,6 +65,13 @@ class Ledger:
         self._runs(record, key, version, now)
         record.refused = refused
         return (record.runs, record.refused) != before
+
+    def renewed(self, kind: Kind) -> None:
+        """Proxies are about to subscribe to all of this kind anew: what they were sent before proves nothing."""
+        for records in self._records.values():
+            for key, record in records.items():
+                if key.kind is kind:
+                    record.misses, record.sent = 0, ""
 
     def sent(self, pod: str, key: Key, offer: Offer) -> None:
         """The offer goes out to that proxy now."""
@@ -132,8 +142,8 @@ class Ledger:
         elif record.sent == digest:
             record.misses += 1
             record.sent = ""
-            if record.misses > 1:
+            if record.misses >= _MISSES:
                 record.refused = digest
-                record.resend_at = now + min(_FIRST_PAUSE * 2 ** min(record.misses - 2, 8), _LONGEST_PAUSE)
+                record.resend_at = now + min(_FIRST_PAUSE * 2 ** min(record.misses - _MISSES, 8), _LONGEST_PAUSE)
         elif record.refused != digest:
             record.misses, record.refused, record.resend_at = 0, "", None

@@ -6,9 +6,11 @@ from accord.adapters.routers.envoy.listeners import router_filter, socket_addres
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.xds import XDS_CLUSTER, Json, config_source, extension
 
-_ADMIN = "admin"
+_ADMIN = "accord/admin"
+"""With a slash, as no mode's name has one: a mode called `admin` must not lead to this."""
 _MOST_CONNECTIONS = 50_000
-PROBE_PATHS = ("/ready", "/stats/prometheus")
+STATISTICS = "/stats/prometheus"
+PROBE_PATHS = ("/ready", STATISTICS)
 
 
 def bootstrap(settings: EnvoySettings) -> Json:

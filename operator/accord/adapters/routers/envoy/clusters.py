@@ -12,11 +12,14 @@ from datetime import timedelta
 from typing import Any
 
 from accord.adapters.routers.envoy.xds import ALL_ENDPOINTS, Json, config_source, duration, extension, typed
+from accord.domain.traffic.health import Check
 from accord.domain.traffic.routing import RoutingIntent
 
 UNCHECKED = "all/unchecked"
+UNCHECKED_HTTP2 = "all/unchecked-http2"
 _ALGORITHMS = {"LeastConnections": "LEAST_REQUEST", "RoundRobin": "ROUND_ROBIN", "Random": "RANDOM"}
 _UNLIMITED = 1_000_000
+_CHECKS_BY_TLS = {"accord.checks": "tls"}
 _RETRY_SOON = timedelta(seconds=5)
 _CHECK_TIMEOUT = timedelta(seconds=5)
 _CONNECT_TIMEOUT = "2s"
@@ -34,16 +37,25 @@ def route_cluster(mode: str) -> str:
 def clusters(intent: RoutingIntent) -> list[Json]:
     """All clusters for this intent, in a stable order."""
     wanted = [_mode(intent, mode) for mode in intent.clusters]
-    wanted += [_aggregate(route_cluster(mode), [mode, *_others(intent, mode), UNCHECKED]) for mode in intent.clusters]
-    wanted.append(_unchecked(intent))
+    wanted += [
+        _aggregate(route_cluster(mode), [mode, *_others(intent, mode), _last_resort(intent, mode)])
+        for mode in intent.clusters
+    ]
+    spoken = {intent.checks[mode].http2 for mode in intent.clusters}
+    wanted += [_unchecked(intent, http2=http2) for http2 in sorted(spoken)]
     return wanted
+
+
+def _last_resort(intent: RoutingIntent, mode: str) -> str:
+    return UNCHECKED_HTTP2 if intent.checks[mode].http2 else UNCHECKED
 
 
 def _others(intent: RoutingIntent, mode: str) -> list[str]:
     return [name for name in intent.fallback if name != mode]
 
 
-def _eds(name: str, resource: str, lb_policy: str, queue: int, **more: Any) -> Json:
+def _eds(name: str, resource: str, lb_policy: str, queue: int, *, http2: bool, **more: Any) -> Json:
+    spoken: Json = {"http2_protocol_options": {}} if http2 else {"http_protocol_options": {}}
     return {
         "name": name,
         "type": "EDS",
@@ -60,7 +72,7 @@ def _eds(name: str, resource: str, lb_policy: str, queue: int, **more: Any) -> J
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 common_http_protocol_options={"idle_timeout": _IDLE_TIMEOUT},
-                explicit_http_config={"http_protocol_options": {}},
+                explicit_http_config=spoken,
             )
         },
         **more,
@@ -83,15 +95,17 @@ def _limits(pending: int) -> Json:
     }
 
 
-def _watched(intent: RoutingIntent) -> Json:
-    """Active and passive health checks, for clusters that may exclude a pod."""
+def _watched(intent: RoutingIntent, check: Check) -> Json:
+    """Active and passive health checks, for clusters that may exclude a pod.
+
+    What five consecutive failures of a pod mean depends on the failure. That it is gone, overloaded or does not answer
+    (502, 503, 504, no connection) ejects it at once, be it the last one. An application that answers 500 may mean the
+    request, not the pod: that ejects one which does so to nearly all of its many requests.
+    """
     return {
         "health_checks": [
             {
-                "http_health_check": {
-                    "path": intent.health_path,
-                    "expected_statuses": [{"start": 200, "end": 400}],
-                },
+                **_asked(check),
                 "interval": duration(intent.health_interval),
                 "no_traffic_interval": duration(intent.health_interval),
                 "unhealthy_interval": duration(min(intent.health_interval, _RETRY_SOON)),
@@ -102,8 +116,14 @@ def _watched(intent: RoutingIntent) -> Json:
             }
         ],
         "outlier_detection": {
-            "consecutive_5xx": 5,
-            "interval": "1s",
+            "consecutive_gateway_failure": 5,
+            "enforcing_consecutive_gateway_failure": 100,
+            "enforcing_consecutive_5xx": 0,
+            "failure_percentage_threshold": 90,
+            "failure_percentage_minimum_hosts": 1,
+            "failure_percentage_request_volume": 20,
+            "enforcing_failure_percentage": 100,
+            "interval": "10s",
             "base_ejection_time": "30s",
             "max_ejection_time": "300s",
             "max_ejection_percent": 100,
@@ -112,17 +132,54 @@ def _watched(intent: RoutingIntent) -> Json:
     }
 
 
+def _asked(check: Check) -> Json:
+    if check.service is not None:
+        return {"grpc_health_check": {"service_name": check.service} if check.service else {}}
+    if check.path is None:
+        return {"tcp_health_check": {}}
+    http = {
+        "path": check.path,
+        **({"codec_client_type": "HTTP2"} if check.http2 and not check.port else {}),
+        "expected_statuses": [{"start": 200, "end": 400}],
+        **({"host": check.host} if check.host else {}),
+    }
+    return {
+        "http_health_check": http,
+        **({"transport_socket_match_criteria": _CHECKS_BY_TLS} if check.scheme == "HTTPS" else {}),
+    }
+
+
+def _sockets_of_checks(check: Check) -> Json:
+    """TLS for the health checks alone. Certificates are not verified: a pod has none for its address, and the kubelet
+    does not ask for one either.
+    """
+    if check.scheme != "HTTPS":
+        return {}
+    tls = extension("envoy.transport_sockets.tls", "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext")
+    return {"transport_socket_matches": [{"name": "checks", "match": _CHECKS_BY_TLS, "transport_socket": tls}]}
+
+
 def _mode(intent: RoutingIntent, mode: str) -> Json:
-    return _eds(mode, mode, _ALGORITHMS[intent.algorithm], intent.max_queue_size, **_watched(intent))
+    check = intent.checks[mode]
+    return _eds(
+        mode,
+        mode,
+        _ALGORITHMS[intent.algorithm],
+        intent.max_queue_size,
+        http2=check.http2,
+        **_watched(intent, check),
+        **_sockets_of_checks(check),
+    )
 
 
-def _unchecked(intent: RoutingIntent) -> Json:
+def _unchecked(intent: RoutingIntent, *, http2: bool) -> Json:
     """The last resort: routes say by metadata which mode they mean; a mode without any pod takes any."""
     return _eds(
-        UNCHECKED,
+        UNCHECKED_HTTP2 if http2 else UNCHECKED,
         ALL_ENDPOINTS,
         "ROUND_ROBIN",
         intent.max_queue_size,
+        http2=http2,
         lb_subset_config={"fallback_policy": "ANY_ENDPOINT", "subset_selectors": [{"keys": ["mode"]}]},
     )
 

@@ -47,7 +47,7 @@ class Said:
 def parse_said(item: object) -> Said:
     """The inverse of `to_json`. Raises MalformedError."""
     if not isinstance(item, dict) or not all(
-        isinstance(item.get(field), str) and len(item[field]) <= 1024
+        isinstance(item.get(field), str) and len(item[field]) <= 800
         for field in ("node", "kind", "name", "version", "refused")
     ):
         raise MalformedError("an acknowledgement needs the strings node, kind, name, version and refused")
@@ -65,8 +65,11 @@ class Forwarder:
     every poll.
     """
 
-    def __init__(self, leader: Callable[[], str | None], everything: Callable[[], Iterable[Said]]) -> None:
-        self._leader = leader
+    def __init__(
+        self, leader: Callable[[], str | None], key: Callable[[], str | None], everything: Callable[[], Iterable[Said]]
+    ) -> None:
+        """`key()` is what the leader expects from its own standbys."""
+        self._leader, self._key = leader, key
         self._everything = everything
         self._pending: dict[tuple[str, str, str, Key], Said] = {}
         self._news = asyncio.Event()
@@ -101,7 +104,9 @@ class Forwarder:
             batch = dict(list(self._pending.items())[:_MOST_AT_ONCE])
             try:
                 async with session.post(
-                    leader + ACKNOWLEDGEMENTS_PATH, json=[said.to_json() for said in batch.values()]
+                    leader + ACKNOWLEDGEMENTS_PATH,
+                    json=[said.to_json() for said in batch.values()],
+                    headers={"authorization": f"Bearer {self._key() or ''}"},
                 ) as response:
                     response.raise_for_status()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from accord.adapters.routers.envoy.cycle import cycle_filter
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.xds import LISTENER, ROUTES, Json, config_source, extension
+from accord.domain.traffic.routing import RoutingIntent
 
+_NO_HOST = "router"
+"""Host of a request that names none, as HTTP/1.0 allows."""
 CONNECTION_SECONDS = 20
 """A client's connection is closed politely, between two requests, when it is older than this. It spreads clients over
 new proxies, and leaves none on a proxy that has been taken out of its Service for longer (see `objects`)."""
 
 
-def listener(settings: EnvoySettings) -> Json:
-    """The listener; it is the same for all policies."""
+def listener(settings: EnvoySettings, intent: RoutingIntent) -> Json:
+    """The listener. It takes HTTP/1.0, HTTP/1.1 and HTTP/2 without TLS."""
     return {
         "name": LISTENER,
         "address": socket_address(settings.listen_address, settings.http_port),
@@ -29,6 +32,8 @@ def listener(settings: EnvoySettings) -> Json:
                         generate_request_id=True,
                         preserve_external_request_id=True,
                         use_remote_address=True,
+                        xff_num_trusted_hops=intent.trusted_hops,
+                        http_protocol_options={"accept_http_10": True, "default_host_for_http_10": _NO_HOST},
                         server_header_transformation="PASS_THROUGH",
                         normalize_path=True,
                         common_http_protocol_options={"max_connection_duration": f"{CONNECTION_SECONDS}s"},

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 
 from accord.adapters.routers.envoy.bootstrap import bootstrap
-from accord.adapters.routers.envoy.listeners import CONNECTION_SECONDS
 from accord.adapters.routers.envoy.quantities import canonical_resources
 from accord.adapters.routers.envoy.settings import EnvoySettings
+from accord.adapters.routers.envoy.xds import canonical
 from accord.api.base import Manifest
-from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.api.v1alpha1.trafficpolicy import RouterPods, RouterService, TrafficPolicy
 from accord.domain.traffic import names
 
-_USER = 65532
 _FILE = "envoy.json"
 _DIRECTORY = "/etc/envoy"
-_LEAVE_SECONDS = CONNECTION_SECONDS + 10
-"""Pause between the end of a pod's readiness and the end of its proxy: 10 s for the news to reach all nodes, then as
-long as a client's connection lives. Envoy itself stops at once when it is told to."""
+_GRACE_SECONDS = 10
+SPEC_HASH = "accord.dev/spec-hash"
+"""Annotation with a digest of what is wanted. A field that is wanted no more is not seen by comparing with what is
+there; a changed digest has the object applied again, and server-side apply then removes what we no longer ask for."""
 _DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}}
 
 
@@ -34,10 +35,20 @@ def objects(policy: TrafficPolicy, settings: EnvoySettings) -> tuple[Manifest, .
         _service(policy, settings),
         _object(policy, "apps/v1", "Deployment", spec=_deployment(policy, settings, config)),
     ]
-    if policy.spec.router.envoy.replicas > 1:
+    if policy.spec.router.envoy.replicas > 1 or policy.spec.router.envoy.scaling == "External":
         budget = {"maxUnavailable": 1, "selector": {"matchLabels": selector(policy)}}
         wanted.append(_object(policy, "policy/v1", "PodDisruptionBudget", spec=budget))
-    return tuple(wanted)
+    return tuple(_hashed(manifest) for manifest in wanted)
+
+
+def _hashed(manifest: Manifest) -> Manifest:
+    """With the digest, where fields may come and go."""
+    if manifest["kind"] not in ("Deployment", "Service"):
+        return manifest
+    meta = manifest["metadata"]
+    wanted = {**manifest, "metadata": {name: value for name, value in meta.items() if name != "namespace"}}
+    digest = hashlib.sha256(canonical(wanted).encode()).hexdigest()[:16]
+    return {**manifest, "metadata": {**meta, "annotations": {**meta.get("annotations", {}), SPEC_HASH: digest}}}
 
 
 def selector(policy: TrafficPolicy) -> dict[str, str]:
@@ -69,37 +80,44 @@ def _service(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
         "port": envoy.port,
         "targetPort": settings.http_port,
         "protocol": "TCP",
-        "appProtocol": "http",
+        "appProtocol": "kubernetes.io/h2c" if any(mode.speaks_http2 for mode in policy.spec.modes) else "http",
     }
-    return _object(
-        policy, "v1", "Service", spec={"type": envoy.service_type, "selector": selector(policy), "ports": [port]}
-    )
+    extra = envoy.service or RouterService()
+    spec: Manifest = {"type": envoy.service_type, "selector": selector(policy), "ports": [port]}
+    if extra.load_balancer_class is not None:
+        spec["loadBalancerClass"] = extra.load_balancer_class
+    service = _object(policy, "v1", "Service", spec=spec)
+    service["metadata"]["labels"] = {**extra.labels, **service["metadata"]["labels"]}
+    if extra.annotations:
+        service["metadata"]["annotations"] = dict(extra.annotations)
+    return service
 
 
 def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> Manifest:
-    labels = selector(policy)
+    labels, user, pods = selector(policy), settings.run_as_user, policy.spec.router.envoy.pods or RouterPods()
     return {
         "replicas": policy.spec.router.envoy.replicas,
         "selector": {"matchLabels": labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {
             "metadata": {
-                "labels": {**labels, names.MANAGED_BY_LABEL: names.MANAGED_BY},
+                "labels": {**pods.labels, **labels, names.MANAGED_BY_LABEL: names.MANAGED_BY},
                 "annotations": {
                     "accord.dev/bootstrap-checksum": hashlib.sha256(config.encode()).hexdigest()[:16],
                     "prometheus.io/scrape": "true",
                     "prometheus.io/port": str(settings.probe_port),
                     "prometheus.io/path": "/stats/prometheus",
+                    **pods.annotations,
                 },
             },
             "spec": {
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
-                "terminationGracePeriodSeconds": _LEAVE_SECONDS + 10,
+                "terminationGracePeriodSeconds": _drain_seconds(policy) + _GRACE_SECONDS,
+                **_placement(pods),
                 "securityContext": {
                     "runAsNonRoot": True,
-                    "runAsUser": _USER,
-                    "runAsGroup": _USER,
+                    **({"runAsUser": user, "runAsGroup": user} if user is not None else {}),
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 "topologySpreadConstraints": [
@@ -120,6 +138,26 @@ def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> 
             },
         },
     }
+
+
+def _drain_seconds(policy: TrafficPolicy) -> int:
+    """Pause between the end of a pod's readiness and the end of its proxy: some seconds for the news to reach all
+    nodes, then as long as a client's connection lives, or as streams may last. Envoy itself stops at once when it is
+    told to.
+    """
+    return math.ceil(policy.spec.router.envoy.drain_time.total_seconds())
+
+
+def _placement(pods: RouterPods) -> Manifest:
+    """Fields of the pod's spec that say where it may run; those that are not given are left out."""
+    fields = {
+        "nodeSelector": dict(pods.node_selector),
+        "tolerations": pods.tolerations,
+        "affinity": pods.affinity,
+        "priorityClassName": pods.priority_class_name,
+        "imagePullSecrets": [{"name": secret.name} for secret in pods.image_pull_secrets],
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _container(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
@@ -143,7 +181,7 @@ def _container(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
             "failureThreshold": 2,
             "successThreshold": 1,
         },
-        "lifecycle": {"preStop": {"sleep": {"seconds": _LEAVE_SECONDS}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": _drain_seconds(policy)}}},
         "resources": canonical_resources(policy.spec.router.envoy.resources or _DEFAULT_RESOURCES),
         "securityContext": {
             "allowPrivilegeEscalation": False,

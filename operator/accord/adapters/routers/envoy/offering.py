@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from accord.adapters.routers.envoy import looking
 from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER, Ledger
+from accord.adapters.routers.envoy.bootstrap import STATISTICS
 from accord.adapters.routers.envoy.clusters import clusters
 from accord.adapters.routers.envoy.endpoints import Target, all_endpoints, mode_endpoints
 from accord.adapters.routers.envoy.listeners import listener
@@ -15,6 +17,7 @@ from accord.adapters.routers.envoy.snapshot import Snapshot
 from accord.adapters.routers.envoy.xds import ALL_ENDPOINTS, Key, Kind
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic.acceptance import is_accepted
+from accord.domain.traffic.health import Check
 from accord.domain.traffic.observed import Endpoint, Programming, ProxyState, Unsupported
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
 
@@ -35,12 +38,15 @@ class Published:
     def __init__(self, settings: EnvoySettings) -> None:
         self.snapshot = Snapshot()
         self.ledger = Ledger(self.snapshot)
+        self.addresses: dict[str, set[str]] = {}
+        """Names of the router's pods by address. Ready or not: a new proxy asks before it can be."""
         self._settings = settings
         self._proxies: tuple[Endpoint, ...] = ()
         self._policy: TrafficPolicy | None = None
         self._intent: RoutingIntent | None = None
         self._ports: dict[str, int] = {}
         self._targets: dict[str, tuple[Target, ...]] = {}
+        self._checks: dict[str, Check] = {}
         self._shares = ""
         self._published_at: datetime | None = None
 
@@ -75,6 +81,10 @@ class Published:
         for key in changed:
             if key.kind is Kind.ENDPOINTS:
                 self.ledger.offered(key, now)
+        if _CLUSTERS in changed:
+            self.ledger.renewed(Kind.ENDPOINTS)
+        if _LISTENERS in changed:
+            self.ledger.renewed(Kind.ROUTES)
         if self._published_at is None or any(key.kind is not Kind.ENDPOINTS for key in changed):
             self._published_at = now
         return changed
@@ -82,7 +92,7 @@ class Published:
     def _offer_intent(self, intent: RoutingIntent, revision: int) -> list[Key]:
         contents = {
             _CLUSTERS: clusters(intent),
-            _LISTENERS: [listener(self._settings)],
+            _LISTENERS: [listener(self._settings, intent)],
             _ROUTES: [route_configuration(intent)],
         }
         self.snapshot.withdraw_endpoints({*intent.clusters, ALL_ENDPOINTS})
@@ -96,12 +106,13 @@ class Published:
         touched = renewed
         for mode in intent.clusters:
             targets = self._ready(mode, endpoints.get(mode, ()))
-            if self._targets.get(mode) == targets:
+            check = intent.checks[mode]
+            if self._targets.get(mode) == targets and self._checks.get(mode) == check:
                 continue
             touched = True
-            self._targets[mode] = targets
+            self._targets[mode], self._checks[mode] = targets, check
             key = Key(Kind.ENDPOINTS, mode)
-            if self.snapshot.put(key, [mode_endpoints(mode, targets)], revision, tag=bool(targets)):
+            if self.snapshot.put(key, [mode_endpoints(mode, targets, check)], revision, tag=bool(targets)):
                 changed.append(key)
         if touched and self.snapshot.put(_ALL, [all_endpoints(intent, self._targets)], revision):
             changed.append(_ALL)
@@ -115,6 +126,24 @@ class Published:
     def refused(self, pod: str, key: Key) -> str:
         """Digest of the current offer of `key` if that proxy refuses it, else empty."""
         return self.snapshot.offers[key].version.digest if key in self.ledger.refuses(pod) else ""
+
+    def look_at(self) -> looking.Target | None:
+        """Where the ready proxies tell what they see; None where there is nothing to be seen."""
+        if self._intent is None:
+            return None
+        return looking.Target(
+            {proxy.pod: self._statistics(proxy) for proxy in self._proxies if proxy.ready},
+            looking.pause(self._intent.health_interval.total_seconds()),
+        )
+
+    def _statistics(self, proxy: Endpoint) -> str:
+        host = f"[{proxy.address}]" if ":" in proxy.address else proxy.address
+        return f"http://{host}:{self._settings.probe_port}{STATISTICS}"
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Modes that the proxies know of."""
+        return self._intent.clusters if self._intent is not None else ()
 
     def programming(self, now: datetime) -> Programming:
         """How far the ready proxies have come."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from accord.adapters.routers.envoy.snapshot import Version
+from accord.adapters.routers.envoy.snapshot import LONGEST_VERSION, Version
 from accord.adapters.routers.envoy.xds import Key, Kind
+
+_LONGEST_NAME = 63
+"""Of a mode's name; `ALL_ENDPOINTS` is shorter."""
 
 
 class MalformedError(ValueError):
@@ -30,7 +33,7 @@ def parse_poll(kind: str, body: bytes) -> Poll:
         raise MalformedError(f"there is no discovery of {kind!r} here, only of {', '.join(Kind)}")
     try:
         request = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedError(f"the body is not JSON: {error}") from None
     if not isinstance(request, dict):
         raise MalformedError("the body must be a DiscoveryRequest, a JSON object")
@@ -40,6 +43,8 @@ def parse_poll(kind: str, body: bytes) -> Poll:
     version = request.get("version_info", "")
     if not isinstance(version, str):
         raise MalformedError("version_info must be a string")
+    if len(version) > LONGEST_VERSION:
+        raise MalformedError(f"version_info must have at most {LONGEST_VERSION} characters")
     return Poll(namespace, policy, pod, _key(Kind(kind), request.get("resource_names")), Version.parse(version))
 
 
@@ -56,4 +61,6 @@ def _key(kind: Kind, names: object) -> Key:
         return Key(kind)
     if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
         raise MalformedError("resource_names must name exactly one cluster: Envoy subscribes to each on its own")
+    if len(names[0]) > _LONGEST_NAME:
+        raise MalformedError(f"resource_names must have at most {_LONGEST_NAME} characters")
     return Key(kind, names[0])

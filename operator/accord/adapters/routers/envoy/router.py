@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from accord.adapters.routers.envoy import objects, offering
+from accord.adapters.routers.envoy import looking, objects, offering
 from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER
+from accord.adapters.routers.envoy.door import GuardedRunner, canonical_address
 from accord.adapters.routers.envoy.forwarding import Forwarder, Said
+from accord.adapters.routers.envoy.looking import Looker, Target
 from accord.adapters.routers.envoy.offering import Published
 from accord.adapters.routers.envoy.polling import Poll
 from accord.adapters.routers.envoy.server import DiscoveryServer, Hold
@@ -40,26 +44,36 @@ class EnvoyRouter:
         *,
         on_change: Callable[[str, str], None],
         leader: Callable[[], str | None],
+        key: Callable[[], str | None],
     ) -> None:
         """`on_change(namespace, policy)`: `programming` may answer differently now.
 
         `leader()`: base URL of the leader when that is another replica, None when it is this one or not known.
+        `key()`: by which the leader knows its standbys, None where there are none.
         """
         self._settings = settings
         self._clock = clock
         self._on_change = on_change
         self._policies: dict[tuple[str, str], Published] = {}
         self._waiters = Waiters()
-        self._forwarder = Forwarder(leader, self._everything)
+        self._key = key
+        self._forwarder = Forwarder(leader, key, self._everything)
+        self._addresses: dict[str, set[tuple[str, str, str]]] = {}
         self._behind: dict[tuple[str, str, str, object], datetime] = {}
+        self._looker = Looker(self._look_at, lambda who: self._on_change(*who))
 
-    def application(self) -> web.Application:
+    def runner(self, shutdown_timeout: float) -> web.AppRunner:
         """Discovery and acknowledgements, to be served on `settings.xds_port`."""
-        return DiscoveryServer(self, self._waiters).application()
+        application = DiscoveryServer(self, self._waiters).application()
+        return GuardedRunner(application, self.knows, shutdown_timeout=shutdown_timeout)
 
     async def run(self) -> None:
         """Pass acknowledgements on to the leader until cancelled."""
         await self._forwarder.run()
+
+    async def look(self) -> None:
+        """Ask the proxies what they see of the pods, until cancelled. For the leader: only it writes status."""
+        await self._looker.run(list(self._policies))
 
     def unsupported(self, policy: TrafficPolicy) -> tuple[Unsupported, ...]:
         """Fields of this spec that the router cannot honour."""
@@ -86,26 +100,70 @@ class EnvoyRouter:
         published = self._policies.get(who)
         if published is None:
             published = self._policies[who] = Published(self._settings)
-        for key in published.update(policy, endpoints, proxies, revision, self._clock.now()):
+        self._follow(who, published.addresses, proxies)
+        changed = published.update(policy, endpoints, proxies, revision, self._clock.now())
+        for key in changed:
             self._waiters.wake((*who, key))
+        if changed:
+            self._looker.hasten(who)
 
     def forget(self, namespace: str, name: str) -> None:
         """The policy is gone. Its proxies keep what they have until their pods are deleted."""
-        self._policies.pop((namespace, name), None)
+        published = self._policies.pop((namespace, name), None)
+        if published is not None:
+            self._follow((namespace, name), published.addresses, ())
+        self._looker.forget((namespace, name))
         for where in [where for where in self._behind if where[:2] == (namespace, name)]:
             del self._behind[where]
 
     def programming(self, namespace: str, name: str) -> Programming:
         """How far the ready proxies have come."""
-        published = self._policies.get((namespace, name))
-        return published.programming(self._clock.now()) if published else Programming()
+        who = (namespace, name)
+        published = self._policies.get(who)
+        if published is None:
+            return Programming()
+        sights = self._looker.sights(who, published.modes)
+        return replace(published.programming(self._clock.now()), sights=sights, looked=self._looker.looked(who))
+
+    def _follow(self, who: tuple[str, str], known: dict[str, set[str]], proxies: tuple[Endpoint, ...]) -> None:
+        """Keep the addresses of all proxies; `known` are this policy's, by address with the names of their pods."""
+        now: dict[str, set[str]] = {}
+        for proxy in proxies:
+            now.setdefault(canonical_address(proxy.address), set()).add(proxy.pod)
+        for address, pods in known.items():
+            gone = {(*who, pod) for pod in pods - now.get(address, set())}
+            left = self._addresses.get(address, set())
+            left -= gone
+            if not left:
+                self._addresses.pop(address, None)
+        for address, pods in now.items():
+            known_here = self._addresses.setdefault(address, set())
+            known_here |= {(*who, pod) for pod in pods}
+            if address not in known:
+                self._waiters.wake(address)
+        known.clear()
+        known.update(now)
 
     # What the discovery server asks.
+
+    def knows(self, address: str) -> bool:
+        """Whether this is the address of a pod of any router."""
+        return not self._settings.verify_peers or address in self._addresses
+
+    def admits(self, poll: Poll, address: str) -> bool:
+        """Whether the pod that the poll names is one of that policy's router, and has this address."""
+        pod = (poll.namespace, poll.policy, poll.pod)
+        return not self._settings.verify_peers or pod in self._addresses.get(address, ())
+
+    def trusts(self, key: str) -> bool:
+        """Whether this is the key by which the leader knows its standbys."""
+        expected = self._key()
+        return expected is not None and hmac.compare_digest(expected.encode(), key.encode("utf-8", "surrogateescape"))
 
     def hear(self, poll: Poll) -> None:
         """A proxy polls this replica."""
         published = self._policies.get((poll.namespace, poll.policy))
-        if published is None:
+        if published is None or poll.key not in published.snapshot.offers:
             return
         news = published.ledger.hear(poll.pod, poll.key, poll.version, self._clock.now())
         refused = published.refused(poll.pod, poll.key)
@@ -116,8 +174,10 @@ class EnvoyRouter:
     def hear_said(self, said: Said) -> None:
         """Another replica passes on what a proxy said."""
         published = self._policies.get((said.namespace, said.policy))
-        if published is not None and published.ledger.hear_said(
-            said.pod, said.key, said.version, said.refused, self._clock.now()
+        if (
+            published is not None
+            and said.key in published.snapshot.offers
+            and published.ledger.hear_said(said.pod, said.key, said.version, said.refused, self._clock.now())
         ):
             self._changed(said.namespace, said.policy, said.key.kind)
 
@@ -141,6 +201,10 @@ class EnvoyRouter:
             return Hold(pause.total_seconds())
         published.ledger.sent(poll.pod, poll.key, offer)
         return offer
+
+    def _look_at(self, who: tuple[str, str]) -> Target | None:
+        published = self._policies.get(who)
+        return None if published is None else published.look_at() or Target({}, looking.pause(0))
 
     def _since_when_behind(self, where: tuple[str, str, str, object], now: datetime) -> datetime:
         if len(self._behind) > _MOST_BEHIND:

@@ -132,7 +132,9 @@ def _equals(name: str, value: str) -> Json:
 def _cookie(sticky: Sticky) -> str:
     """Max-Age counts from the first answer: only the route that draws a mode sets the cookie."""
     age = max(1, round(sticky.ttl.total_seconds()))
-    return f"{sticky.cookie}={_ANSWERED_BY}; Max-Age={age}; Path=/; HttpOnly; SameSite=Lax"
+    name = sticky.cookie.replace("%", "%%")  # a percent sign begins a command of Envoy's format strings
+    secure = "; Secure" if sticky.secure else ""
+    return f"{name}={_ANSWERED_BY}; Max-Age={age}; Path=/; HttpOnly{secure}; SameSite={sticky.same_site}"
 
 
 def _header(name: str, value: str, action: str = "APPEND_IF_EXISTS_OR_ADD") -> Json:

@@ -9,20 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
 
+from accord.adapters.routers.envoy.door import canonical_address
 from accord.adapters.routers.envoy.forwarding import ACKNOWLEDGEMENTS_PATH, Said, parse_said
 from accord.adapters.routers.envoy.polling import MalformedError, Poll, parse_poll
 from accord.adapters.routers.envoy.snapshot import Offer
 from accord.adapters.routers.envoy.waiting import Waiters
 from accord.adapters.routers.envoy.xds import HOLD_SECONDS
 
+_log = logging.getLogger(__name__)
 _MOST_BYTES = 512 * 1024
 """Limit of a request body. Envoy sends a list of all its extensions in each poll, tens of kilobytes."""
 _GIVE_WAY_SECONDS = 5.0
+_READ_SECONDS = 10.0
+_STRANGER_SECONDS = 5.0
+"""How long the watch of EndpointSlices may be behind a new proxy."""
+_MOST_STRANGERS = 64
+_MOST_POLLS = 256
+"""Polls that one address may hold open. A proxy has one for each subscription, for a moment twice as many."""
+_TELL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,15 @@ class Hold:
 class Desk(Protocol):
     """Who decides about polls. Every call returns at once."""
 
+    def knows(self, address: str) -> bool:
+        """Whether this is the address of a pod of any router."""
+
+    def admits(self, poll: Poll, address: str) -> bool:
+        """Whether the pod that the poll names is one of that policy's router, and has this address."""
+
+    def trusts(self, key: str) -> bool:
+        """Whether this is the key by which the leader knows its standbys."""
+
     def hear(self, poll: Poll) -> None:
         """Note what the proxy says that it runs."""
 
@@ -47,11 +68,18 @@ class Desk(Protocol):
 
 
 class DiscoveryServer:
-    """Handlers of the xDS application."""
+    """Handlers of the xDS application.
+
+    Any pod of the cluster can reach them. So nothing is read, and next to nothing kept, for a connection from an
+    address that is not that of a router's pod; a pod is told of its own policy alone, and believed about itself alone.
+    """
 
     def __init__(self, desk: Desk, waiters: Waiters) -> None:
         self._desk = desk
         self._waiters = waiters
+        self._strangers = 0
+        self._polls: Counter[str] = Counter()
+        self._told_at = -math.inf
 
     def application(self) -> web.Application:
         """The application; when it shuts down, all held polls are released at once."""
@@ -65,10 +93,48 @@ class DiscoveryServer:
         self._waiters.close()
 
     async def _discover(self, request: web.Request) -> web.StreamResponse:
+        address = canonical_address(request.remote or "")
+        if not self._desk.knows(address):
+            refusal = await self._refuse_stranger(address)
+            if refusal is not None:
+                return refusal
+        if self._polls[address] >= _MOST_POLLS:
+            return _refusal(503, f"{address} has {_MOST_POLLS} polls open")
+        self._polls[address] += 1
         try:
-            poll = parse_poll(request.match_info["kind"], await request.read())
+            return await self._poll(request, address)
+        finally:
+            self._polls[address] -= 1
+            if not self._polls[address]:
+                del self._polls[address]
+
+    async def _refuse_stranger(self, address: str) -> web.Response | None:
+        """None once the address is that of a router's pod: a new pod may be faster than the watch."""
+        if self._strangers >= _MOST_STRANGERS or self._waiters.closed:
+            return _refusal(503, "too many polls from addresses that are not known")
+        self._strangers += 1
+        try:
+            await self._waiters.wait(address, _STRANGER_SECONDS)
+        finally:
+            self._strangers -= 1
+        if self._desk.knows(address):
+            return None
+        self._tell(f"{address} is not the address of a router's pod")
+        return _refusal(403, f"{address} is not the address of a router's pod")
+
+    async def _poll(self, request: web.Request, address: str) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                body = await request.read()
+            poll = parse_poll(request.match_info["kind"], body)
+            del body
         except MalformedError as error:
             return web.Response(status=400, text=f"{error}\n")
+        except TimeoutError:
+            return _refusal(408, f"the body did not come within {_READ_SECONDS:.0f} s")
+        if not self._desk.admits(poll, address):
+            self._tell(f"{address} is not the address of pod {poll.pod} of {poll.namespace}/{poll.policy}")
+            return _refusal(403, "a pod is told of the policy whose router it is, and of no other")
         self._desk.hear(poll)
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -86,6 +152,9 @@ class DiscoveryServer:
         return response
 
     async def _acknowledge(self, request: web.Request) -> web.StreamResponse:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not self._desk.trusts(key):
+            return _refusal(403, "only the leader's own standbys pass on acknowledgements")
         try:
             body = json.loads(await request.read())
             if not isinstance(body, list):
@@ -96,3 +165,17 @@ class DiscoveryServer:
         for item in said:
             self._desk.hear_said(item)
         return web.Response(status=204)
+
+    def _tell(self, why: str) -> None:
+        """One line a minute, whoever asks however often."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= _TELL_SECONDS:
+            self._told_at = now
+            _log.warning("refused a poll: %s", why)
+
+
+def _refusal(status: int, why: str) -> web.Response:
+    """Ends the connection: what is still to come on it is not waited for."""
+    response = web.Response(status=status, text=f"{why}\n")
+    response.force_close()
+    return response

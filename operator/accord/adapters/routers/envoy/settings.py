@@ -10,7 +10,8 @@ class EnvoySettings:
     """Image of the proxies, where they find the operator, and the ports inside their pods.
 
     `listen_address` is where the proxies bind, `127.0.0.1` in tests. The admin interface is never bound to anything
-    but the pod's loopback.
+    but the pod's loopback. `verify_peers`: polls are answered, and believed, only from the address of the pod that they
+    name. `run_as_user` is None where the platform assigns a user to the pods.
     """
 
     image: str
@@ -21,3 +22,5 @@ class EnvoySettings:
     http_port: int = 8080
     probe_port: int = 8081
     admin_port: int = 9901
+    verify_peers: bool = True
+    run_as_user: int | None = 65532

@@ -15,6 +15,8 @@ from typing import Literal
 from accord.adapters.routers.envoy.xds import Json, Key, Kind, canonical
 
 _REMEMBERED = 32
+LONGEST_VERSION = 64
+"""Characters of a version: the 20 digits of 64 bits at most, a dash and 16 hexadecimal digits, and room."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Version:
     def parse(cls, text: str) -> Version | None:
         """The version that a proxy names; None for none, or for one that is not ours."""
         revision, dash, digest = text.partition("-")
-        if not dash or not digest or not revision.isascii() or not revision.isdigit():
+        if not dash or not digest or len(text) > LONGEST_VERSION or not revision.isascii() or not revision.isdigit():
             return None
         return cls(int(revision), digest)
 
