@@ -59,6 +59,12 @@ class World:
         """Steps with which one serving pod runs and is not ready."""
         self.no_room = ""
         """Why the scheduler finds no node for another serving pod; empty where it does."""
+        self.unbound = False
+        """Whether claims stay unbound."""
+        self.replaces = False
+        """Whether old pods go before new ones come."""
+        self.unlistable: ClusterError | None = None
+        """What listing pods is answered with."""
         self.waiting: dict[str, Any] = {}
         """The state of the containers of new serving pods that have a node and are not started."""
         self.bad_snapshots: dict[int, str | None] = {}
@@ -202,6 +208,8 @@ class World:
         for key, manifest in list(self.objects.items()):
             if key.kind == "VolumeSnapshot":
                 self._snapshot_controller(key, manifest)
+            elif key.kind == "PersistentVolumeClaim" and not manifest.get("status") and not self.unbound:
+                self.put(key, {**manifest, "status": {"phase": "Bound"}})
             elif key.kind == "Deployment":
                 self._deployment_controller(key, manifest)
             elif key.kind == "TrainingRun":
@@ -228,6 +236,8 @@ class World:
             status["updatedReplicas"] = 0
         elif not served and (step in self.crashing | self.unready or self.no_room or self.waiting):
             status.update(replicas=replicas + 1, updatedReplicas=1)
+            if self.replaces:
+                status.update(replicas=replicas, availableReplicas=replicas - 1)
         else:
             self.up = self._template(manifest)
         conditions = self.rollout_conditions
@@ -246,6 +256,8 @@ class World:
     async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
         """Those of before, which serve, and one of the newest template."""
         assert (namespace, selector) == (NS, "app=serve")
+        if self.unlistable is not None:
+            raise self.unlistable
         deployment = self.objects[DEPLOYMENT]
         former = [self._pod(f"old-{n}", deployment, "former", {}) for n in range(deployment["spec"]["replicas"])]
         if self.up == self._template(deployment) or deployment["spec"].get("paused"):

@@ -312,18 +312,20 @@ def test_the_target_goes_missing_on_the_way() -> None:
 
 @pytest.mark.parametrize("bound", [False, True], ids=["unbound", "bound"])
 def test_pods_that_wait_for_a_claim_are_told_from_pods_that_crash(bound: bool) -> None:
-    world = trained()
-    world.crashing.add(1500)
+    world = World(rollback={"steps": 3})
+    world.save(500, 1000, 1500, 2000)
+    world.unbound = not bound
+    if bound:
+        world.crashing.add(500)
+    else:
+        world.waiting = {"reason": "ContainerCreating"}
     world.fail(1600)
     world.settle()
-    if bound:
-        claim = next(k for k in world.objects if k.kind == "PersistentVolumeClaim" and "-1500-" in k.name)
-        world.put(claim, {**world.objects[claim], "status": {"phase": "Bound"}})
-    world.advance(700)
-    world.settle()
+    world.advance(1900)
     assert step(world) == "2000", "what was served comes back"
-    assert world.condition("Stalled") == ("True", "RollbackFailed")
+    assert world.condition("Stalled") == ("True", "RollbackFailed" if bound else "VolumePending")
     assert ("is not bound yet" in world.message("Stalled")) == (not bound)
+    assert len(world.quarantined()) == (1 if bound else 0)
     assert marks(world) == {}
 
 

@@ -49,7 +49,8 @@ def capture(situation: Situation) -> Capture:
     pending = [c for c in situation.checkpoints if not c.ready and not c.deleting and c not in failed]
     apply: tuple[Manifest, ...] = ()
     # One at a time: a driver that is slow is not made faster by more, and the newest checkpoint is still there then.
-    if missing is not None and not failed and not pending and wait <= 0:
+    busy = any(_source_of(c) == situation.observed.source_name for c in pending)
+    if missing is not None and not failed and not busy and wait <= 0:
         made = situation.store.capture(situation.observed, situation.training, situation.attempt, missing)
         apply = (made,) if made is not None else ()
     due = [left for c in pending if (left := _left(situation, c)) is not None]
@@ -100,6 +101,12 @@ def _left(situation: Situation, checkpoint: Checkpoint) -> float | None:
     if checkpoint.error is None or any(words in checkpoint.error.lower() for words in _STILL_AT_WORK):
         return None
     return ((checkpoint.error_at or checkpoint.created) + _ERROR_PATIENCE - situation.now).total_seconds()
+
+
+def _source_of(checkpoint: Checkpoint) -> str | None:
+    """The claim that a snapshot is of."""
+    source = ((checkpoint.manifest or {}).get("spec") or {}).get("source") or {}
+    return source.get("persistentVolumeClaimName")
 
 
 def _until_warned(situation: Situation, checkpoint: Checkpoint) -> float:

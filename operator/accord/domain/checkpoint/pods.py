@@ -90,7 +90,7 @@ class ServingPod:
                 None,
             )
             or _not_run(containers),
-            uncreated=_is_uncreated(spec, scheduled, waiting),
+            uncreated=_is_uncreated(scheduled, waiting),
             ends=max((count for count, _ in endings), default=0),
             ending=next((words for _, words in endings), None),
             foreign_ending=next(
@@ -153,15 +153,11 @@ def _mounting(spec: Manifest, volume: str) -> set[str]:
 
 
 def _runs(container: Manifest) -> bool:
-    return bool((container.get("state") or {}).get("running"))
+    return (container.get("state") or {}).get("running") is not None
 
 
-def _is_uncreated(spec: Manifest, scheduled: Manifest, waiting: list[tuple[Manifest, Manifest]]) -> bool:
-    if not _is(scheduled, "True"):
-        return False
-    return len(waiting) < len(spec.get("containers") or ()) or all(
-        why.get("reason") in _NOT_CREATED for _, why in waiting
-    )
+def _is_uncreated(scheduled: Manifest, waiting: list[tuple[Manifest, Manifest]]) -> bool:
+    return _is(scheduled, "True") and all(why.get("reason") in _NOT_CREATED for _, why in waiting)
 
 
 def _ends(container: Manifest, *, is_init: bool) -> tuple[int, str | None]:
