@@ -214,7 +214,9 @@ class CheckpointPolicies:
         """Those that carry the policy's label; and what is served, where somebody has taken its labels away."""
         found = {child.name: ClaimView.of(m) for child, m in made.items() if child.kind == CLAIMS.kind}
         serving, deployment = policy.spec.serving, self._deployment(policy)
-        mounted = deployment.mounted(serving.volume).claim_name if serving is not None and deployment is not None else None
+        mounted = (
+            deployment.mounted(serving.volume).claim_name if serving is not None and deployment is not None else None
+        )
         recorded = [record.claim_name for record in (policy.status.serving, policy.status.switch) if record is not None]
         for name in (mounted, *recorded):
             manifest = self._index.get(ObjectKey("v1", CLAIMS.kind, key.namespace, name)) if name else None

@@ -65,46 +65,129 @@ def claim(phase: str = "Bound") -> ClaimView:
 
 
 CRASH = {"exitCode": 1, "reason": "Error"}
-QUOTA = {"type": "ReplicaFailure", "status": "True", "message": 'pods "serve-x" is forbidden: exceeded quota: gpus'}
-WEBHOOK = {"type": "ReplicaFailure", "status": "True", "message": "admission webhook denied the request"}
+KILLED = {"exitCode": 137, "reason": "Error"}
+OUT_OF_MEMORY = {"exitCode": 137, "reason": "OOMKilled"}
+COMPLETED = {"exitCode": 0, "reason": "Completed"}
+NOT_FOUND = {"exitCode": 128, "reason": "StartError", "message": "no such file"}
+BACK_OFF = {"reason": "CrashLoopBackOff"}
+NO_SECRET = {"reason": "CreateContainerConfigError", "message": 'secret "s" not found'}
 RUNS = container(running={}, ready=True)
-
-TABLE: list[tuple[str, list[Any], dict[str, Any], Cause | None, str | None]] = [
-    ("a GPU that is taken", [unscheduled("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")], {}, "Elsewhere", "Unschedulable"),
-    ("the attach limit", [unscheduled("0/3 nodes are available: 3 node(s) exceed max volume count.")], {}, "Elsewhere", "Unschedulable"),
-    ("a claim for one pod", [unscheduled("node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode")], {}, "Elsewhere", "Unschedulable"),
-    ("a claim that is not bound", [unscheduled("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.")], {}, "Volume", "VolumePending"),
-    ("a claim that cannot be bound", [unscheduled('running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded')], {}, "Volume", "VolumePending"),
-    ("a quota", [], {"conditions": [QUOTA]}, "Elsewhere", "QuotaExceeded"),
-    ("an admission policy", [], {"conditions": [WEBHOOK]}, "Elsewhere", "PodsRefused"),
-    ("a paused rollout", [], {"paused": True}, "Elsewhere", "RolloutPaused"),
-    ("an image", [pod(containerStatuses=[container(waiting={"reason": "ImagePullBackOff"})])], {}, "Elsewhere", "ImagePull"),
-    ("a secret that is missing", [pod(containerStatuses=[container(waiting={"reason": "CreateContainerConfigError", "message": 'secret "s" not found'})])], {}, "Elsewhere", "ContainerConfig"),
-    ("a command that is not there", [running(container(restarts=4, waiting={"reason": "CrashLoopBackOff"}, last={"exitCode": 128, "reason": "StartError", "message": "no such file"}))], {}, "Elsewhere", "ContainerConfig"),
-    ("a sidecar", [running(RUNS, container("proxy", 5, waiting={"reason": "CrashLoopBackOff"}, last=CRASH))], {}, "Elsewhere", "SidecarCrash"),
-    ("a node that is gone", [running(RUNS, conditions=[SCHEDULED, {"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": "False"}])], {}, "Elsewhere", "NodeLost"),
-    ("a volume that is not mounted", [pod(containerStatuses=[container(waiting={"reason": "ContainerCreating"})])], {}, "Volume", "ContainerCreating"),
-    ("an evicted pod", [pod(phase="Failed", reason="Evicted", containerStatuses=[container(terminated={"exitCode": 137})])], {}, None, None),
-    ("one that comes up", [pod(containerStatuses=[container(waiting={"reason": "PodInitializing"})], initContainerStatuses=[container("check", running={})])], {}, None, None),
-    ("one end", [running(container(restarts=1, running={}, last=CRASH))], {}, "OnePod", "PodsCrash"),
-    ("two ends of one pod", [running(container(restarts=2, running={}, last=CRASH))], {}, "Checkpoint", "PodsCrash"),
-    ("an end and one before", [running(container(restarts=1, terminated=CRASH))], {}, "Checkpoint", "PodsCrash"),
-    ("ends of two pods", [running(container(restarts=1, running={}, last=CRASH)), running(container(terminated=CRASH)) | {"metadata": pod("b")["metadata"]}], {}, "Checkpoint", "PodsCrash"),
-    ("a liveness probe", [running(container(restarts=3, running={}, last={"exitCode": 137, "reason": "Error"}))], {}, "Checkpoint", "PodsCrash"),
-    ("too little memory", [running(container(restarts=3, running={}, last={"exitCode": 137, "reason": "OOMKilled"}))], {}, "Checkpoint", "PodsCrash"),
-    ("a service that ends by itself", [running(container(restarts=2, waiting={"reason": "CrashLoopBackOff"}, last={"exitCode": 0, "reason": "Completed"}))], {}, "Checkpoint", "PodsCrash"),
-    ("a check before the start", [pod(initContainerStatuses=[container("check", 3, waiting={"reason": "CrashLoopBackOff"}, last=CRASH)])], {}, "Checkpoint", "PodsCrash"),
-    ("a check that has passed", [running(container(running={}, ready=True), initContainerStatuses=[container("check", 1, terminated={"exitCode": 0})])], {}, None, None),
-    ("a readiness probe", [running(container(running={}))], {}, "OnePod", "PodsNotReady"),
-    ("readiness probes of two pods", [running(container(running={})), running(container(running={})) | {"metadata": pod("b")["metadata"]}], {}, "Checkpoint", "PodsNotReady"),
-    ("a crash and no room for the next", [running(container(restarts=3, running={}, last=CRASH)), unscheduled("3 Insufficient cpu") | {"metadata": pod("b")["metadata"]}], {}, "Checkpoint", "PodsCrash"),
-    ("nothing that is known", [], {}, None, None),
-]  # fmt: skip
+UNREADY = container(running={})
+LOST = [SCHEDULED, {"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": "False"}]
 
 
-@pytest.mark.parametrize(("pods", "changes", "cause", "reason"), [case[1:] for case in TABLE], ids=[c[0] for c in TABLE])
-def test_what_is_in_the_way(pods: list[Any], changes: dict[str, Any], cause: Cause | None, reason: str | None) -> None:
+def waiting(reason: str) -> Any:
+    return pod(containerStatuses=[container(waiting={"reason": reason})])
+
+
+def crashing(restarts: int, last: Any) -> Any:
+    return running(container(restarts=restarts, waiting=BACK_OFF, last=last))
+
+
+def another(manifest: Any) -> Any:
+    return {**manifest, "metadata": pod("other")["metadata"]}
+
+
+def replica_failure(words: str) -> dict[str, Any]:
+    return {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": words}]}
+
+
+ELSEWHERE: dict[str, tuple[list[Any], dict[str, Any], str]] = {
+    "a GPU that is taken": ([unscheduled("3 Insufficient nvidia.com/gpu.")], {}, "Unschedulable"),
+    "the attach limit": ([unscheduled("3 node(s) exceed max volume count.")], {}, "Unschedulable"),
+    "a claim for one pod": (
+        [unscheduled("node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode")],
+        {},
+        "Unschedulable",
+    ),
+    "a quota": ([], replica_failure('pods "serve-x" is forbidden: exceeded quota: gpus'), "QuotaExceeded"),
+    "an admission policy": ([], replica_failure("admission webhook denied the request"), "PodsRefused"),
+    "a paused rollout": ([], {"paused": True}, "RolloutPaused"),
+    "an image": ([waiting("ImagePullBackOff")], {}, "ImagePull"),
+    "a secret": ([pod(containerStatuses=[container(waiting=NO_SECRET)])], {}, "ContainerConfig"),
+    "a command that is not there": ([crashing(4, NOT_FOUND)], {}, "ContainerConfig"),
+    "a sidecar": ([running(RUNS, container("proxy", 5, waiting=BACK_OFF, last=CRASH))], {}, "SidecarCrash"),
+    "a node that is gone": ([running(RUNS, conditions=LOST)], {}, "NodeLost"),
+    "a crash, and no room for the next": (
+        [running(container(restarts=1, running={}, last=CRASH)), another(unscheduled("3 Insufficient cpu"))],
+        {},
+        "Unschedulable",
+    ),
+}
+"""Pods, changes of the Deployment, and the reason. Neither a checkpoint nor its volume has anything to do with it."""
+
+OTHERWISE: dict[str, tuple[list[Any], Cause | None, str | None]] = {
+    "a claim that is not bound": (
+        [unscheduled("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims.")],
+        "Volume",
+        "VolumePending",
+    ),
+    "a claim that cannot be bound": (
+        [unscheduled('running PreBind plugin "VolumeBinding": binding volumes: context deadline exceeded')],
+        "Volume",
+        "VolumePending",
+    ),
+    "a volume that is not mounted": ([waiting("ContainerCreating")], "Volume", "ContainerCreating"),
+    "one end": ([running(container(restarts=1, running={}, last=CRASH))], "OnePod", "PodsCrash"),
+    "two ends of one pod": ([running(container(restarts=2, running={}, last=CRASH))], "Checkpoint", "PodsCrash"),
+    "an end and one before": ([running(container(restarts=1, terminated=CRASH))], "Checkpoint", "PodsCrash"),
+    "ends of two pods": (
+        [running(container(terminated=CRASH)), another(running(container(terminated=CRASH)))],
+        "Checkpoint",
+        "PodsCrash",
+    ),
+    "a liveness probe": ([crashing(3, KILLED)], "Checkpoint", "PodsCrash"),
+    "too little memory": ([crashing(3, OUT_OF_MEMORY)], "Checkpoint", "PodsCrash"),
+    "a service that ends by itself": ([crashing(2, COMPLETED)], "Checkpoint", "PodsCrash"),
+    "a check before the start": (
+        [pod(initContainerStatuses=[container("check", 3, waiting=BACK_OFF, last=CRASH)])],
+        "Checkpoint",
+        "PodsCrash",
+    ),
+    "crashes, and no room for the next": (
+        [crashing(3, CRASH), another(unscheduled("3 Insufficient cpu"))],
+        "Checkpoint",
+        "PodsCrash",
+    ),
+    "a readiness probe": ([running(UNREADY)], "OnePod", "PodsNotReady"),
+    "readiness probes of two pods": ([running(UNREADY), another(running(UNREADY))], "Checkpoint", "PodsNotReady"),
+    "a check that has passed": (
+        [running(RUNS, initContainerStatuses=[container("check", 1, terminated=COMPLETED)])],
+        None,
+        None,
+    ),
+    "one that comes up": (
+        [
+            pod(
+                containerStatuses=[container(waiting={"reason": "PodInitializing"})],
+                initContainerStatuses=[container("check", running={})],
+            )
+        ],
+        None,
+        None,
+    ),
+    "an evicted pod": (
+        [pod(phase="Failed", reason="Evicted", containerStatuses=[container(terminated=KILLED)])],
+        None,
+        None,
+    ),
+    "nothing that is known": ([], None, None),
+}
+"""Pods, the cause and the reason."""
+
+
+@pytest.mark.parametrize(("pods", "changes", "reason"), ELSEWHERE.values(), ids=ELSEWHERE)
+def test_what_has_nothing_to_do_with_the_checkpoint(pods: list[Any], changes: dict[str, Any], reason: str) -> None:
     finding = examine(deployment(**changes), claim(), views(*pods))
+    assert finding is not None
+    assert (finding.cause, finding.reason) == ("Elsewhere", reason)
+
+
+@pytest.mark.parametrize(("pods", "cause", "reason"), OTHERWISE.values(), ids=OTHERWISE)
+def test_what_the_volume_or_the_checkpoint_may_have_done(
+    pods: list[Any], cause: Cause | None, reason: str | None
+) -> None:
+    finding = examine(deployment(), claim(), views(*pods))
     assert (finding.cause if finding else None, finding.reason if finding else None) == (cause, reason)
 
 

@@ -91,8 +91,9 @@ class SnapshotStore:
         }
 
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
-        """A claim made from the snapshot: as large as it needs, with the access mode of its source and its class, unless one is
-        named."""
+        """A claim made from the snapshot: as large as it needs, with its source's access mode, and class unless the
+        policy names one.
+        """
         meta = observed.policy.metadata
         name = names.checkpoint(meta.name, checkpoint.step, checkpoint.attempt, checkpoint.training)
         live = (checkpoint.manifest or {}).get("metadata", {}).get("labels") or {}

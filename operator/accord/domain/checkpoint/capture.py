@@ -17,7 +17,7 @@ from accord.domain.plan import ObjectKey
 _ERROR_PATIENCE = timedelta(minutes=1)
 """The snapshot-controller tries again by itself after an error."""
 _STILL_AT_WORK = ("deadlineexceeded", "deadline exceeded", "code = aborted")
-"""In an error of a driver that was asked for a snapshot that it is still making (gRPC codes of the CSI specification)."""
+"""In the error of a driver that is still making the snapshot (gRPC codes of the CSI specification)."""
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=15), timedelta(minutes=10)
 
 
@@ -156,8 +156,8 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
     slow = next((c for c in pending if _until_warned(situation, c) <= 0), None)
     if slow is not None:
         message = (
-            f"snapshot {slow.snapshot} has not become ready within spec.snapshotWarnAfter; the driver reports no error, "
-            "so it is waited for, and no other is taken meanwhile: are the snapshot-controller and the CSI driver running?"
+            f"snapshot {slow.snapshot} is not ready after spec.snapshotWarnAfter. The driver reports no error, so it "
+            "is waited for, and no other is taken: are the snapshot-controller and the CSI driver running?"
         )
         return Wanted("Snapshotted", "False", "SnapshotSlow", message)
     if pending:

@@ -81,7 +81,7 @@ def _name_taken(situation: Situation, key: ObjectKey, holder: str) -> str:
     """It may be what is served, or the only copy of a checkpoint: deleting it is never the advice."""
     labels = f"{MANAGED_BY_LABEL}={MANAGED_BY} {names.POLICY_LABEL}={situation.policy.metadata.name}"
     return (
-        f"{key.kind} {key.name} exists already and belongs to {holder}, so it is left alone. If Accord made it, give it "
-        f"its labels back: kubectl label {key.kind.lower()} {key.name} {labels}; else make this policy anew under "
+        f"{key.kind} {key.name} exists already and belongs to {holder}, so it is left alone. If Accord made it, give "
+        f"it its labels back: kubectl label {key.kind.lower()} {key.name} {labels}; else make this policy anew under "
         "another name (what is served stays)"
     )

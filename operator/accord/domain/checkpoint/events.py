@@ -64,9 +64,9 @@ def _served(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> It
 def _switches(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
     old, new = before.switch, after.switch
     ready = find(after.conditions, "Ready")
-    if new is not None and new.waiting_since is not None and ready is not None:
-        if old is None or old.waiting_since is None:
-            yield Event("Warning", ready.reason, ready.message)
+    waits = new is not None and new.waiting_since is not None
+    if waits and ready is not None and (old is None or old.waiting_since is None):
+        yield Event("Warning", ready.reason, ready.message)
     if old is None or new is None or old.why != "Promotion" or new.why != "Revert":
         return
     why = f": {ready.message}" if ready is not None else ""

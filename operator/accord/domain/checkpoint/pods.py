@@ -131,7 +131,7 @@ def _is(condition: Manifest, status: str) -> bool:
 
 
 def _is_lost(status: Manifest, conditions: dict[Any, Manifest]) -> bool:
-    """kubelet sets both conditions. Only `Ready` is set for a node that does not answer."""
+    """The kubelet sets both conditions. Only `Ready` is set for a node that does not answer."""
     if status.get("reason") == "NodeLost" or status.get("phase") == "Unknown":
         return True
     ready = conditions.get("Ready", {})

@@ -73,8 +73,8 @@ def impossible(situation: Situation) -> Problem | None:
     if serving.storage_class_name is None and source.storage_class == "":
         return Problem(
             "NoStorageClass",
-            f"claim {source.name} has no StorageClass, and without one no claim is made from a snapshot of it: name one "
-            "of the same driver in spec.serving.storageClassName",
+            f"claim {source.name} has no StorageClass, and without one nothing provisions a claim from its snapshots: "
+            "name one of the same driver in spec.serving.storageClassName",
         )
     if deployment is not None and deployment.replicas > 1 and set(source.access_modes) == {"ReadWriteOncePod"}:
         return Problem(

@@ -11,7 +11,7 @@ what was written last tells what comes next. What was not the target's fault is 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from accord.api.v1alpha1.checkpointpolicy import RollbackRecord, Switch
 from accord.domain.checkpoint import names, switching
@@ -122,7 +122,7 @@ def _switch(situation: Situation, record: RollbackRecord) -> Move:
     withdrawn = _withdrawn(situation, record)
     if outcome != "Moving" or withdrawn is not None:
         why = withdrawn or move.message
-        changed = {
+        changed: dict[str, Any] = {
             "rollback": record.model_copy(update={"phase": "Reverting", "message": why}),
             "switch": switching.revert(situation, switch, blamed=outcome == "Broken"),
         }
@@ -174,7 +174,7 @@ def _revert(situation: Situation, record: RollbackRecord, switch: Switch) -> Mov
     if withdrawn is not None:
         return _without_switch(_end(situation, record, "Rejected", withdrawn))
     if switch.failed_step is None or outcome != "Available":
-        changed = {"rollback": record.model_copy(update={"phase": "Retrying"}), "switch": None}
+        changed: dict[str, Any] = {"rollback": record.model_copy(update={"phase": "Retrying"}), "switch": None}
         if outcome != "Available":
             changed["setback"] = switching.acquit(situation, switch, move)
         return Move("Reconciling", "Retrying", f"{record.message}; it is tried again", changed)
@@ -187,9 +187,7 @@ def _revert(situation: Situation, record: RollbackRecord, switch: Switch) -> Mov
         update = {"phase": "Restoring", "to_step": older.step, "to_attempt": older.attempt, "message": words}
         changed = {"rollback": record.model_copy(update=update), "switch": None}
         return Move("Reconciling", "RollingBack", words, changed)
-    return _without_switch(
-        _end(situation, record, "Failed", f"{record.message}; what was served before was put back")
-    )
+    return _without_switch(_end(situation, record, "Failed", f"{record.message}; what was served before was put back"))
 
 
 def _without_switch(move: Move) -> Move:

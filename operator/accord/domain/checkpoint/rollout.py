@@ -135,7 +135,9 @@ def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | No
     """The claim made for this checkpoint. One that is bound by its first pod is unbound until then."""
     waiting = next((pod for pod in pods if pod.unscheduled is not None), None)
     if waiting is not None:
-        return Finding("Volume", "VolumePending", f"pod {waiting.name} waits for its volume: {_short(waiting.unscheduled)}")
+        return Finding(
+            "Volume", "VolumePending", f"pod {waiting.name} waits for its volume: {_short(waiting.unscheduled)}"
+        )
     if claim is not None and not claim.bound:
         return Finding("Volume", "VolumePending", f"claim {claim.name} is not bound yet")
     uncreated = next((pod for pod in pods if pod.uncreated), None)
@@ -151,12 +153,10 @@ def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | No
 
 def _is_about_the_claim(words: str) -> bool:
     words = words.lower()
-    return "persistentvolumeclaim" in words and "readwriteoncepod" not in words or "binding volumes" in words
+    return ("persistentvolumeclaim" in words and "readwriteoncepod" not in words) or "binding volumes" in words
 
 
 def _short(words: str | None) -> str:
     """In one line, without what the scheduler says about preemption: it repeats the rest."""
     text = " ".join((words or "").split()).split(" preemption:")[0].rstrip(".,: ")
     return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}…"
-
-

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from accord.api.v1alpha1.checkpointpolicy import Switch
 from accord.domain.checkpoint import faults, promotions, rollbacks, switching
 from accord.domain.checkpoint.kept import Checkpoint
@@ -58,7 +60,7 @@ def _promote_on(situation: Situation) -> Move | None:
         return _returned(situation, switch, outcome, move)
     if outcome == "Available":
         return _arrived(situation, switch)
-    changed = {"switch": switching.revert(situation, switch, blamed=outcome == "Broken")}
+    changed: dict[str, Any] = {"switch": switching.revert(situation, switch, blamed=outcome == "Broken")}
     if outcome != "Broken":
         changed["setback"] = switching.set_back(situation, switch, outcome, move)
     return Move("Reconciling", "Reverting", f"{move.message}; what was served before is put back", changed)
@@ -70,7 +72,7 @@ def _arrived(situation: Situation, switch: Switch) -> Move:
 
 
 def _returned(situation: Situation, switch: Switch, outcome: switching.Outcome, move: Move) -> Move:
-    """The end of the way back. There is nothing else to go back to: the Deployment itself says what is wrong with it."""
+    """The end of the way back. There is nothing else to go back to; the Deployment itself says what is wrong."""
     if outcome == "Available":
         words = "what was served before is served again"
         return rollbacks.mark_failed(situation, switch) or Move("Reconciling", "Promoted", words, {"switch": None})

@@ -164,7 +164,9 @@ def _await(situation: Situation, switch: Switch, deployment: DeploymentView, wor
     """Its pods are not available yet: wait, or say why it is no use."""
     finding = _finding(situation, switch, deployment)
     if finding is not None and finding.cause == "Elsewhere":
-        waiting = {} if switch.waiting_since else {"switch": switch.model_copy(update={"waiting_since": _now(situation)})}
+        waiting = (
+            {} if switch.waiting_since else {"switch": switch.model_copy(update={"waiting_since": _now(situation)})}
+        )
         message = f"{words} waits: {finding.message}"
         return "Moving", Move("Reconciling", finding.reason, message, waiting, look_again=_LOOK_AGAIN)
     progress = f"{words}: {deployment.progress}"
@@ -196,7 +198,7 @@ def _finding(situation: Situation, switch: Switch, deployment: DeploymentView) -
 
 
 def _given_up(switch: Switch, deployment: DeploymentView) -> bool:
-    """Whether the Deployment's controller has given this rollout up. What it says of a time of waiting does not count."""
+    """Whether the Deployment's controller has given this rollout up; what it said while pods waited is no matter."""
     if deployment.stuck is None:
         return False
     if switch.timed_from is None:
