@@ -192,6 +192,7 @@ DEFAULTS: dict[str, Json] = {
     },
     "CheckpointPolicy": {
         "method": "VolumeSnapshot",
+        "snapshotWarnAfter": "10m",
         "retention": {"max": 20},
         "bestModel": {"metric": "Reward"},
         "detection": {
