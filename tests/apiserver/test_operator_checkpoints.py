@@ -76,9 +76,7 @@ def test_checkpoints_are_kept_promoted_and_gone_back_to(stage: Stage) -> None:
     assert claim["spec"]["dataSource"]["kind"] == "VolumeSnapshot"
     assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
     assert "ownerReferences" not in claim["metadata"]
-    writes = stage.operator.writes()
-    time.sleep(3)
-    assert stage.operator.writes() == writes, "at rest nothing is written"
+    cp.at_rest(stage.operator, seconds=3)
 
     stage.break_down()
     began = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, SOURCE, UNTRAINED, World
 
+from accord.cli.approve import ApprovalError, waiting
 from accord.domain.plan import ObjectKey
 from accord.ports.cluster import ClusterError
 
@@ -200,6 +201,12 @@ def test_where_pods_are_missing_a_volume_is_not_waited_for_so_long() -> None:
     assert step(world) == "500"
     assert world.condition("Stalled") == ("True", "ContainerCreating")
     assert quarantined(world) == set()
+    assert any("-1000-" in name for name in world.names("PersistentVolumeClaim")), "it may be there at the next try"
+    world.waiting = {}
+    world.save(1500)
+    world.advance(60)
+    assert step(world) == "1500"
+    assert not any("-1000-" in name for name in world.names("PersistentVolumeClaim"))
 
 
 def test_a_rollback_that_is_tried_again_and_again_ends_when_a_person_says_so() -> None:
@@ -216,6 +223,16 @@ def test_a_rollback_that_is_tried_again_and_again_ends_when_a_person_says_so() -
     assert world.status["history"][0]["phase"] == "Rejected"
     assert quarantined(world) == set()
     assert step(world) == "2000"
+
+
+def test_the_command_rejects_what_waits_for_room_and_approves_it_not() -> None:
+    policy = {"metadata": {"name": "p"}, "status": {"rollback": {"id": "x", "phase": "RollingOut"}}}
+    assert waiting(policy, reject=True)["id"] == "x"
+    with pytest.raises(ApprovalError, match="waits for nobody"):
+        waiting(policy)
+    policy["status"]["rollback"]["phase"] = "Restarting"
+    with pytest.raises(ApprovalError, match="waits for nobody"):
+        waiting(policy, reject=True)
 
 
 def test_a_rollback_that_waits_for_room_is_taken_back_by_a_person() -> None:

@@ -13,6 +13,7 @@ from accord.domain.checkpoint.reading import Saved
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.conditions import Wanted, timestamp
 from accord.domain.plan import ObjectKey
+from accord.domain.training.names import ATTEMPT_LABEL
 
 _ERROR_PATIENCE = timedelta(minutes=1)
 """The snapshot-controller tries again by itself after an error."""
@@ -172,6 +173,8 @@ def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
         return ()
     if observed.deployment is None or not observed.deployment.is_rolled_out:
         return ()
+    tried = status.setback
+    again = {(str(tried.step), str(tried.attempt))} if tried is not None else set()
     return tuple(
         ObjectKey("v1", "PersistentVolumeClaim", situation.policy.metadata.namespace, claim.name)
         for claim in observed.claims.values()
@@ -179,4 +182,6 @@ def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
         and claim.name not in observed.mounted
         and not claim.deleting
         and names.STEP_LABEL in claim.labels
+        # A volume that takes long to be made may be there at the next try.
+        and (claim.labels[names.STEP_LABEL], claim.labels.get(ATTEMPT_LABEL)) not in again
     )

@@ -18,8 +18,8 @@ from accord.domain.conditions import parse_timestamp
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _NOT_CREATED = frozenset({"ContainerCreating", "PodInitializing"})
-_NOT_RUN = frozenset({"ContainerStatusUnknown", "ContainerCannotRun", "StartError"})
-"""Reasons of an end that no program caused: the node was lost, or the runtime could not start it."""
+_NOT_RUN = frozenset({"ContainerStatusUnknown", "Unknown", "ContainerCannotRun", "StartError"})
+"""Reasons of an end that no program caused: the node was lost or restarted, or the runtime could not start it."""
 
 
 @dataclass(frozen=True)

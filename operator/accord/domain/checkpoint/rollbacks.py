@@ -221,8 +221,8 @@ def _retry(situation: Situation, record: RollbackRecord) -> Move:
     waits = switching.retry_later(situation)
     meta = situation.policy.metadata
     message = (
-        f"{waits.message}. To go elsewhere, name another step in spec.rollbackTo; to stay: kubectl annotate cp "
-        f"{meta.name} -n {meta.namespace} {names.REJECTED_ANNOTATION}={record.id}"
+        f"{waits.message}. To go elsewhere, name another step in spec.rollbackTo; to stay: accord approve {meta.name} "
+        f"-n {meta.namespace} --reject, or annotation {names.REJECTED_ANNOTATION}={record.id}"
     )
     return Move(waits.state, waits.reason, message, look_again=waits.look_again)
 
@@ -291,4 +291,5 @@ def _end(
         }
     )
     history = [ended, *(former for former in situation.status.history if former.id != ended.id)][:HISTORY]
-    return Move("Reconciling", f"Rollback{phase}", message, {"rollback": None, "history": history})
+    changed = {"rollback": None, "history": history, "setback": None}
+    return Move("Reconciling", f"Rollback{phase}", message, changed)

@@ -38,10 +38,10 @@ def examine(
     deployment: DeploymentView, claim: ClaimView | None, pods: Sequence[ServingPod], unready_before: int = 0
 ) -> Finding | None:
     """What the new pods say. `pods` are those of the checkpoint (see `pods.newest`), none where they are not known;
-    `unready_before` is how many pods ran with it before and were not ready in time. None where nothing is in the way
+    `unready_before` is in how many tries before one pod ran with it and was not ready in time. None where nothing is in the way
     that could be named.
     """
-    crashed, unready = _crashed(pods), _unready(pods, unready_before)
+    crashed, unready = _crashed(pods, unready_before), _unready(pods, unready_before)
     if crashed is not None and crashed.cause == "Checkpoint":
         return crashed
     if unready is not None and unready.cause == "Checkpoint":
@@ -49,12 +49,12 @@ def examine(
     return _elsewhere(deployment, pods) or crashed or unready or _volume(claim, pods)
 
 
-def _crashed(pods: Sequence[ServingPod]) -> Finding | None:
+def _crashed(pods: Sequence[ServingPod], before: int) -> Finding | None:
     ended = [pod for pod in pods if pod.ends]
     if not ended:
         return None
     # More than one pod, or more than one start of one.
-    proven = sum(pod.ends for pod in ended) >= _PROOF
+    proven = sum(pod.ends for pod in ended) + before >= _PROOF
     pod = ended[0]
     words = f"{pod.ending} in pod {pod.name}"
     if len(ended) > 1:
