@@ -38,8 +38,8 @@ def examine(
     deployment: DeploymentView, claim: ClaimView | None, pods: Sequence[ServingPod], unready_before: int = 0
 ) -> Finding | None:
     """What the new pods say. `pods` are those of the checkpoint (see `pods.newest`), none where they are not known;
-    `unready_before` is in how many tries before one pod ran with it and was not ready in time. None where nothing is in the way
-    that could be named.
+    `unready_before` is the number of earlier tries in which one pod ran with it and was not ready in time. None where
+    nothing is in the way that could be named.
     """
     crashed, unready = _crashed(pods, unready_before), _unready(pods, unready_before)
     if crashed is not None and crashed.cause == "Checkpoint":

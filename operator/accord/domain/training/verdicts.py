@@ -137,8 +137,8 @@ def _blocked(situation: Situation) -> Problem | None:
             return Problem("Waiting", f"{key.kind} {key.name} belongs to {holder}")
         # It may hold checkpoints that exist nowhere else: deleting it is never the advice.
         how = (
-            "to use it, name it in spec.checkpoints.claimName; if Accord made it, give it its labels back: kubectl label "
-            f"pvc {key.name} {MANAGED_BY_LABEL}={MANAGED_BY} {names.RUN_LABEL}={situation.run.metadata.name}"
+            "to use it, name it in spec.checkpoints.claimName; if Accord made it, give it its labels back: kubectl "
+            f"label pvc {key.name} {MANAGED_BY_LABEL}={MANAGED_BY} {names.RUN_LABEL}={situation.run.metadata.name}"
             if key == claim_key(situation.run)
             else "make a TrainingRun of another name"
         )
