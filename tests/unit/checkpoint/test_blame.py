@@ -423,19 +423,26 @@ def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None
     assert claim["spec"]["storageClassName"] == "csi-fast"
 
 
-def strip(world: World) -> ObjectKey:
+def strip(world: World, *labels: str) -> ObjectKey:
+    """Take labels from the served claim; all of them where none is named."""
     key = ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])
     live = copy.deepcopy(world.objects[key])
-    live["metadata"]["labels"] = {}
+    left = live["metadata"]["labels"] if labels else {}
+    live["metadata"]["labels"] = {name: text for name, text in left.items() if name not in labels}
     world.put(key, live)
     return key
 
 
 @pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
-def test_a_served_claim_whose_labels_were_taken_away_gets_them_back(restart: bool) -> None:
+@pytest.mark.parametrize(
+    "labels",
+    [(), ("app.kubernetes.io/managed-by",), ("accord.dev/policy",), ("accord.dev/step", "accord.dev/attempt")],
+    ids=["all", "managed-by", "policy", "step"],
+)
+def test_a_served_claim_whose_labels_were_taken_away_gets_them_back(restart: bool, labels: tuple[str, ...]) -> None:
     world = trained()
     before = copy.deepcopy(world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])])
-    key = strip(world)
+    key = strip(world, *labels)
     if restart:
         world.start()
     world.settle()

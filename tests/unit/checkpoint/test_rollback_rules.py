@@ -298,12 +298,23 @@ def test_a_person_names_a_step_that_is_not_there() -> None:
     assert world.condition("Stalled") == ("True", "NoSuchCheckpoint")
 
 
-def test_the_target_goes_missing_on_the_way() -> None:
+def test_the_target_goes_missing_on_the_way_and_the_one_before_is_gone_back_to() -> None:
     world = trained()
     world.fail(1600)
     world.pass_()
-    target = next(key for key in world.objects if key.name.startswith("p-1500-"))
-    world.delete_object(target)
+    world.delete_object(next(key for key in world.objects if key.name.startswith("p-1500-")))
+    world.settle()
+    assert step(world) == "1000"
+    assert marks(world)["accord.dev/restart-from"] == "1000"
+    assert world.status["history"][0]["toStep"] == 1000
+
+
+def test_all_targets_go_missing_on_the_way() -> None:
+    world = trained()
+    world.fail(1600)
+    world.pass_()
+    for step_ in (500, 1000, 1500):
+        world.delete_object(next(key for key in world.objects if key.name.startswith(f"p-{step_}-")))
     world.settle()
     assert step(world) == "2000"
     assert world.condition("Stalled") == ("True", "RollbackFailed")

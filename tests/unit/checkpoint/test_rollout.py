@@ -191,6 +191,16 @@ def test_what_the_volume_or_the_checkpoint_may_have_done(
     assert (finding.cause if finding else None, finding.reason if finding else None) == (cause, reason)
 
 
+def test_a_container_that_reads_a_copy_of_the_checkpoint_may_be_proof_too() -> None:
+    """An init container copies it to an emptyDir; that the service then crashes is no sidecar's affair."""
+    crashed = crashing(3, CRASH)
+    crashed["spec"]["initContainers"][0]["volumeMounts"].append({"name": "tmp", "mountPath": "/copy"})
+    crashed["spec"]["containers"][0]["volumeMounts"] = [{"name": "tmp", "mountPath": "/copy"}]
+    finding = examine(deployment(), claim(), views(crashed))
+    assert finding is not None
+    assert (finding.cause, finding.reason) == ("Checkpoint", "PodsCrash")
+
+
 def test_an_unbound_claim_is_told_even_before_there_are_pods() -> None:
     finding = examine(deployment(), claim("Pending"), [])
     assert finding is not None

@@ -44,11 +44,11 @@ class ServingPod:
     uncreated: bool
     """Whether it has a node, but no container yet: a volume is not mounted, or an image is being pulled."""
     ends: int
-    """How often a container that mounts the checkpoint has ended."""
+    """How often a container that reads the checkpoint has ended."""
     ending: str | None
     """How the last of those ended."""
     foreign_ending: str | None
-    """The same of a container that does not mount it."""
+    """The same of a container that does not read it."""
     unready: str | None
     """A container that runs and is not ready."""
 
@@ -144,12 +144,19 @@ def _containers(status: Manifest) -> list[Manifest]:
 
 
 def _mounting(spec: Manifest, volume: str) -> set[str]:
-    """Containers that mount the volume."""
-    return {
-        container["name"]
+    """Containers that read the checkpoint: those that mount the volume, and those that share an emptyDir with them, as
+    where an init container copies it.
+    """
+    mounts = {
+        container["name"]: {mount.get("name") for mount in container.get("volumeMounts") or ()}
         for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
-        if any(mount.get("name") == volume for mount in container.get("volumeMounts") or ())
     }
+    shared = {each["name"] for each in spec.get("volumes") or () if "emptyDir" in each}
+    carriers = {volume}
+    for names_ in mounts.values():
+        if volume in names_:
+            carriers |= names_ & shared
+    return {container for container, names_ in mounts.items() if names_ & carriers}
 
 
 def _runs(container: Manifest) -> bool:

@@ -77,6 +77,11 @@ def _prepare(situation: Situation, record: RollbackRecord) -> Move:
     """Make the claim; the switch is recorded when it is there."""
     target = target_of(situation, record)
     if target is None or not target.is_good:
+        older = _newest_before(situation, record)
+        if older is not None:
+            update = {"to_step": older.step, "to_attempt": older.attempt}
+            words = f"the checkpoint of step {record.to_step} is gone or unusable; step {older.step} is tried instead"
+            return _record(record.model_copy(update=update), "RollingBack", words)
         return _end(situation, record, "Failed", f"the checkpoint of step {record.to_step} is gone or unusable")
     withdrawn = _withdrawn(situation, record)
     if withdrawn is not None:
@@ -192,6 +197,14 @@ def _revert(situation: Situation, record: RollbackRecord, switch: Switch) -> Mov
 
 def _without_switch(move: Move) -> Move:
     return Move(move.state, move.reason, move.message, {**move.status, "switch": None})
+
+
+def _newest_before(situation: Situation, record: RollbackRecord) -> Checkpoint | None:
+    """Another target where the one of the record is gone: the newest from before the onset."""
+    if record.signal == "Manual":
+        return None
+    own = (c for c in situation.checkpoints if c.training == situation.training and c.is_good)
+    return next((c for c in own if c.step < (record.onset or 0)), None)
 
 
 def _older(situation: Situation, record: RollbackRecord) -> Checkpoint | None:

@@ -127,7 +127,7 @@ def _foreign(_: DeploymentView, pod: ServingPod) -> Finding | None:
     if pod.foreign_ending is None or pod.ends:
         return None
     return Finding(
-        "Elsewhere", "SidecarCrash", f"{pod.foreign_ending} in pod {pod.name}, and does not mount the checkpoint"
+        "Elsewhere", "SidecarCrash", f"{pod.foreign_ending} in pod {pod.name}, and does not read the checkpoint"
     )
 
 

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from accord.api.base import Manifest
 from accord.domain.checkpoint import names
 from accord.domain.conditions import parse_timestamp
+from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
+from accord.domain.training.names import ATTEMPT_LABEL
 
 _PROGRESS_DEADLINE = 600
 """Default of `spec.progressDeadlineSeconds` of an apps/v1 Deployment."""
@@ -204,8 +206,9 @@ class ClaimView:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether its labels say what it holds."""
-        return names.STEP_LABEL in self.labels and names.POLICY_LABEL in self.labels
+        """Whether its labels say whose it is and what it holds."""
+        ours = self.labels.get(MANAGED_BY_LABEL) == MANAGED_BY
+        return ours and {names.POLICY_LABEL, names.STEP_LABEL, ATTEMPT_LABEL} <= set(self.labels)
 
     def number(self, label: str) -> int | None:
         """A label that is a number."""
