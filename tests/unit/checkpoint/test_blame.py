@@ -478,3 +478,44 @@ def test_nothing_advises_to_delete_what_may_be_served() -> None:
     said = world.message("Stalled")
     assert "delete" not in said
     assert f"kubectl label persistentvolumeclaim {foreign.name}" in said
+
+
+def test_pods_whose_volume_comes_late_have_the_whole_time_to_come_up() -> None:
+    world = trained()
+    world.waiting = {"reason": "ContainerCreating"}
+    world.rollout_conditions = [{**DEADLINE, "lastTransitionTime": "2026-01-01T00:05:00Z"}]
+    world.fail(1600)
+    world.settle()
+    world.advance(1700)
+    assert world.condition("Reconciling") == ("True", "ContainerCreating")
+    world.waiting = {}
+    world.unready.add(1500)
+    world.advance(90)
+    world.advance(60)
+    assert step(world) == "1500"
+    assert world.condition("Reconciling") == ("True", "RollingOut")
+    world.unready.clear()
+    world.settle()
+    assert step(world) == "1500"
+    assert world.condition("RolledBack") == ("True", "RollbackDone")
+
+
+def test_no_room_after_a_long_wait_for_the_volume_and_the_other_way_round() -> None:
+    """What is waited for changes: neither wait is taken off the other."""
+    world = trained()
+    world.no_room = FULL
+    world.rollout_conditions = [{**DEADLINE, "lastTransitionTime": "2026-01-01T00:05:00Z"}]
+    world.fail(1600)
+    world.settle()
+    world.advance(7200)
+    world.no_room, world.waiting = "", {"reason": "ContainerCreating"}
+    world.settle()
+    world.advance(1700)
+    assert world.condition("Reconciling") == ("True", "ContainerCreating"), "half an hour from now, not from then"
+    world.no_room = FULL
+    world.advance(7200)
+    assert world.condition("Reconciling") == ("True", "Unschedulable")
+    world.no_room, world.waiting = "", {}
+    world.settle()
+    assert step(world) == "1500"
+    assert quarantined(world) == {2000}

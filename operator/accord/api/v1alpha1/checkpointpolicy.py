@@ -291,8 +291,9 @@ class Switch(Model):
     """When it was decided."""
     patched_at: Timestamp | None = None
     """When the Deployment was seen to have it."""
-    waiting_since: Timestamp | None = None
-    """Since when its pods wait for what is not the checkpoint's affair, as room. Nothing is timed meanwhile."""
+    waiting: Literal["Room", "Volume"] | None = None
+    """What its pods wait for: `Room`, or anything else that no checkpoint could mend, for as long as it lasts; or their
+    `Volume`, for half an hour."""
     timed_from: Timestamp | None = None
     """When that was over, and the Deployment's deadline began anew."""
     failed_step: int | None = None
@@ -300,6 +301,8 @@ class Switch(Model):
     fault."""
     failed_attempt: int | None = None
     """With Revert: attempt that saved it."""
+    message: str | None = None
+    """With Revert: why what was to be served is not."""
 
 
 class Setback(Model):

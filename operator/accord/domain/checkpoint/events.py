@@ -34,9 +34,11 @@ def _rollbacks(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) ->
             yield Event("Warning", "RollbackStarted", f"{new.message}; {_way(new)}")
     if old is not None and new is not None and old.id == new.id and old.phase != new.phase:
         if new.phase == "Reverting":
-            yield Event("Warning", "RollbackReverting", new.message or "the target could not be served")
+            why = after.switch.message if after.switch is not None else None
+            yield Event("Warning", "RollbackReverting", why or "the target could not be served")
         elif new.phase == "Retrying":
-            yield Event("Warning", "RollbackRetrying", f"the rollback is tried again: {new.message}")
+            why = after.setback.message if after.setback is not None else "it was not served"
+            yield Event("Warning", "RollbackRetrying", f"the rollback is tried again: {why}")
         elif old.phase == "AwaitingApproval":
             yield Event("Normal", "RollbackApproved", _way(new))
     known = {record.id: record.phase for record in before.history}
@@ -64,8 +66,8 @@ def _served(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> It
 def _switches(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
     old, new = before.switch, after.switch
     ready = find(after.conditions, "Ready")
-    waits = new is not None and new.waiting_since is not None
-    if waits and ready is not None and (old is None or old.waiting_since is None):
+    waits = new.waiting if new is not None else None
+    if waits is not None and ready is not None and (old is None or old.waiting != waits):
         yield Event("Warning", ready.reason, ready.message)
     if old is None or new is None or old.why != "Promotion" or new.why != "Revert":
         return

@@ -64,7 +64,7 @@ def promote(situation: Situation) -> Move | None:
 def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
     """A person has named another checkpoint while this one waits for room, which may be for long."""
     serving, target = situation.policy.spec.serving, wanted(situation)
-    if serving is None or serving.follow != "Manual" or switch.why != "Promotion" or switch.waiting_since is None:
+    if serving is None or serving.follow != "Manual" or switch.why != "Promotion" or switch.waiting is None:
         return None
     if not isinstance(target, Checkpoint) or target.identity == (switch.step, switch.attempt):
         return None

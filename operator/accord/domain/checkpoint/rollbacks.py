@@ -128,8 +128,8 @@ def _switch(situation: Situation, record: RollbackRecord) -> Move:
     if outcome != "Moving" or withdrawn is not None:
         why = withdrawn or move.message
         changed: dict[str, Any] = {
-            "rollback": record.model_copy(update={"phase": "Reverting", "message": why}),
-            "switch": switching.revert(situation, switch, blamed=outcome == "Broken"),
+            "rollback": record.model_copy(update={"phase": "Reverting"}),
+            "switch": switching.revert(situation, switch, why, blamed=outcome == "Broken"),
         }
         if outcome in ("Hindered", "Unready"):
             changed["setback"] = switching.set_back(situation, switch, outcome, move)
@@ -182,17 +182,17 @@ def _revert(situation: Situation, record: RollbackRecord, switch: Switch) -> Mov
         changed: dict[str, Any] = {"rollback": record.model_copy(update={"phase": "Retrying"}), "switch": None}
         if outcome != "Available":
             changed["setback"] = switching.acquit(situation, switch, move)
-        return Move("Reconciling", "Retrying", f"{record.message}; it is tried again", changed)
+        return Move("Reconciling", "Retrying", f"{switch.message}; it is tried again", changed)
     marking = mark_failed(situation, switch)
     if marking is not None:
         return marking
     older = _older(situation, record)
     if older is not None:
-        words = f"{record.message}; step {older.step} is tried instead"
-        update = {"phase": "Restoring", "to_step": older.step, "to_attempt": older.attempt, "message": words}
+        words = f"{switch.message}; step {older.step} is tried instead"
+        update = {"phase": "Restoring", "to_step": older.step, "to_attempt": older.attempt}
         changed = {"rollback": record.model_copy(update=update), "switch": None}
         return Move("Reconciling", "RollingBack", words, changed)
-    return _without_switch(_end(situation, record, "Failed", f"{record.message}; what was served before was put back"))
+    return _without_switch(_end(situation, record, "Failed", f"{switch.message}; what was served before was put back"))
 
 
 def _without_switch(move: Move) -> Move:

@@ -60,7 +60,7 @@ def _promote_on(situation: Situation) -> Move | None:
         return _returned(situation, switch, outcome, move)
     if outcome == "Available":
         return _arrived(situation, switch)
-    changed: dict[str, Any] = {"switch": switching.revert(situation, switch, blamed=outcome == "Broken")}
+    changed: dict[str, Any] = {"switch": switching.revert(situation, switch, move.message, blamed=outcome == "Broken")}
     if outcome != "Broken":
         changed["setback"] = switching.set_back(situation, switch, outcome, move)
     return Move("Reconciling", "Reverting", f"{move.message}; what was served before is put back", changed)

@@ -16,7 +16,7 @@ from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import STEP_LABEL
 from accord.domain.checkpoint.pods import newest
 from accord.domain.checkpoint.pointing import deployment_patch, obstacle, points_at
-from accord.domain.checkpoint.rollout import PATIENCE, Finding, examine
+from accord.domain.checkpoint.rollout import PATIENCE, Cause, Finding, examine
 from accord.domain.checkpoint.situation import PUT_BACK_LIMIT, TRUCE, Situation, conflict
 from accord.domain.checkpoint.store import Place
 from accord.domain.checkpoint.views import DeploymentView
@@ -59,7 +59,7 @@ def stay(situation: Situation, serving: Served) -> Switch:
     )
 
 
-def revert(situation: Situation, switch: Switch, *, blamed: bool) -> Switch:
+def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> Switch:
     """The record of the way back from a switch whose pods did not become available. `blamed`: for the checkpoint's
     own fault.
     """
@@ -73,6 +73,7 @@ def revert(situation: Situation, switch: Switch, *, blamed: bool) -> Switch:
         since=timestamp(situation.now),
         failed_step=switch.step if blamed else None,
         failed_attempt=switch.attempt if blamed else None,
+        message=why,
     )
 
 
@@ -163,31 +164,40 @@ def proceed(situation: Situation, switch: Switch) -> tuple[Outcome, Move]:
 def _await(situation: Situation, switch: Switch, deployment: DeploymentView, words: str) -> tuple[Outcome, Move]:
     """Its pods are not available yet: wait, or say why it is no use."""
     finding = _finding(situation, switch, deployment)
-    if finding is not None and finding.cause == "Elsewhere":
-        waiting = (
-            {} if switch.waiting_since else {"switch": switch.model_copy(update={"waiting_since": _now(situation)})}
-        )
-        message = f"{words} waits: {finding.message}"
-        return "Moving", Move("Reconciling", finding.reason, message, waiting, look_again=_LOOK_AGAIN)
-    progress = f"{words}: {deployment.progress}"
-    if switch.waiting_since is not None:
-        # Only now the pods had a chance: their time begins.
-        anew = switch.model_copy(update={"waiting_since": None, "timed_from": _now(situation)})
-        return "Moving", Move("Reconciling", "RollingOut", progress, {"switch": anew}, look_again=_LOOK_AGAIN)
+    cause = finding.cause if finding is not None else None
     since = switch.timed_from or switch.patched_at
-    volume = finding is not None and finding.cause == "Volume" and deployment.is_whole
-    left = situation.seconds_until(since, max(deployment.deadline, PATIENCE) if volume else deployment.deadline)
-    if left > 0 and (volume or not _given_up(switch, deployment)):
-        early = situation.seconds_until(since, _STARTING) > 0
-        hint = f"; {finding.message}" if finding is not None and not early else ""
-        return "Moving", Move("Reconciling", "RollingOut", f"{progress}{hint}", look_again=min(left, _LOOK_AGAIN))
+    early = situation.seconds_until(since, _STARTING) > 0
+    # Where pods of before are missing, the volume of before may bring them back.
+    patient = cause == "Volume" and deployment.is_whole
+    left = situation.seconds_until(since, max(deployment.deadline, PATIENCE) if patient else deployment.deadline)
+    waiting = _waiting(switch, cause, early=early)
+    changed = {} if waiting == switch.waiting else {"switch": _phase(situation, switch, waiting)}
+    if finding is not None and (waiting == "Room" or (waiting == "Volume" and (changed or left > 0))):
+        message = f"{words} waits: {finding.message}"
+        return "Moving", Move("Reconciling", finding.reason, message, changed, look_again=_LOOK_AGAIN)
+    if changed or (left > 0 and (cause == "Volume" or not _given_up(switch, deployment))):
+        hint = f"; {finding.message}" if finding is not None and not early and not changed else ""
+        message = f"{words}: {deployment.progress}{hint}"
+        return "Moving", Move("Reconciling", "RollingOut", message, changed, look_again=min(left or 1, _LOOK_AGAIN))
     if finding is None:
         why = deployment.stuck or "the pods were not available in time"
         return "Hindered", Move("Reconciling", "RolloutFailed", f"{words} failed: {why}")
     ended: dict[str, Outcome] = {"Checkpoint": "Broken", "OnePod": "Unready"}
-    return ended.get(finding.cause, "Hindered"), Move(
-        "Reconciling", finding.reason, f"{words} failed: {finding.message}"
-    )
+    message = f"{words} failed: {finding.message}"
+    return ended.get(finding.cause, "Hindered"), Move("Reconciling", finding.reason, message)
+
+
+def _waiting(switch: Switch, cause: Cause | None, *, early: bool) -> Literal["Room", "Volume"] | None:
+    """What the pods wait for. A volume is waited for in any rollout; that is worth a word only where it lasts."""
+    if cause == "Elsewhere":
+        return "Room"
+    return "Volume" if cause == "Volume" and (not early or switch.waiting == "Volume") else None
+
+
+def _phase(situation: Situation, switch: Switch, waiting: Literal["Room", "Volume"] | None) -> Switch:
+    """The record with what is waited for now. After a wait time begins anew: only now the pods have a chance."""
+    timed_from = switch.timed_from if switch.waiting is None else timestamp(situation.now)
+    return switch.model_copy(update={"waiting": waiting, "timed_from": timed_from})
 
 
 def _finding(situation: Situation, switch: Switch, deployment: DeploymentView) -> Finding | None:
@@ -208,10 +218,6 @@ def _given_up(switch: Switch, deployment: DeploymentView) -> bool:
 
 def _what(switch: Switch) -> tuple[int | None, int | None]:
     return switch.step, switch.attempt
-
-
-def _now(situation: Situation) -> str:
-    return timestamp(situation.now)
 
 
 def keep(situation: Situation) -> Move | None:
