@@ -93,12 +93,12 @@ def _at_rest(situation: Situation) -> Move:
     target, serving = promotions.wanted(situation), situation.status.serving
     if target is not None and not isinstance(target, Checkpoint):
         return Move("Stalled", *target)
-    held = promotions.held(situation)
-    if held is not None:
-        return Move("Ready", *held)
     unworkable = impossible(situation)
     if unworkable is not None:
         return Move("Stalled", *unworkable)
+    held = promotions.held(situation)
+    if held is not None:
+        return Move("Ready", *held)
     if isinstance(target, Checkpoint) and promotions.is_set_back(situation, target):
         return switching.retry_later(situation)
     step = serving.step if serving is not None else None
