@@ -75,6 +75,8 @@ class Cluster:
         self._namespaces = namespaces
         self.crashing: set[str] = set()
         """Steps that serving pods do not start with."""
+        self.no_room = ""
+        """Why the scheduler finds no node for another pod; empty where it does."""
         self.never_ready: set[str] = set()
         """Steps whose snapshot does not become ready."""
         self._stop = threading.Event()
@@ -118,10 +120,31 @@ class Cluster:
             self._api.call("DELETE", path, {"gracePeriodSeconds": 0})
             return
         step = (meta.get("annotations") or {}).get("accord.dev/checkpoint-step")
-        if step in self.crashing or (pod.get("status") or {}).get("phase") == "Running":
+        status = pod.get("status") or {}
+        known = {c["type"]: (c["status"], c.get("message", "")) for c in status.get("conditions") or ()}
+        if known.get("Ready") == ("True", ""):
             return
-        ready = [{"type": "Ready", "status": "True"}]
-        self._api.patch(f"{path}/status", {"status": {"phase": "Running", "conditions": ready}})
+        if self.no_room:
+            if known.get("PodScheduled") != ("False", self.no_room):
+                reason = {"status": "False", "reason": "Unschedulable", "message": self.no_room}
+                self._api.patch(f"{path}/status", {"status": {"conditions": [{"type": "PodScheduled", **reason}]}})
+            return
+        conditions = [{"type": "PodScheduled", "status": "True"}]
+        if step not in self.crashing:
+            conditions.append({"type": "Ready", "status": "True"})
+            self._api.patch(f"{path}/status", {"status": {"phase": "Running", "conditions": conditions}})
+        elif not status.get("containerStatuses"):
+            crash = {
+                "name": "app",
+                "image": "example/app",
+                "imageID": "",
+                "ready": False,
+                "restartCount": 2,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+            }
+            more = {"phase": "Running", "conditions": conditions, "containerStatuses": [crash]}
+            self._api.patch(f"{path}/status", {"status": more})
 
 
 def serving_deployment(namespace: Namespace, claim: str = UNTRAINED, deadline: int = 600) -> Any:
@@ -148,12 +171,13 @@ def policy(namespace: Namespace, name: str = "p", **spec: Any) -> Any:
     """A CheckpointPolicy for run `r` and Deployment `serve`, checked every second."""
     more = {key: spec.pop(key, {}) for key in ("serving", "detection")}
     serving = {"deploymentRef": {"name": "serve"}, "volume": "model", "minInterval": "0s", **more["serving"]}
+    training = {} if "source" in spec else {"trainingRunRef": {"name": "r"}}
     body = {
         "apiVersion": "accord.dev/v1alpha1",
         "kind": "CheckpointPolicy",
         "metadata": {"name": name},
         "spec": {
-            "trainingRunRef": {"name": "r"},
+            **training,
             "serving": serving,
             "detection": {"interval": "1s", **more["detection"]},
             **spec,

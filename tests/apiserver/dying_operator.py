@@ -32,6 +32,9 @@ class DyingCluster:
     async def claims_in_use(self, namespace: str) -> frozenset[str]:
         return await self._cluster.claims_in_use(namespace)
 
+    async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
+        return await self._cluster.pods(namespace, selector)
+
     async def apply(self, manifest: Manifest) -> Manifest:
         return await self._write(self._cluster.apply(manifest))
 

@@ -208,6 +208,7 @@ DEFAULTS: dict[str, Json] = {
     },
     "CheckpointPolicy": {
         "method": "VolumeSnapshot",
+        "snapshotWarnAfter": "10m",
         "retention": {"max": 20},
         "bestModel": {"metric": "Reward"},
         "detection": {

@@ -76,9 +76,7 @@ def test_checkpoints_are_kept_promoted_and_gone_back_to(stage: Stage) -> None:
     assert claim["spec"]["dataSource"]["kind"] == "VolumeSnapshot"
     assert claim["spec"]["resources"]["requests"]["storage"] == "10Gi"
     assert "ownerReferences" not in claim["metadata"]
-    writes = stage.operator.writes()
-    time.sleep(3)
-    assert stage.operator.writes() == writes, "at rest nothing is written"
+    cp.at_rest(stage.operator, seconds=3)
 
     stage.break_down()
     began = time.monotonic()
@@ -134,22 +132,130 @@ def test_a_checkpoint_that_crashes_when_served_is_left_again(stage: Stage) -> No
     cp.save(namespace, stage.training, 2000)
 
 
-def test_the_target_does_not_start_and_what_was_served_comes_back(stage: Stage) -> None:
+FULL = "0/1 nodes are available: 1 Insufficient example.com/gpu. preemption: 0/1 nodes are available."
+
+
+@pytest.mark.parametrize("kind", ["fault", "person"])
+def test_a_rollback_without_room_waits_and_is_done_when_there_is_some(stage: Stage, kind: str) -> None:
+    namespace = stage.namespace
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 2}})
+    stage.trained()
+    stage.cluster.no_room = FULL
+    if kind == "fault":
+        stage.break_down()
+    else:
+        namespace.patch(cp.POLICIES, "p", {"spec": {"rollbackTo": 1500}})
+    cp.until_condition(namespace, "Reconciling", ("True", "Unschedulable"), 60)
+    message = namespace.condition("p", "Reconciling", cp.POLICIES)["message"]
+    assert "1 Insufficient example.com/gpu" in message
+    assert "preemption" not in message
+
+    def gave_up() -> bool:
+        conditions = (namespace.get(cp.DEPLOYMENTS, "serve").get("status") or {}).get("conditions") or ()
+        return any(c.get("reason") == "ProgressDeadlineExceeded" for c in conditions)
+
+    wait_until(gave_up, 30, "the Deployment's own deadline has not passed")
+    cp.at_rest(stage.operator, seconds=3)
+    assert cp.condition(namespace, "Reconciling") == ("True", "Unschedulable"), "the deadline is no matter"
+    assert cp.quarantined(namespace) == set()
+    live = cp.status(namespace)
+    assert (live["serving"]["step"], live["rollbacks"]) == (2000, 0)
+    assert namespace.get(cp.DEPLOYMENTS, "serve")["status"]["availableReplicas"] == 1, "serving goes on"
+
+    stage.cluster.no_room = ""
+    cp.until_served(namespace, 1500, 30)
+    assert cp.quarantined(namespace) == {2000}
+    assert cp.status(namespace)["rollbacks"] == 1
+
+
+def test_a_promotion_waits_while_the_rollout_is_paused(stage: Stage) -> None:
+    namespace = stage.namespace
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 2}})
+    cp.policy(namespace)
+    cp.save(namespace, stage.training, 500, 1000)
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"paused": True}})
+    stage.training.step = stage.training.saved = 1500
+    cp.until_condition(namespace, "Reconciling", ("True", "RolloutPaused"))
+    cp.at_rest(stage.operator, seconds=4)
+    assert cp.condition(namespace, "Reconciling") == ("True", "RolloutPaused")
+    assert cp.quarantined(namespace) == set()
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"paused": False}})
+    cp.until_served(namespace, 1500)
+    assert cp.quarantined(namespace) == set()
+
+
+def test_a_quota_that_leaves_no_pod_is_told_and_waited_for(stage: Stage) -> None:
+    namespace = stage.namespace
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 2}})
+    cp.policy(namespace)
+    cp.save(namespace, stage.training, 500)
+    quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
+    namespace.create("resourcequotas", {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+    wait_until(lambda: (namespace.get("resourcequotas", "pods").get("status") or {}).get("used"), 30, "no quota")
+    stage.training.step = stage.training.saved = 1000
+    cp.until_condition(namespace, "Reconciling", ("True", "QuotaExceeded"))
+    assert "exceeded quota: pods" in namespace.condition("p", "Reconciling", cp.POLICIES)["message"]
+    namespace.delete("resourcequotas", "pods")
+    cp.until_served(namespace, 1000, 90)
+    assert cp.quarantined(namespace) == set()
+
+
+def test_two_replicas_and_a_claim_for_one_pod_are_refused_before_anything_is_touched(stage: Stage) -> None:
+    namespace = stage.namespace
+    source = {
+        "metadata": {"name": "once"},
+        "spec": {"accessModes": ["ReadWriteOncePod"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    namespace.create(cp.CLAIMS, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **source})
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"replicas": 2}})
+    cp.policy(namespace, source={"claimName": "once", "selector": {"pod": "r-1-abcde"}})
+    cp.until_condition(namespace, "Accepted", ("False", "OnePodOnly"))
+    stage.training.step = stage.training.saved = 500
+    wait_until(lambda: 500 in cp.snapshots(namespace), 30, "no snapshot")
+    cp.at_rest(stage.operator)
+    assert cp.condition(namespace, "Promoted") == ("False", "OnePodOnly")
+    assert cp.serves(namespace) == (cp.UNTRAINED, None)
+    assert cp.quarantined(namespace) == set()
+
+
+def test_a_served_claim_whose_labels_were_taken_away_is_adopted_again(stage: Stage) -> None:
+    namespace = stage.namespace
+    stage.trained()
+    served, _ = cp.serves(namespace)
+    before = namespace.get(cp.CLAIMS, served)["metadata"]
+    nothing = dict.fromkeys(before["labels"])
+    namespace.patch(cp.CLAIMS, served, {"metadata": {"labels": nothing}})
+    labels = lambda: namespace.get(cp.CLAIMS, served)["metadata"].get("labels")  # noqa: E731
+    wait_until(lambda: labels() == before["labels"], 30, f"the labels are not back: {cp.status(namespace)}")
+    cp.until_condition(namespace, "Ready", ("True", "Serving"))
+    assert namespace.get(cp.CLAIMS, served)["metadata"]["uid"] == before["uid"]
+
+
+def test_the_target_does_not_start_and_the_one_before_is_tried(stage: Stage) -> None:
     namespace = stage.namespace
     namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 3}})
     stage.trained()
     stage.cluster.crashing.add("1500")
     stage.break_down()
-    cp.until_condition(namespace, "Stalled", ("True", "RollbackFailed"), 60)
-    # No provisioner is at work here: it is said that the volume is what the pods wait for.
-    assert "is not bound yet" in namespace.condition("p", "Stalled", cp.POLICIES)["message"]
-    assert cp.serves(namespace)[1] == "2000"
+    cp.until_served(namespace, 1000, 60)
     assert cp.quarantined(namespace) == {1500, 2000}
+    assert cp.status(namespace)["rollbacks"] == 1
+    assert namespace.get(cp.RUNS, "r")["metadata"]["annotations"]["accord.dev/restart-from"] == "1000"
+    assert "RollbackReverting" in cp.reasons(namespace)
+
+
+def test_no_target_starts_and_what_was_served_comes_back(stage: Stage) -> None:
+    namespace = stage.namespace
+    namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 3}})
+    cp.policy(namespace)
+    cp.save(namespace, stage.training, 1500, 2000)
+    stage.cluster.crashing.add("1500")
+    stage.break_down()
+    cp.until_condition(namespace, "Stalled", ("True", "RollbackFailed"), 60)
+    assert cp.serves(namespace)[1] == "2000"
+    assert cp.quarantined(namespace) == {1500}
     assert cp.status(namespace)["rollbacks"] == 0
     assert "accord.dev/restart-from" not in namespace.get(cp.RUNS, "r")["metadata"].get("annotations", {})
-    namespace.patch(cp.POLICIES, "p", {"spec": {"rollbackTo": 1000}})
-    cp.until_served(namespace, 1000)
-    assert cp.status(namespace)["history"][0]["signal"] == "Manual"
 
 
 def test_a_snapshot_that_is_never_ready_holds_nothing_else_up(stage: Stage) -> None:

@@ -60,7 +60,7 @@ async def _approve(parsed: argparse.Namespace) -> str:
     path = CHECKPOINT_POLICIES.path(parsed.namespace, parsed.name)
     try:
         policy = await connection.request("get", "GET", CHECKPOINT_POLICIES, path)
-        record = waiting(policy)
+        record = waiting(policy, reject=parsed.reject)
         key = REJECTED_ANNOTATION if parsed.reject else APPROVED_ANNOTATION
         body = {"metadata": {"annotations": {key: record["id"]}}}
         await connection.request("patch", "PATCH", CHECKPOINT_POLICIES, path, body=body, content_type=MERGE)
@@ -72,11 +72,13 @@ async def _approve(parsed: argparse.Namespace) -> str:
     return f"{what} is approved: back to step {record.get('toStep')}"
 
 
-def waiting(policy: Manifest) -> Manifest:
-    """The rollback that waits for a person. Raises ApprovalError where none does."""
+def waiting(policy: Manifest, *, reject: bool = False) -> Manifest:
+    """The rollback that waits for a person; to reject, also one that waits for room. Raises ApprovalError where none
+    does.
+    """
     record = (policy.get("status") or {}).get("rollback")
     if not isinstance(record, dict):
         raise ApprovalError(f"no rollback of {policy['metadata']['name']} is under way")
-    if record["phase"] != "AwaitingApproval":
+    if record["phase"] != "AwaitingApproval" and not (reject and record["phase"] != "Restarting"):
         raise ApprovalError(f"rollback {record['id']} waits for nobody: it is {record['phase']}")
     return record

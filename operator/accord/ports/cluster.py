@@ -25,6 +25,9 @@ class Cluster(Protocol):
     async def claims_in_use(self, namespace: str) -> frozenset[str]:
         """PersistentVolumeClaims that a pod of the namespace names, right now."""
 
+    async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
+        """Pods of a namespace that a label selector finds, right now."""
+
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply with force; returns the live object."""
 

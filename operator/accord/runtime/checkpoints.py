@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+
+from pydantic import ValidationError
 
 from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, DEPLOYMENTS, SNAPSHOTS, TRAINING_RUNS
 from accord.api.base import Manifest
@@ -12,6 +15,7 @@ from accord.domain.checkpoint import names
 from accord.domain.checkpoint.detection.memory import Interval
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
+from accord.domain.checkpoint.pods import ServingPod, selector
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.situation import judged_since, training_of
 from accord.domain.checkpoint.subject import Subject
@@ -29,7 +33,7 @@ _Ref = tuple[str, str, str]
 
 
 class CheckpointPolicies:
-    """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind` and `HearsRefusals`."""
+    """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind`, `HearsRefusals` and `LooksAtPods`."""
 
     resource = CHECKPOINT_POLICIES
 
@@ -52,6 +56,7 @@ class CheckpointPolicies:
         self._refs: dict[_Ref, set[ObjectKey]] = {}
         self._made: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
         self._mounts: dict[str, dict[str, frozenset[str]]] = {}
+        self._pods: dict[ObjectKey, tuple[ServingPod, ...]] = {}
         self.refusals = Refusals()
 
     def read(self, key: ObjectKey) -> Subject | None:
@@ -97,6 +102,24 @@ class CheckpointPolicies:
         store = self._stores[policy.spec.method]
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, policy, conflicts), store, now))
 
+    def awaited_pods(self, manifest: Manifest) -> str | None:
+        """Those of the serving Deployment, while a switch waits for them. Implements `LooksAtPods`."""
+        self._pods.pop(ObjectKey.of(manifest), None)
+        with contextlib.suppress(ValidationError):
+            policy = self._parsed.of(manifest)
+            deployment, switch = self._deployment(policy), policy.status.switch
+            if deployment is None or switch is None or switch.patched_at is None or deployment.is_rolled_out:
+                return None
+            return selector(deployment.selector)
+        return None
+
+    def pods_seen(self, manifest: Manifest, pods: Iterable[Manifest]) -> None:
+        """Keep what the next decision reads of them."""
+        serving = self._parsed.of(manifest).spec.serving
+        if serving is not None:
+            found = (ServingPod.of(pod, serving.volume) for pod in pods)
+            self._pods[ObjectKey.of(manifest)] = tuple(pod for pod in found if pod is not None)
+
     def report(self, manifest: Manifest) -> None:
         """Rollbacks, counted in the status: a counter that survives the operator."""
         meta, status = manifest["metadata"], manifest.get("status") or {}
@@ -104,6 +127,7 @@ class CheckpointPolicies:
 
     def forget(self, key: ObjectKey) -> None:
         """The policy is gone."""
+        self._pods.pop(key, None)
         self.refusals.forget(key)
         self._metrics.rollbacks.forget(key.namespace, key.name)
 
@@ -186,7 +210,8 @@ class CheckpointPolicies:
             run=self._run(policy),
             deployment=self._deployment(policy),
             snapshots=tuple(checkpoint for checkpoint in snapshots if checkpoint is not None),
-            claims={child.name: ClaimView.of(m) for child, m in made.items() if child.kind == CLAIMS.kind},
+            pods=self._pods.get(key, ()),
+            claims=self._claims(key, policy, made),
             mounted=frozenset().union(*self._mounts.get(key.namespace, {}).values()),
             snapshots_served=self.snapshots_served,
             rival=self._rival(key, policy),
@@ -197,6 +222,25 @@ class CheckpointPolicies:
         source = observed.source_name
         claim = self._index.get(ObjectKey("v1", CLAIMS.kind, key.namespace, source)) if source is not None else None
         return observed if claim is None else observed.with_source(ClaimView.of(claim))
+
+    def _claims(
+        self, key: ObjectKey, policy: CheckpointPolicy, made: Mapping[ObjectKey, Manifest]
+    ) -> dict[str, ClaimView]:
+        """Those that carry the policy's label; and what is served, where somebody has taken its labels away."""
+        found = {child.name: ClaimView.of(m) for child, m in made.items() if child.kind == CLAIMS.kind}
+        serving, deployment = policy.spec.serving, self._deployment(policy)
+        mounted = (
+            deployment.mounted(serving.volume).claim_name if serving is not None and deployment is not None else None
+        )
+        recorded = [record.claim_name for record in (policy.status.serving, policy.status.switch) if record is not None]
+        for name in (mounted, *recorded):
+            manifest = self._index.get(ObjectKey("v1", CLAIMS.kind, key.namespace, name)) if name else None
+            if manifest is None or name in found or _policy_of(manifest) not in (None, key):
+                continue
+            claim = ClaimView.of(manifest)
+            if claim.snapshot == claim.name and names.is_of(key.name, claim.name):
+                found[claim.name] = claim
+        return found
 
     def _deployment(self, policy: CheckpointPolicy) -> DeploymentView | None:
         if policy.spec.serving is None:

@@ -40,6 +40,10 @@ class FencedCluster:
         """Reads are free."""
         return await self._cluster.claims_in_use(namespace)
 
+    async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
+        """Reads are free."""
+        return await self._cluster.pods(namespace, selector)
+
     async def apply(self, manifest: Manifest) -> Manifest:
         """See `Cluster`."""
         return await self._write(lambda: self._cluster.apply(manifest))

@@ -42,3 +42,14 @@ class HearsRefusals(Protocol):
     """A kind whose decision tells the user when the API server does not take an object: a quota, a wrong template."""
 
     refusals: Refusals
+
+
+@runtime_checkable
+class LooksAtPods(Protocol):
+    """A kind whose decision needs to know, at times, why pods that no watch knows of do not come up."""
+
+    def awaited_pods(self, manifest: Manifest) -> str | None:
+        """A label selector of the pods that are waited for, in the object's namespace; None where none are."""
+
+    def pods_seen(self, manifest: Manifest, pods: Iterable[Manifest]) -> None:
+        """Those pods as they are now, for the next decision."""

@@ -28,7 +28,7 @@ from accord.ports.clock import Clock
 from accord.ports.cluster import Cluster, ClusterError
 from accord.runtime.fence import NOT_LEADER
 from accord.runtime.index import Index, controller_of, is_ours
-from accord.runtime.kinds import HearsRefusals, Kind
+from accord.runtime.kinds import HearsRefusals, Kind, LooksAtPods
 from accord.runtime.queue import Outcome
 
 log = logging.getLogger(__name__)
@@ -111,6 +111,8 @@ class Reconciler:
         if manifest["metadata"].get("deletionTimestamp"):
             # Children go by their owner references.
             return Outcome()
+        if isinstance(kind, LooksAtPods):
+            await self._look_at_pods(kind, manifest)
         plan, conflicts = await self._plan(kind, manifest)
         try:
             wrote = await self._act(key, manifest, plan, conflicts)
@@ -125,6 +127,19 @@ class Reconciler:
             self._report(kind, live)
         wanted = [delay for delay in (plan.requeue_after, _CONFLICT_RETRY if conflicts else None) if delay is not None]
         return Outcome(requeue_after=min(wanted, default=None), wrote=wrote)
+
+    async def _look_at_pods(self, kind: LooksAtPods, manifest: Manifest) -> None:
+        """A listing, only while some are waited for: a watch would keep every pod of the cluster in memory."""
+        selector = kind.awaited_pods(manifest)
+        if selector is None:
+            return
+        try:
+            pods = await self._cluster.pods(manifest["metadata"]["namespace"], selector)
+        except ClusterError as error:
+            # Unknown pods are evidence of nothing.
+            log.debug("pods cannot be listed: %s", error)
+            pods = ()
+        kind.pods_seen(manifest, pods)
 
     async def _plan(self, kind: Kind, manifest: Manifest) -> tuple[Plan, dict[ObjectKey, str]]:
         """The decision, taken again while it wants objects that turn out to be somebody else's."""

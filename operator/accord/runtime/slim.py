@@ -50,7 +50,7 @@ def slim(manifest: Manifest) -> Manifest:
 
 def _claim(manifest: Manifest) -> Manifest:
     spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
-    fields = ("accessModes", "resources", "storageClassName", "volumeMode")
+    fields = ("accessModes", "dataSource", "resources", "storageClassName", "volumeMode")
     return {
         "spec": {name: spec[name] for name in fields if name in spec},
         "status": {name: status[name] for name in ("phase", "capacity") if name in status},
@@ -67,7 +67,7 @@ def _deployment(manifest: Manifest) -> Manifest:
         "spec": {
             "replicas": spec.get("replicas", 1),
             "selector": spec.get("selector") or {},
-            **{name: spec[name] for name in ("paused", "progressDeadlineSeconds") if name in spec},
+            **{name: spec[name] for name in ("paused", "progressDeadlineSeconds", "strategy") if name in spec},
             "template": {
                 "metadata": {
                     "annotations": {key: text for key, text in annotations.items() if key.startswith("accord.dev/")}

@@ -55,12 +55,28 @@ class World:
         self.in_use: set[str] = set()
         self.crashing: set[int] = set()
         """Steps that serving pods do not start with."""
+        self.unready: set[int] = set()
+        """Steps with which one serving pod runs and is not ready."""
+        self.no_room = ""
+        """Why the scheduler finds no node for another serving pod; empty where it does."""
+        self.unbound = False
+        """Whether claims stay unbound."""
+        self.replaces = False
+        """Whether old pods go before new ones come."""
+        self.unlistable: ClusterError | None = None
+        """What listing pods is answered with."""
+        self.waiting: dict[str, Any] = {}
+        """The state of the containers of new serving pods that have a node and are not started."""
         self.bad_snapshots: dict[int, str | None] = {}
         """Steps whose snapshot does not become ready, with an error or without."""
         self.refuse: dict[str, ClusterError] = {}
         """Kinds whose creation is refused."""
         self.kill_at: int | None = None
         self.kill_before = False
+        self.up = ""
+        """The pod template whose pods are up."""
+        self.rollout_conditions: list[Any] = []
+        """Conditions of the Deployment while its newest pods are not up."""
         self._versions, self._uids = itertools.count(10), itertools.count(1)
         self.put(RUN, {"spec": {}, "status": {"attempt": 1, "phase": "Running", "claimName": SOURCE.name}})
         self.put(
@@ -114,7 +130,13 @@ class World:
             "volumes": [{"name": "model", "persistentVolumeClaim": {"claimName": claim}}],
             "containers": [{"name": "app", "volumeMounts": [{"name": "model", "mountPath": "/model"}]}],
         }
-        spec = {"replicas": 2, "progressDeadlineSeconds": 60, "template": {"metadata": {}, "spec": pod}}
+        template = {"metadata": {"labels": {"app": "serve"}}, "spec": pod}
+        spec = {
+            "replicas": 2,
+            "progressDeadlineSeconds": 60,
+            "selector": {"matchLabels": {"app": "serve"}},
+            "template": template,
+        }
         self.put(DEPLOYMENT, {"spec": spec}, changed=DEPLOYMENT in self.objects)
 
     def set_claim(self, claim: str, manager: str = "argocd-controller") -> None:
@@ -186,6 +208,8 @@ class World:
         for key, manifest in list(self.objects.items()):
             if key.kind == "VolumeSnapshot":
                 self._snapshot_controller(key, manifest)
+            elif key.kind == "PersistentVolumeClaim" and not manifest.get("status") and not self.unbound:
+                self.put(key, {**manifest, "status": {"phase": "Bound"}})
             elif key.kind == "Deployment":
                 self._deployment_controller(key, manifest)
             elif key.kind == "TrainingRun":
@@ -203,14 +227,68 @@ class World:
 
     def _deployment_controller(self, key: ObjectKey, manifest: Manifest) -> None:
         generation, replicas = manifest["metadata"]["generation"], manifest["spec"]["replicas"]
-        annotations = manifest["spec"]["template"]["metadata"].get("annotations") or {}
         status: Manifest = {"observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas}
-        if int(annotations.get("accord.dev/checkpoint-step", 0)) in self.crashing:
-            status.update(replicas=replicas + 1, updatedReplicas=1, availableReplicas=replicas)
+        status["availableReplicas"] = replicas
+        before = manifest.get("status") or {}
+        step = self._step(manifest)
+        served = self.up == self._template(manifest)
+        if manifest["spec"].get("paused") and not served:
+            status["updatedReplicas"] = 0
+        elif not served and (step in self.crashing | self.unready or self.no_room or self.waiting):
+            status.update(replicas=replicas + 1, updatedReplicas=1)
+            if self.replaces:
+                status.update(replicas=replicas, availableReplicas=replicas - 1)
         else:
-            status["availableReplicas"] = replicas
-        if manifest.get("status") != status:
+            self.up = self._template(manifest)
+        conditions = self.rollout_conditions
+        if conditions and self.up != self._template(manifest):
+            status["conditions"] = conditions
+        if before != status:
             self.put(key, {**manifest, "status": status})
+
+    def _step(self, deployment: Manifest) -> int:
+        annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+        return int(annotations.get("accord.dev/checkpoint-step", 0))
+
+    def _template(self, deployment: Manifest) -> str:
+        return repr(deployment["spec"]["template"])
+
+    async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
+        """Those of before, which serve, and one of the newest template."""
+        assert (namespace, selector) == (NS, "app=serve")
+        if self.unlistable is not None:
+            raise self.unlistable
+        deployment = self.objects[DEPLOYMENT]
+        former = [self._pod(f"old-{n}", deployment, "former", {}) for n in range(deployment["spec"]["replicas"])]
+        if self.up == self._template(deployment) or deployment["spec"].get("paused"):
+            return tuple(former)
+        return (*former, self._pod("new", deployment, repr(self._step(deployment)), self._pod_status(deployment)))
+
+    def _pod_status(self, deployment: Manifest) -> Manifest:
+        step, scheduled = self._step(deployment), {"type": "PodScheduled", "status": "True"}
+        if self.no_room:
+            refused = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": self.no_room}
+            return {"phase": "Pending", "conditions": [refused]}
+        state: Manifest = {"name": "app", "ready": False, "restartCount": 0, "state": {"running": {}}}
+        if self.waiting:
+            state["state"] = {"waiting": self.waiting}
+        elif step in self.crashing:
+            state.update(restartCount=3, state={"waiting": {"reason": "CrashLoopBackOff"}})
+            state["lastState"] = {"terminated": {"exitCode": 1, "reason": "Error"}}
+        return {"phase": "Running", "conditions": [scheduled], "containerStatuses": [state]}
+
+    def _pod(self, name: str, deployment: Manifest, owner: str, status: Manifest) -> Manifest:
+        template = copy.deepcopy(deployment["spec"]["template"])
+        if name != "new":
+            template["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "former"
+        meta = {
+            **template["metadata"],
+            "name": f"serve-{name}",
+            "namespace": NS,
+            "creationTimestamp": timestamp(self.now_),
+            "ownerReferences": [{"uid": owner, "controller": True}],
+        }
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"], "status": status}
 
     def _run_controller(self, key: ObjectKey, manifest: Manifest) -> None:
         annotations, status = manifest["metadata"].get("annotations") or {}, manifest["status"]

@@ -64,6 +64,32 @@ def promotion_of_a_checkpoint_that_crashes() -> World:
     return world
 
 
+def rollback_to_a_checkpoint_whose_pods_are_not_ready() -> World:
+    """It is put back, tried again, put back, quarantined, and an older one is served."""
+    world = World()
+    world.save(500, 1000, 1500, 2000)
+    world.unready.add(1500)
+    world.fail(1600)
+    return world
+
+
+def rollback_without_a_volume() -> World:
+    world = World()
+    world.save(500, 1000, 1500, 2000)
+    world.waiting = {"reason": "ContainerCreating"}
+    world.replaces = True
+    world.fail(1600)
+    return world
+
+
+def promotion_without_room() -> World:
+    world = World()
+    world.save(500, 1000)
+    world.no_room = "0/1 nodes are available"
+    world.check(saved=(500, 1000, 1500))
+    return world
+
+
 def end_state(world: World) -> dict[str, Any]:
     """Everything in the cluster, without times, uids and versions."""
     state = {}
@@ -73,6 +99,9 @@ def end_state(world: World) -> dict[str, Any]:
         if key == POLICY:
             status = copy.deepcopy(status)
             del status["conditions"]
+        if key.kind == "Deployment":
+            # What is tried again is tried more often the longer an operator was away.
+            status = {name: value for name, value in (status or {}).items() if name != "observedGeneration"}
         state[str(key)] = _TIMES.sub("TIME", repr((meta, manifest.get("spec"), status)))
     state["conditions"] = repr({c["type"]: (c["status"], c["reason"]) for c in world.status["conditions"]})
     return state
@@ -85,9 +114,12 @@ def made(world: World) -> Counter[str]:
 
 def finish(world: World) -> None:
     world.settle()
-    # Deadlines of rollouts end in between.
-    world.advance(100)
-    world.advance(100)
+    # Deadlines of rollouts end in between, and tries begin anew.
+    for _ in range(3):
+        world.advance(100)
+    world.no_room, world.waiting = "", {}
+    for _ in range(3):
+        world.advance(100)
 
 
 SCENARIOS = [
@@ -97,6 +129,9 @@ SCENARIOS = [
     rollback_in_the_middle_of_a_promotion,
     rollback_to_a_checkpoint_that_crashes,
     promotion_of_a_checkpoint_that_crashes,
+    rollback_to_a_checkpoint_whose_pods_are_not_ready,
+    rollback_without_a_volume,
+    promotion_without_room,
 ]
 
 

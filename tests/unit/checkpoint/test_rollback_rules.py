@@ -298,12 +298,23 @@ def test_a_person_names_a_step_that_is_not_there() -> None:
     assert world.condition("Stalled") == ("True", "NoSuchCheckpoint")
 
 
-def test_the_target_goes_missing_on_the_way() -> None:
+def test_the_target_goes_missing_on_the_way_and_the_one_before_is_gone_back_to() -> None:
     world = trained()
     world.fail(1600)
     world.pass_()
-    target = next(key for key in world.objects if key.name.startswith("p-1500-"))
-    world.delete_object(target)
+    world.delete_object(next(key for key in world.objects if key.name.startswith("p-1500-")))
+    world.settle()
+    assert step(world) == "1000"
+    assert marks(world)["accord.dev/restart-from"] == "1000"
+    assert world.status["history"][0]["toStep"] == 1000
+
+
+def test_all_targets_go_missing_on_the_way() -> None:
+    world = trained()
+    world.fail(1600)
+    world.pass_()
+    for step_ in (500, 1000, 1500):
+        world.delete_object(next(key for key in world.objects if key.name.startswith(f"p-{step_}-")))
     world.settle()
     assert step(world) == "2000"
     assert world.condition("Stalled") == ("True", "RollbackFailed")
@@ -312,18 +323,20 @@ def test_the_target_goes_missing_on_the_way() -> None:
 
 @pytest.mark.parametrize("bound", [False, True], ids=["unbound", "bound"])
 def test_pods_that_wait_for_a_claim_are_told_from_pods_that_crash(bound: bool) -> None:
-    world = trained()
-    world.crashing.add(1500)
+    world = World(rollback={"steps": 3})
+    world.save(500, 1000, 1500, 2000)
+    world.unbound = not bound
+    if bound:
+        world.crashing.add(500)
+    else:
+        world.waiting = {"reason": "ContainerCreating"}
     world.fail(1600)
     world.settle()
-    if bound:
-        claim = next(k for k in world.objects if k.kind == "PersistentVolumeClaim" and "-1500-" in k.name)
-        world.put(claim, {**world.objects[claim], "status": {"phase": "Bound"}})
-    world.advance(700)
-    world.settle()
+    world.advance(1900)
     assert step(world) == "2000", "what was served comes back"
-    assert world.condition("Stalled") == ("True", "RollbackFailed")
+    assert world.condition("Stalled") == ("True", "RollbackFailed" if bound else "VolumePending")
     assert ("is not bound yet" in world.message("Stalled")) == (not bound)
+    assert len(world.quarantined()) == (1 if bound else 0)
     assert marks(world) == {}
 
 

@@ -361,7 +361,10 @@ def test_a_name_that_is_taken_stops_everything() -> None:
     plan = world.decide()
     assert plan.apply == ()
     assert condition(plan, "Stalled")[1] == "NameTaken"
-    assert "spec.checkpoints.claimName" in condition(plan, "Ready")[2]
+    said = condition(plan, "Ready")[2]
+    assert "spec.checkpoints.claimName" in said
+    assert "kubectl label pvc r-checkpoints" in said
+    assert "delete" not in said, "it may hold checkpoints that exist nowhere else"
     world.conflicts = {job_key(1): "Workflow x"}
     plan = world.decide()
     assert [m["kind"] for m in plan.apply] == ["PersistentVolumeClaim"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accord.adapters.kubernetes.connection import APPLY, JSON_PATCH, Connection
 from accord.adapters.kubernetes.events import EventRecorder
-from accord.adapters.kubernetes.listing import claims_of_pods
+from accord.adapters.kubernetes.listing import claims_of_pods, pods_of
 from accord.adapters.kubernetes.resources import Resource, path_of, resource_of
 from accord.api.base import Manifest
 from accord.domain.plan import Event, ObjectKey
@@ -36,6 +36,10 @@ class KubernetesCluster:
     async def claims_in_use(self, namespace: str) -> frozenset[str]:
         """PersistentVolumeClaims that a pod names that has not ended. Raises ClusterError."""
         return frozenset(await claims_of_pods(self._connection, namespace))
+
+    async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
+        """Pods of a namespace that a label selector finds. Raises ClusterError."""
+        return tuple([pod async for pod in pods_of(self._connection, namespace, selector)])
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply with force; returns the live object. Raises ClusterError."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.resources import PODS, Resource
+from accord.api.base import Manifest
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _CHUNK = "500"
@@ -50,15 +52,22 @@ async def list_metadata(connection: Connection, resource: Resource, namespace: s
 
 async def claims_of_pods(connection: Connection, namespace: str) -> set[str]:
     """The claims that pods of a namespace name, but for pods that have ended. Raises ClusterError."""
-    query = {"limit": _CHUNK}
     claims: set[str] = set()
+    async for pod in pods_of(connection, namespace):
+        if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            continue
+        volumes = pod["spec"].get("volumes") or ()
+        claims |= {v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")}
+    return claims
+
+
+async def pods_of(connection: Connection, namespace: str, selector: str = "") -> AsyncIterator[Manifest]:
+    """The pods of a namespace, or those that a label selector finds, in chunks of 500. Raises ClusterError."""
+    query = {"limit": _CHUNK, **({"labelSelector": selector} if selector else {})}
     while True:
         page = await connection.request("list", "GET", PODS, PODS.path(namespace), query=query)
         for pod in page.get("items") or ():
-            if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-                continue
-            volumes = pod["spec"].get("volumes") or ()
-            claims |= {v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")}
+            yield pod
         if not page["metadata"].get("continue"):
-            return claims
+            return
         query["continue"] = page["metadata"]["continue"]

@@ -95,7 +95,9 @@ class SnapshotStore:
         }
 
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
-        """A claim made from the snapshot: as large as it needs, of the class and the access mode of its source."""
+        """A claim made from the snapshot: as large as it needs, with its source's access mode, and class unless the
+        policy names one.
+        """
         meta = observed.policy.metadata
         name = names.checkpoint(meta.name, checkpoint.step, checkpoint.attempt, checkpoint.training)
         live = (checkpoint.manifest or {}).get("metadata", {}).get("labels") or {}
@@ -109,8 +111,11 @@ class SnapshotStore:
             },
             "resources": {"requests": {"storage": _size(checkpoint.restore_size, source)}},
         }
-        if source is not None and source.storage_class is not None:
-            spec["storageClassName"] = source.storage_class
+        serving = observed.policy.spec.serving
+        named = serving.storage_class_name if serving is not None else None
+        storage_class = named or (source.storage_class if source is not None else None)
+        if storage_class is not None:
+            spec["storageClassName"] = storage_class
         if source is not None and source.volume_mode is not None:
             spec["volumeMode"] = source.volume_mode
         claim: Manifest = {

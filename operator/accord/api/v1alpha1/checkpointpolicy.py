@@ -78,6 +78,9 @@ class Serving(Model):
     """Step to serve with follow Manual; what is served stays when this is not given."""
     min_interval: Duration = timedelta(minutes=1)
     """Least time between two promotions. Rollbacks do not wait for it."""
+    storage_class_name: DnsSubdomain | None = None
+    """StorageClass of the claims that are served (method VolumeSnapshot). The class of the trainer's claim when not
+    given; needed where that one has none, as with a PersistentVolume made by hand."""
 
 
 class Retention(Model):
@@ -187,6 +190,7 @@ class CheckpointPolicySpec(Model):
     """Which checkpoint should be served, kept, and gone back to."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        span_rule("snapshotWarnAfter", "1s", "168h"),
         Rule(
             "has(self.trainingRunRef) != has(self.source)",
             "give exactly one of trainingRunRef (a TrainingRun) and source (a training of your own)",
@@ -195,6 +199,11 @@ class CheckpointPolicySpec(Model):
             "!has(self.className) || self.method == 'VolumeSnapshot'",
             "className goes with method VolumeSnapshot only",
             ".className",
+        ),
+        Rule(
+            "!has(self.serving) || !has(self.serving.storageClassName) || self.method == 'VolumeSnapshot'",
+            "storageClassName goes with method VolumeSnapshot only",
+            ".serving.storageClassName",
         ),
         Rule(
             "self.method == oldSelf.method",
@@ -219,6 +228,9 @@ class CheckpointPolicySpec(Model):
     directory of the trainer's own volume, which must be ReadWriteMany. Cannot change."""
     class_name: DnsSubdomain | None = None
     """VolumeSnapshotClass; the driver's default when not given."""
+    snapshot_warn_after: Duration = timedelta(minutes=10)
+    """After how long a snapshot that is not ready is warned of. It is waited for as long as the driver reports no
+    error; meanwhile no other snapshot of the volume is taken."""
     retention: Retention = Retention()
     """Which checkpoints are kept."""
     best_model: BestModel = BestModel()
@@ -288,10 +300,37 @@ class Switch(Model):
     """When it was decided."""
     patched_at: Timestamp | None = None
     """When the Deployment was seen to have it."""
+    waiting: Literal["Room", "Volume"] | None = None
+    """What its pods wait for: `Room`, or anything else that no checkpoint could mend, for as long as it lasts; or their
+    `Volume`, for half an hour."""
+    timed_from: Timestamp | None = None
+    """When that was over, and the Deployment's deadline began anew."""
     failed_step: int | None = None
-    """With Revert: step of the checkpoint that the pods did not start with."""
+    """With Revert: step of the checkpoint that the pods did not start with. None where it was not the checkpoint's
+    fault."""
     failed_attempt: int | None = None
     """With Revert: attempt that saved it."""
+    message: str | None = None
+    """With Revert: why what was to be served is not."""
+
+
+class Setback(Model):
+    """A checkpoint that could not be served for a reason that may not be its own. It is tried again."""
+
+    step: int | None = None
+    """Step of the checkpoint."""
+    attempt: int | None = None
+    """Attempt that saved it."""
+    reason: str
+    """What was in the way, in one word."""
+    message: str = ""
+    """The same in a sentence."""
+    count: Annotated[int, Field(ge=1)] = 1
+    """Tries in a row that ended like this."""
+    unready: Annotated[int, Field(ge=0)] = 0
+    """Tries in which a pod ran with this checkpoint and was not ready in time. The second one quarantines it."""
+    at: Timestamp
+    """When the last try ended."""
 
 
 class SnapshotFailure(Model):
@@ -302,7 +341,7 @@ class SnapshotFailure(Model):
     attempt: int
     """Attempt of the run that saved it."""
     count: Annotated[int, Field(ge=1)]
-    """Snapshots that failed, or were not ready in time."""
+    """Snapshots that failed."""
     at: Timestamp
     """When the last of them was given up."""
     message: str = ""
@@ -364,6 +403,7 @@ class RollbackRecord(Model):
         "Restarting",
         "Done",
         "Reverting",
+        "Retrying",
         "Failed",
         "Rejected",
     ]
@@ -426,6 +466,8 @@ class CheckpointPolicyStatus(Model):
         list[Timestamp], Field(max_length=3, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = []
     """When the Deployment was put back after somebody else had changed it: the last three times."""
+    setback: Setback | None = None
+    """Why the checkpoint that should be served is not, and when it is tried again."""
     snapshot_failure: SnapshotFailure | None = None
     """Why the newest checkpoint has no snapshot."""
     training: str | None = None

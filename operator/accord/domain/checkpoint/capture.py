@@ -13,11 +13,12 @@ from accord.domain.checkpoint.reading import Saved
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.conditions import Wanted, timestamp
 from accord.domain.plan import ObjectKey
+from accord.domain.training.names import ATTEMPT_LABEL
 
-NEVER_READY = timedelta(minutes=10)
-"""A snapshot that is not ready by then is given up."""
 _ERROR_PATIENCE = timedelta(minutes=1)
 """The snapshot-controller tries again by itself after an error."""
+_STILL_AT_WORK = ("deadlineexceeded", "deadline exceeded", "code = aborted")
+"""In the error of a driver that is still making the snapshot (gRPC codes of the CSI specification)."""
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=15), timedelta(minutes=10)
 
 
@@ -30,6 +31,8 @@ class Capture:
     failure: SnapshotFailure | None = None
     """For the status."""
     told: Wanted | None = None
+    slow: bool = False
+    """Whether what is told is a warning only: there is nothing to do but wait."""
     look_again: float | None = None
 
 
@@ -44,14 +47,19 @@ def capture(situation: Situation) -> Capture:
     if failure is not None and not failed and _is_over(situation, failure, missing):
         failure = None
     wait = _retry_in(situation, failure)
+    pending = [c for c in situation.checkpoints if not c.ready and not c.deleting and c not in failed]
     apply: tuple[Manifest, ...] = ()
-    if missing is not None and not failed and wait <= 0:
+    # One at a time: a driver that is slow is not made faster by more, and the newest checkpoint is still there then.
+    busy = any(_source_of(c) == situation.observed.source_name for c in pending)
+    if missing is not None and not failed and not busy and wait <= 0:
         made = situation.store.capture(situation.observed, situation.training, situation.attempt, missing)
         apply = (made,) if made is not None else ()
-    pending = [c for c in situation.checkpoints if not c.ready and not c.deleting and c not in failed]
-    due = [_left(situation, c) for c in pending]
-    waits = [each for each in (*due, wait) if each > 0]
-    return Capture(apply, given_up, failure, _condition(situation, failure, pending), min(waits, default=None))
+    due = [left for c in pending if (left := _left(situation, c)) is not None]
+    warned = [_until_warned(situation, c) for c in pending]
+    waits = [each for each in (*due, *warned, wait) if each > 0]
+    told = _condition(situation, failure, pending)
+    slow = told is not None and told.reason == "SnapshotSlow"
+    return Capture(apply, given_up, failure, told, slow, min(waits, default=None))
 
 
 def _missing(situation: Situation) -> Saved | None:
@@ -85,12 +93,25 @@ def _is_over(situation: Situation, failure: SnapshotFailure, missing: Saved | No
 
 
 def _is_failed(situation: Situation, checkpoint: Checkpoint) -> bool:
-    return not checkpoint.ready and not checkpoint.deleting and _left(situation, checkpoint) <= 0
+    left = _left(situation, checkpoint)
+    return not checkpoint.ready and not checkpoint.deleting and left is not None and left <= 0
 
 
-def _left(situation: Situation, checkpoint: Checkpoint) -> float:
-    patience = NEVER_READY if checkpoint.error is None else _ERROR_PATIENCE
-    return (checkpoint.created + patience - situation.now).total_seconds()
+def _left(situation: Situation, checkpoint: Checkpoint) -> float | None:
+    """Seconds until a snapshot is given up; None while the driver reports no error. A large volume takes its time."""
+    if checkpoint.error is None or any(words in checkpoint.error.lower() for words in _STILL_AT_WORK):
+        return None
+    return ((checkpoint.error_at or checkpoint.created) + _ERROR_PATIENCE - situation.now).total_seconds()
+
+
+def _source_of(checkpoint: Checkpoint) -> str | None:
+    """The claim that a snapshot is of."""
+    source = ((checkpoint.manifest or {}).get("spec") or {}).get("source") or {}
+    return source.get("persistentVolumeClaimName")
+
+
+def _until_warned(situation: Situation, checkpoint: Checkpoint) -> float:
+    return (checkpoint.created + situation.policy.spec.snapshot_warn_after - situation.now).total_seconds()
 
 
 def _count(situation: Situation, before: SnapshotFailure | None, checkpoint: Checkpoint) -> SnapshotFailure:
@@ -100,7 +121,7 @@ def _count(situation: Situation, before: SnapshotFailure | None, checkpoint: Che
         attempt=checkpoint.attempt,
         count=before.count + 1 if same and before is not None else 1,
         at=timestamp(situation.now),
-        message=checkpoint.error or f"not ready within {NEVER_READY.total_seconds() / 60:.0f} minutes",
+        message=checkpoint.error or "no reason was given",
     )
 
 
@@ -133,6 +154,13 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
         return Wanted("Snapshotted", "Unknown", "NoVolume", what)
     if not situation.checkpoints:
         return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "the trainer has reported no checkpoint yet")
+    slow = next((c for c in pending if _until_warned(situation, c) <= 0), None)
+    if slow is not None:
+        message = (
+            f"snapshot {slow.snapshot} is not ready after spec.snapshotWarnAfter. The driver reports no error, so it "
+            "is waited for, and no other is taken: are the snapshot-controller and the CSI driver running?"
+        )
+        return Wanted("Snapshotted", "False", "SnapshotSlow", message)
     if pending:
         return Wanted("Snapshotted", "True", "Pending", "the newest snapshot is being made")
     return Wanted("Snapshotted", "True", "Ready", "every checkpoint that was reported has a snapshot")
@@ -145,6 +173,8 @@ def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
         return ()
     if observed.deployment is None or not observed.deployment.is_rolled_out:
         return ()
+    tried = status.setback
+    again = {(str(tried.step), str(tried.attempt))} if tried is not None else set()
     return tuple(
         ObjectKey("v1", "PersistentVolumeClaim", situation.policy.metadata.namespace, claim.name)
         for claim in observed.claims.values()
@@ -152,4 +182,6 @@ def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
         and claim.name not in observed.mounted
         and not claim.deleting
         and names.STEP_LABEL in claim.labels
+        # A volume that takes long to be made may be there at the next try.
+        and (claim.labels[names.STEP_LABEL], claim.labels.get(ATTEMPT_LABEL)) not in again
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from accord.domain.checkpoint import events, retention, serving, status
+from accord.domain.checkpoint import events, names, retention, serving, status
 from accord.domain.checkpoint.capture import Capture, capture, unused_claims
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.observed import Observed
@@ -12,7 +12,8 @@ from accord.domain.checkpoint.situation import Situation, assess
 from accord.domain.checkpoint.store import Problem, Store
 from accord.domain.checkpoint.verdicts import conditions
 from accord.domain.conditions import merge
-from accord.domain.plan import Plan
+from accord.domain.plan import ObjectKey, Plan
+from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 
 _MESSAGE_LIMIT = 500
 _IN_USE = 15.0
@@ -66,7 +67,7 @@ def _refused(situation: Situation) -> Problem | None:
 def _refusal(situation: Situation) -> Problem | None:
     """What the API server did not take, or what somebody else has under a name that is needed."""
     for key, holder in situation.observed.conflicts.items():
-        return Problem("NameTaken", f"{key.kind} {key.name} exists already and belongs to {holder}; delete it")
+        return Problem("NameTaken", _name_taken(situation, key, holder))
     for key, refusal in situation.observed.refusals.items():
         if key.kind == "VolumeSnapshot" and situation.status.switch is None and situation.status.rollback is None:
             continue
@@ -74,3 +75,13 @@ def _refusal(situation: Situation) -> Problem | None:
         reason = "QuotaExceeded" if quota else "Forbidden" if refusal.status == 403 else "Invalid"
         return Problem(reason, f"{key.kind} {key.name} was refused: {refusal.message[:_MESSAGE_LIMIT]}")
     return None
+
+
+def _name_taken(situation: Situation, key: ObjectKey, holder: str) -> str:
+    """It may be what is served, or the only copy of a checkpoint: deleting it is never the advice."""
+    labels = f"{MANAGED_BY_LABEL}={MANAGED_BY} {names.POLICY_LABEL}={situation.policy.metadata.name}"
+    return (
+        f"{key.kind} {key.name} exists already and belongs to {holder}, so it is left alone. If Accord made it, give "
+        f"it its labels back: kubectl label {key.kind.lower()} {key.name} {labels}; else make this policy anew under "
+        "another name (what is served stays)"
+    )

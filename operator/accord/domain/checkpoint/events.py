@@ -35,7 +35,11 @@ def _rollbacks(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) ->
             yield Event("Warning", "RollbackStarted", f"{new.message}; {_way(new)}")
     if old is not None and new is not None and old.id == new.id and old.phase != new.phase:
         if new.phase == "Reverting":
-            yield Event("Warning", "RollbackReverting", new.message or "the target could not be served")
+            why = after.switch.message if after.switch is not None else None
+            yield Event("Warning", "RollbackReverting", why or "the target could not be served")
+        elif new.phase == "Retrying":
+            why = after.setback.message if after.setback is not None else "it was not served"
+            yield Event("Warning", "RollbackRetrying", f"the rollback is tried again: {why}")
         elif old.phase == "AwaitingApproval":
             yield Event("Normal", "RollbackApproved", _way(new))
     known = {record.id: record.phase for record in before.history}
@@ -62,11 +66,15 @@ def _served(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> It
 
 def _switches(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
     old, new = before.switch, after.switch
+    ready = find(after.conditions, "Ready")
+    waits = new.waiting if new is not None else None
+    if waits is not None and ready is not None and (old is None or old.waiting != waits):
+        yield Event("Warning", ready.reason, ready.message)
     if old is None or new is None or old.why != "Promotion" or new.why != "Revert":
         return
-    ready = find(after.conditions, "Ready")
     why = f": {ready.message}" if ready is not None else ""
-    yield Event("Warning", "PromotionFailed", f"step {old.step} could not be served and is quarantined{why}")
+    what = "could not be served" if new.failed_step is not None else "could not be served yet and is tried again"
+    yield Event("Warning", "PromotionFailed", f"step {old.step} {what}{why}")
 
 
 def _put_back(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
@@ -79,6 +87,9 @@ def _snapshots(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) ->
     old, new = before.snapshot_failure, after.snapshot_failure
     if new is not None and (old is None or (old.step, old.attempt, old.count) != (new.step, new.attempt, new.count)):
         yield Event("Warning", "SnapshotFailed", f"the snapshot of step {new.step} was given up: {new.message}")
+    was, said = find(before.conditions, "Snapshotted"), find(after.conditions, "Snapshotted")
+    if said is not None and said.reason == "SnapshotSlow" and (was is None or was.reason != said.reason):
+        yield Event("Warning", said.reason, said.message)
 
 
 def _health(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:

@@ -37,6 +37,8 @@ class Checkpoint:
     deleting: bool = False
     error: str | None = None
     """What keeps the snapshot from becoming ready."""
+    error_at: datetime | None = None
+    """Since when."""
     restore_size: str | None = None
     rollback: str | None = None
     """The rollback that quarantined it."""
@@ -81,6 +83,7 @@ class Checkpoint:
             remembers=decode(annotations.get(names.SUMS_ANNOTATION), attempt),
             deleting=bool(meta.get("deletionTimestamp")),
             error=str(error.get("message") or "no reason was given") if error else None,
+            error_at=parse_timestamp(error["time"]) if error.get("time") else None,
             restore_size=status.get("restoreSize"),
             rollback=annotations.get(names.ROLLBACK_ANNOTATION),
             target=names.parse_target(annotations.get(names.TARGET_ANNOTATION, "")),

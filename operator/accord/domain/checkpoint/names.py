@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training.names import ATTEMPT_LABEL
@@ -54,6 +55,21 @@ def checkpoint(policy: str, step: int, attempt: int, training: str) -> str:
     digest = hashlib.sha256(policy.encode()).hexdigest()[:8]
     kept = policy[: _CLAIM_LIMIT - len(tail) - len(digest) - 1].rstrip("-.")
     return f"{kept}-{digest}{tail}"
+
+
+def is_of(policy: str, name: str) -> bool:
+    """Whether `checkpoint` gives this name to a checkpoint of that policy."""
+    parsed = parse_checkpoint(name)
+    return parsed is not None and checkpoint(policy, *parsed) == name
+
+
+_CHECKPOINT = re.compile(r".+-(\d+)-a(\d+)-([0-9a-f]{5})")
+
+
+def parse_checkpoint(name: str) -> tuple[int, int, str] | None:
+    """Step, attempt and training in a name made by `checkpoint`; None for any other."""
+    found = _CHECKPOINT.fullmatch(name)
+    return None if found is None else (int(found[1]), int(found[2]), found[3])
 
 
 def directory(step: int) -> str:

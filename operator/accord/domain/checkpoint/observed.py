@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.pods import ServingPod
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Refusal
@@ -21,6 +22,8 @@ class Observed:
     """The TrainingRun that the policy refers to, if it exists."""
     deployment: DeploymentView | None = None
     """The Deployment that serves, if it exists."""
+    pods: tuple[ServingPod, ...] = ()
+    """Pods of that Deployment, while they are waited for."""
     snapshots: tuple[Checkpoint, ...] = ()
     """VolumeSnapshots that carry the policy's label."""
     claims: Mapping[str, ClaimView] = field(default_factory=dict)

@@ -64,6 +64,27 @@ def obstacle(situation: Situation) -> Problem | None:
     return None
 
 
+def impossible(situation: Situation) -> Problem | None:
+    """Why a claim made from a snapshot could not be served, for certain and whatever is in it."""
+    observed, serving = situation.observed, situation.policy.spec.serving
+    source, deployment = observed.source_claim, observed.deployment
+    if serving is None or source is None or situation.policy.spec.method != "VolumeSnapshot":
+        return None
+    if serving.storage_class_name is None and source.storage_class == "":
+        return Problem(
+            "NoStorageClass",
+            f"claim {source.name} has no StorageClass, and without one nothing provisions a claim from its snapshots: "
+            "name one of the same driver in spec.serving.storageClassName",
+        )
+    if deployment is not None and deployment.replicas > 1 and set(source.access_modes) == {"ReadWriteOncePod"}:
+        return Problem(
+            "OnePodOnly",
+            f"claim {source.name} is ReadWriteOncePod and so are those made from it: one pod can mount each, and "
+            f"Deployment {deployment.name} has {deployment.replicas}. Use another access mode, or one replica",
+        )
+    return None
+
+
 def points_at(situation: Situation, deployment: DeploymentView, place: Place, step: int | None) -> bool:
     """Whether the pod template has that checkpoint already."""
     volume = _volume(situation)

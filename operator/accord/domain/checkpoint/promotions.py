@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from accord.api.v1alpha1.checkpointpolicy import Switch
 from accord.domain.checkpoint import switching
 from accord.domain.checkpoint.kept import Checkpoint, newest_first
 from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.pointing import impossible
 from accord.domain.checkpoint.situation import Situation, last_rollback
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import parse_timestamp
@@ -56,8 +58,29 @@ def promote(situation: Situation) -> Move | None:
     place = situation.store.place(situation.observed, target)
     if is_served(situation, target) or situation.seconds_until(_since(situation), serving.min_interval) > 0:
         return None
+    if impossible(situation) is not None or is_set_back(situation, target):
+        return None
     switch = switching.begin(situation, "Promotion", target, place)
     return Move("Reconciling", "Promoting", f"step {target.step} is being promoted", {"switch": switch})
+
+
+def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
+    """A person has named another checkpoint while this one waits for room, which may be for long."""
+    serving, target = situation.policy.spec.serving, wanted(situation)
+    if serving is None or serving.follow != "Manual" or switch.why != "Promotion" or switch.waiting is None:
+        return None
+    if not isinstance(target, Checkpoint) or target.identity == (switch.step, switch.attempt):
+        return None
+    switch = switching.begin(situation, "Promotion", target, situation.store.place(situation.observed, target))
+    return Move("Reconciling", "Promoting", f"step {target.step} is being promoted", {"switch": switch})
+
+
+def is_set_back(situation: Situation, target: Checkpoint) -> bool:
+    """Whether it is too early to try again. Where only the pods of another checkpoint were not ready, nothing waits."""
+    setback = situation.status.setback
+    if setback is None or (setback.unready and (setback.step, setback.attempt) != target.identity):
+        return False
+    return not is_served(situation, target) and switching.seconds_to_retry(situation) > 0
 
 
 def is_served(situation: Situation, target: Checkpoint) -> bool:

@@ -1,22 +1,23 @@
 """A rollback that is under way, from its record to its end.
 
     AwaitingApproval → Restoring → Switching → RollingOut → Restarting → Done
-                                                    ↓
-                                                Reverting → Failed
+                           ↑                        ↓
+                        Retrying ←────────────  Reverting → Failed
 
 A phase is left only when the cluster shows that its work is done, and the work of a phase can be done any number of
-times. It counts once the target serves, before the training is restarted: what was written last tells what comes next.
+times. Only when the target serves, newer checkpoints are quarantined; then it counts, before the training is restarted:
+what was written last tells what comes next. What was not the target's fault is tried again until it serves.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from accord.api.v1alpha1.checkpointpolicy import RollbackRecord, Switch
 from accord.domain.checkpoint import names, switching
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
-from accord.domain.checkpoint.pointing import run_patch
+from accord.domain.checkpoint.pointing import impossible, run_patch
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.conditions import timestamp
 from accord.domain.training.names import (
@@ -36,6 +37,8 @@ def proceed(situation: Situation, record: RollbackRecord) -> Move:
         return _prepare(situation, record)
     if record.phase in ("Switching", "RollingOut", "Reverting"):
         return _switch(situation, record)
+    if record.phase == "Retrying":
+        return _retry(situation, record)
     return _restart(situation, record)
 
 
@@ -71,23 +74,26 @@ def _await_approval(situation: Situation, record: RollbackRecord) -> Move:
 
 
 def _prepare(situation: Situation, record: RollbackRecord) -> Move:
-    """Quarantine what is newer, then make the claim; the switch is recorded when both are there."""
+    """Make the claim; the switch is recorded when it is there."""
     target = target_of(situation, record)
     if target is None or not target.is_good:
+        older = _newest_before(situation, record)
+        if older is not None:
+            update = {"to_step": older.step, "to_attempt": older.attempt}
+            words = f"the checkpoint of step {record.to_step} is gone or unusable; step {older.step} is tried instead"
+            return _record(record.model_copy(update=update), "RollingBack", words)
         return _end(situation, record, "Failed", f"the checkpoint of step {record.to_step} is gone or unusable")
-    marks = [
-        situation.store.quarantine(situation.observed, checkpoint, record.id, target.identity)
-        for checkpoint in doomed(situation, record)
-        if not checkpoint.quarantined
-    ]
-    manifests = tuple(mark for mark in marks if mark is not None)
-    if manifests:
-        return Move("Reconciling", "RollingBack", "newer checkpoints are being quarantined", apply=manifests)
+    withdrawn = _withdrawn(situation, record)
+    if withdrawn is not None:
+        return _end(situation, record, "Rejected", withdrawn)
     moved = record.model_copy(update={"phase": "Switching"})
     serving = situation.status.serving
     if serving is not None and _may_stay(situation, record, target):
         switch = switching.stay(situation, serving)
         return Move("Reconciling", "RollingBack", "what is served may stay", {"rollback": moved, "switch": switch})
+    unworkable = impossible(situation)
+    if unworkable is not None:
+        return Move("Stalled", *unworkable)
     place = situation.store.place(situation.observed, target)
     restored = switching.restore(situation, *target.identity, place, f"step {target.step} is being restored")
     if restored is not None:
@@ -117,18 +123,40 @@ def _switch(situation: Situation, record: RollbackRecord) -> Move:
         return _revert(situation, record, switch)
     outcome, move = switching.proceed(situation, switch)
     if outcome == "Available":
-        return _count(situation, record, switch)
-    if outcome == "Broken":
-        changed = {
-            "rollback": record.model_copy(update={"phase": "Reverting", "message": move.message}),
-            "switch": switching.revert(situation, switch),
+        return _quarantine(situation, record) or _count(situation, record, switch)
+    withdrawn = _withdrawn(situation, record)
+    if outcome != "Moving" or withdrawn is not None:
+        why = withdrawn or move.message
+        changed: dict[str, Any] = {
+            "rollback": record.model_copy(update={"phase": "Reverting"}),
+            "switch": switching.revert(situation, switch, why, blamed=outcome == "Broken"),
         }
-        return Move("Reconciling", "Reverting", f"{move.message}; what was served before is put back", changed)
+        if outcome in ("Hindered", "Unready"):
+            changed["setback"] = switching.set_back(situation, switch, outcome, move)
+        return Move("Reconciling", "Reverting", f"{why}; what was served before is put back", changed)
     seen = move.status.get("switch")
     if isinstance(seen, Switch) and seen.patched_at is not None and record.phase == "Switching":
         moved = {**move.status, "rollback": record.model_copy(update={"phase": "RollingOut"})}
         return Move(move.state, move.reason, move.message, moved, look_again=move.look_again)
     return move
+
+
+def _quarantine(situation: Situation, record: RollbackRecord) -> Move | None:
+    """Mark what is newer than the target; None where that is done.
+
+    Not before the target serves: a rollback that fails, or waits, must take no good checkpoint away. Until then the
+    record itself keeps anything newer from being promoted.
+    """
+    target = target_of(situation, record)
+    marks = [
+        situation.store.quarantine(situation.observed, checkpoint, record.id, target.identity if target else None)
+        for checkpoint in doomed(situation, record)
+        if not checkpoint.quarantined
+    ]
+    manifests = tuple(mark for mark in marks if mark is not None)
+    if not manifests:
+        return None
+    return Move("Reconciling", "RollingBack", "newer checkpoints are being quarantined", apply=manifests)
 
 
 def _count(situation: Situation, record: RollbackRecord, switch: Switch) -> Move:
@@ -138,20 +166,88 @@ def _count(situation: Situation, record: RollbackRecord, switch: Switch) -> Move
         "switch": None,
         "serving": switching.served(switch, situation.now),
         "rollbacks": situation.rollbacks + 1,
+        "setback": None,
     }
     return Move("Reconciling", "RolledBack", f"step {switch.step} is served", changed)
 
 
 def _revert(situation: Situation, record: RollbackRecord, switch: Switch) -> Move:
-    marking = mark_failed(situation, switch)
-    if marking is not None:
-        return marking
     outcome, move = switching.proceed(situation, switch)
     if outcome == "Moving":
         return move
-    after = "" if outcome == "Available" else f"; and then {move.message}"
-    ended = _end(situation, record, "Failed", f"{record.message}; what was served before was put back{after}")
-    return Move(ended.state, ended.reason, ended.message, {**ended.status, "switch": None})
+    withdrawn = _withdrawn(situation, record)
+    if withdrawn is not None:
+        return _without_switch(_end(situation, record, "Rejected", withdrawn))
+    if switch.failed_step is None or outcome != "Available":
+        changed: dict[str, Any] = {"rollback": record.model_copy(update={"phase": "Retrying"}), "switch": None}
+        if outcome != "Available":
+            changed["setback"] = switching.acquit(situation, switch, move)
+        return Move("Reconciling", "Retrying", f"{switch.message}; it is tried again", changed)
+    marking = mark_failed(situation, switch)
+    if marking is not None:
+        return marking
+    older = _older(situation, record)
+    if older is not None:
+        words = f"{switch.message}; step {older.step} is tried instead"
+        update = {"phase": "Restoring", "to_step": older.step, "to_attempt": older.attempt}
+        changed = {"rollback": record.model_copy(update=update), "switch": None}
+        return Move("Reconciling", "RollingBack", words, changed)
+    return _without_switch(_end(situation, record, "Failed", f"{switch.message}; what was served before was put back"))
+
+
+def _without_switch(move: Move) -> Move:
+    return Move(move.state, move.reason, move.message, {**move.status, "switch": None})
+
+
+def _newest_before(situation: Situation, record: RollbackRecord) -> Checkpoint | None:
+    """Another target where the one of the record is gone: the newest from before the onset."""
+    if record.signal == "Manual":
+        return None
+    own = (c for c in situation.checkpoints if c.training == situation.training and c.is_good)
+    return next((c for c in own if c.step < (record.onset or 0)), None)
+
+
+def _older(situation: Situation, record: RollbackRecord) -> Checkpoint | None:
+    """The next one to try after a target that did not start: the fault is there still. Only a person may name one
+    that nothing takes the place of.
+    """
+    failed = target_of(situation, record)
+    if failed is None or record.signal == "Manual":
+        return None
+    own = (c for c in situation.checkpoints if c.training == situation.training and c.is_good)
+    return next((c for c in own if c.order < failed.order), None)
+
+
+def _retry(situation: Situation, record: RollbackRecord) -> Move:
+    """What was served before is served again. The fault has not gone away by that: the rollback is tried again, at
+    longer and longer intervals, until it succeeds or a person stops it.
+    """
+    withdrawn = _withdrawn(situation, record)
+    if withdrawn is not None:
+        return _end(situation, record, "Rejected", withdrawn)
+    kept = switching.keep(situation)
+    if kept is not None:
+        return kept
+    if switching.seconds_to_retry(situation) <= 0:
+        again = record.model_copy(update={"phase": "Restoring"})
+        return _record(again, "RollingBack", f"the rollback to step {record.to_step} is tried again")
+    waits = switching.retry_later(situation)
+    meta = situation.policy.metadata
+    message = (
+        f"{waits.message}. To go elsewhere, name another step in spec.rollbackTo; to stay: accord approve {meta.name} "
+        f"-n {meta.namespace} --reject, or annotation {names.REJECTED_ANNOTATION}={record.id}"
+    )
+    return Move(waits.state, waits.reason, message, look_again=waits.look_again)
+
+
+def _withdrawn(situation: Situation, record: RollbackRecord) -> str | None:
+    """Why a rollback that has not been carried through is not wanted any more; None where it is."""
+    asked = situation.policy.spec.rollback_to
+    if situation.policy.metadata.annotations.get(names.REJECTED_ANNOTATION) == record.id:
+        return "rollback rejected"
+    if asked is not None and asked != situation.status.handled_rollback_to:
+        return f"rollbackTo names step {asked} instead"
+    return None
 
 
 def mark_failed(situation: Situation, switch: Switch) -> Move | None:
@@ -208,4 +304,5 @@ def _end(
         }
     )
     history = [ended, *(former for former in situation.status.history if former.id != ended.id)][:HISTORY]
-    return Move("Reconciling", f"Rollback{phase}", message, {"rollback": None, "history": history})
+    changed = {"rollback": None, "history": history, "setback": None}
+    return Move("Reconciling", f"Rollback{phase}", message, changed)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from accord.api.v1alpha1.checkpointpolicy import Switch
 from accord.domain.checkpoint import faults, promotions, rollbacks, switching
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
-from accord.domain.checkpoint.pointing import obstacle
+from accord.domain.checkpoint.pointing import impossible, obstacle
 from accord.domain.checkpoint.situation import Situation
 
 
@@ -48,26 +50,34 @@ def _promote_on(situation: Situation) -> Move | None:
     switch = situation.status.switch
     if switch is None:
         return switching.keep(situation)
-    if switch.why == "Revert":
-        marking = rollbacks.mark_failed(situation, switch)
-        if marking is not None:
-            return marking
+    chosen = promotions.chosen_instead(situation, switch)
+    if chosen is not None:
+        return chosen
     outcome, move = switching.proceed(situation, switch)
     if outcome == "Moving":
         return move
+    if switch.why == "Revert":
+        return _returned(situation, switch, outcome, move)
     if outcome == "Available":
         return _arrived(situation, switch)
-    if switch.why == "Revert":
-        # There is nothing else to go back to; the Deployment itself says what is wrong with it.
-        return _arrived(situation, switch)
-    back = switching.revert(situation, switch)
-    return Move("Reconciling", "Reverting", f"{move.message}; what was served before is put back", {"switch": back})
+    changed: dict[str, Any] = {"switch": switching.revert(situation, switch, move.message, blamed=outcome == "Broken")}
+    if outcome != "Broken":
+        changed["setback"] = switching.set_back(situation, switch, outcome, move)
+    return Move("Reconciling", "Reverting", f"{move.message}; what was served before is put back", changed)
 
 
 def _arrived(situation: Situation, switch: Switch) -> Move:
-    words = f"step {switch.step} is served" if switch.why != "Revert" else "what was served before is served again"
-    serving = situation.status.serving if switch.why == "Revert" else switching.served(switch, situation.now)
-    return Move("Reconciling", "Promoted", words, {"switch": None, "serving": serving})
+    changed = {"switch": None, "serving": switching.served(switch, situation.now), "setback": None}
+    return Move("Reconciling", "Promoted", f"step {switch.step} is served", changed)
+
+
+def _returned(situation: Situation, switch: Switch, outcome: switching.Outcome, move: Move) -> Move:
+    """The end of the way back. There is nothing else to go back to; the Deployment itself says what is wrong."""
+    if outcome == "Available":
+        words = "what was served before is served again"
+        return rollbacks.mark_failed(situation, switch) or Move("Reconciling", "Promoted", words, {"switch": None})
+    changed = {"switch": None, "setback": switching.acquit(situation, switch, move)}
+    return Move("Reconciling", move.reason, move.message, changed)
 
 
 def _at_rest(situation: Situation) -> Move:
@@ -83,9 +93,14 @@ def _at_rest(situation: Situation) -> Move:
     target, serving = promotions.wanted(situation), situation.status.serving
     if target is not None and not isinstance(target, Checkpoint):
         return Move("Stalled", *target)
+    unworkable = impossible(situation)
+    if unworkable is not None:
+        return Move("Stalled", *unworkable)
     held = promotions.held(situation)
     if held is not None:
         return Move("Ready", *held)
+    if isinstance(target, Checkpoint) and promotions.is_set_back(situation, target):
+        return switching.retry_later(situation)
     step = serving.step if serving is not None else None
     if target is None and step is None:
         return Move("Ready", "NoCheckpoint", "there is no checkpoint yet; the Deployment serves what it was given")

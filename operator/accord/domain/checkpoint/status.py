@@ -24,7 +24,7 @@ def full(situation: Situation, move: Move, capture: Capture, conditions: list[Ma
         "best_step": best.step if best is not None else None,
         "best_value": kept.value(best, spec.best_model.metric) if best is not None else None,
         "rollbacks": situation.rollbacks,
-        "checkpoints": _checkpoints(situation),
+        "checkpoints": _checkpoints(situation, move),
         "detection": checks.verdict(situation),
         "hold": situation.hold,
         "snapshot_failure": capture.failure,
@@ -41,13 +41,16 @@ def render(status: CheckpointPolicyStatus) -> Manifest:
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _checkpoints(situation: Situation) -> list[CheckpointStatus]:
+def _checkpoints(situation: Situation, move: Move) -> list[CheckpointStatus]:
     """With method SubPath this is the only record of what is quarantined."""
     condemned: set[tuple[int | None, int | None]] = set()
     if situation.policy.spec.method == "SubPath":
         record, switch = situation.status.rollback, situation.status.switch
-        condemned = {c.identity for c in doomed(situation, record)} if record is not None else set()
-        if switch is not None and switch.why == "Revert":
+        # Only when the target serves: until then a good one must not be lost.
+        if record is not None and record.phase == "Restarting":
+            condemned = {c.identity for c in doomed(situation, record)}
+        returned = move.status.get("switch", switch) is None and move.status.get("setback") is None
+        if switch is not None and switch.why == "Revert" and returned:
             condemned.add((switch.failed_step, switch.failed_attempt))
     shown: dict[tuple[int, int], CheckpointStatus] = {}
     for checkpoint in retention.listed(situation):

@@ -6,23 +6,33 @@ available. So each pass can tell from the cluster what is still to be done, and 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
-from accord.api.v1alpha1.checkpointpolicy import Served, Switch
+from accord.api.v1alpha1.checkpointpolicy import Served, Setback, Switch
+from accord.domain.checkpoint import names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import STEP_LABEL
+from accord.domain.checkpoint.pods import newest
 from accord.domain.checkpoint.pointing import deployment_patch, obstacle, points_at
+from accord.domain.checkpoint.rollout import PATIENCE, Cause, Finding, examine
 from accord.domain.checkpoint.situation import PUT_BACK_LIMIT, TRUCE, Situation, conflict
 from accord.domain.checkpoint.store import Place
 from accord.domain.checkpoint.views import DeploymentView
-from accord.domain.conditions import timestamp
+from accord.domain.conditions import parse_timestamp, timestamp
 from accord.domain.training.names import ATTEMPT_LABEL
 
-Outcome = Literal["Moving", "Available", "Broken"]
+Outcome = Literal["Moving", "Available", "Broken", "Hindered", "Unready"]
+"""`Broken`: the checkpoint does not start. `Hindered`: something else was in the way for too long. `Unready`: one pod
+ran with it and was not ready in time, which may be chance.
+"""
 _LOOK_AGAIN = 5.0
-"""Seconds between passes while something is awaited, should its event be lost."""
+"""Seconds between passes while something is awaited, should its event be lost. Pods are looked at as often."""
+_STARTING = timedelta(seconds=30)
+"""Until then nothing is said of pods that come up."""
+_CLAIM_FIELDS = ("accessModes", "dataSource", "resources", "storageClassName", "volumeMode")
+_FIRST_RETRY, _LAST_RETRY = timedelta(seconds=30), timedelta(minutes=10)
 
 
 def begin(situation: Situation, why: Literal["Promotion", "Rollback"], target: Checkpoint, place: Place) -> Switch:
@@ -49,8 +59,10 @@ def stay(situation: Situation, serving: Served) -> Switch:
     )
 
 
-def revert(situation: Situation, switch: Switch) -> Switch:
-    """The record of the way back from a switch whose pods did not become available."""
+def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> Switch:
+    """The record of the way back from a switch whose pods did not become available. `blamed`: for the checkpoint's
+    own fault.
+    """
     former = situation.status.serving or Served()
     return Switch(
         why="Revert",
@@ -59,9 +71,59 @@ def revert(situation: Situation, switch: Switch) -> Switch:
         claim_name=former.claim_name or switch.claim_name,
         sub_path=former.sub_path,
         since=timestamp(situation.now),
-        failed_step=switch.step,
-        failed_attempt=switch.attempt,
+        failed_step=switch.step if blamed else None,
+        failed_attempt=switch.attempt if blamed else None,
+        message=why,
     )
+
+
+def set_back(situation: Situation, switch: Switch, outcome: Outcome, move: Move) -> Setback:
+    """The record of a try that ended without blame, counted."""
+    before = situation.status.setback
+    same = before is not None and (before.step, before.attempt) == (switch.step, switch.attempt)
+    return Setback(
+        step=switch.step,
+        attempt=switch.attempt,
+        reason=move.reason,
+        message=move.message,
+        count=before.count + 1 if before is not None else 1,
+        unready=(before.unready if same and before is not None else 0) + (1 if outcome == "Unready" else 0),
+        at=timestamp(situation.now),
+    )
+
+
+def acquit(situation: Situation, switch: Switch, move: Move) -> Setback:
+    """The record of a way back that led nowhere: pods do not start with what was served before either, so that nothing
+    is held against the checkpoint that was to be served.
+    """
+    before = situation.status.setback
+    if switch.failed_step is None and before is not None:
+        return before
+    return Setback(
+        step=switch.failed_step,
+        attempt=switch.failed_attempt,
+        reason=move.reason,
+        message=move.message,
+        count=before.count + 1 if before is not None else 1,
+        at=timestamp(situation.now),
+    )
+
+
+def seconds_to_retry(situation: Situation) -> float:
+    """Seconds until what was set back is tried again: 30 s at first, at most 10 minutes. 0 where nothing was."""
+    setback = situation.status.setback
+    if setback is None:
+        return 0.0
+    return situation.seconds_until(setback.at, min(_FIRST_RETRY * 2.0 ** min(setback.count - 1, 10), _LAST_RETRY))
+
+
+def retry_later(situation: Situation) -> Move:
+    """What was set back waits for its next try; a person may mend the cause meanwhile."""
+    setback = situation.status.setback
+    if setback is None:
+        return Move("Ready", "Serving", "")
+    message = f"{setback.message}; what was served before is served, and it is tried again"
+    return Move("Stalled", setback.reason, message, look_again=seconds_to_retry(situation))
 
 
 def served(switch: Switch, now: datetime) -> Served:
@@ -96,14 +158,66 @@ def proceed(situation: Situation, switch: Switch) -> tuple[Outcome, Move]:
         return "Moving", Move("Reconciling", "RollingOut", message, {"switch": seen}, look_again=_LOOK_AGAIN)
     if deployment.is_rolled_out:
         return "Available", Move("Reconciling", "Available", words)
-    left = situation.seconds_until(switch.patched_at, deployment.deadline)
-    unbound = situation.observed.claims.get(switch.claim_name)
-    hint = f"; claim {unbound.name} is not bound yet" if unbound is not None and not unbound.bound else ""
-    if deployment.stuck is not None or left <= 0:
+    return _await(situation, switch, deployment, words)
+
+
+def _await(situation: Situation, switch: Switch, deployment: DeploymentView, words: str) -> tuple[Outcome, Move]:
+    """Its pods are not available yet: wait, or say why it is no use."""
+    finding = _finding(situation, switch, deployment)
+    cause = finding.cause if finding is not None else None
+    since = switch.timed_from or switch.patched_at
+    early = situation.seconds_until(since, _STARTING) > 0
+    # Where pods of before are missing, the volume of before may bring them back.
+    patient = cause == "Volume" and deployment.is_whole
+    left = situation.seconds_until(since, max(deployment.deadline, PATIENCE) if patient else deployment.deadline)
+    waiting = _waiting(switch, cause, early=early)
+    changed = {} if waiting == switch.waiting else {"switch": _phase(situation, switch, waiting)}
+    if finding is not None and (waiting == "Room" or (waiting == "Volume" and (changed or left > 0))):
+        message = f"{words} waits: {finding.message}"
+        return "Moving", Move("Reconciling", finding.reason, message, changed, look_again=_LOOK_AGAIN)
+    if changed or (left > 0 and (cause == "Volume" or not _given_up(switch, deployment))):
+        hint = f"; {finding.message}" if finding is not None and not early and not changed else ""
+        message = f"{words}: {deployment.progress}{hint}"
+        return "Moving", Move("Reconciling", "RollingOut", message, changed, look_again=min(left or 1, _LOOK_AGAIN))
+    if finding is None:
         why = deployment.stuck or "the pods were not available in time"
-        return "Broken", Move("Reconciling", "RolloutFailed", f"{words} failed: {why}{hint}")
-    message = f"{words}: {deployment.progress}{hint}"
-    return "Moving", Move("Reconciling", "RollingOut", message, look_again=min(left, _LOOK_AGAIN))
+        return "Hindered", Move("Reconciling", "RolloutFailed", f"{words} failed: {why}")
+    ended: dict[str, Outcome] = {"Checkpoint": "Broken", "OnePod": "Unready"}
+    message = f"{words} failed: {finding.message}"
+    return ended.get(finding.cause, "Hindered"), Move("Reconciling", finding.reason, message)
+
+
+def _waiting(switch: Switch, cause: Cause | None, *, early: bool) -> Literal["Room", "Volume"] | None:
+    """What the pods wait for. A volume is waited for in any rollout; that is worth a word only where it lasts."""
+    if cause == "Elsewhere":
+        return "Room"
+    return "Volume" if cause == "Volume" and (not early or switch.waiting == "Volume") else None
+
+
+def _phase(situation: Situation, switch: Switch, waiting: Literal["Room", "Volume"] | None) -> Switch:
+    """The record with what is waited for now. After a wait time begins anew: only now the pods have a chance."""
+    timed_from = switch.timed_from if switch.waiting is None else timestamp(situation.now)
+    return switch.model_copy(update={"waiting": waiting, "timed_from": timed_from})
+
+
+def _finding(situation: Situation, switch: Switch, deployment: DeploymentView) -> Finding | None:
+    setback = situation.status.setback
+    before = setback.unready if setback is not None and (setback.step, setback.attempt) == _what(switch) else 0
+    pods = newest(situation.observed.pods, switch.claim_name, switch.step)
+    return examine(deployment, situation.observed.claims.get(switch.claim_name), pods, before)
+
+
+def _given_up(switch: Switch, deployment: DeploymentView) -> bool:
+    """Whether the Deployment's controller has given this rollout up; what it said while pods waited is no matter."""
+    if deployment.stuck is None:
+        return False
+    if switch.timed_from is None:
+        return True
+    return deployment.stuck_at is not None and deployment.stuck_at > parse_timestamp(switch.timed_from)
+
+
+def _what(switch: Switch) -> tuple[int | None, int | None]:
+    return switch.step, switch.attempt
 
 
 def keep(situation: Situation) -> Move | None:
@@ -119,6 +233,9 @@ def keep(situation: Situation) -> Move | None:
         # Nothing of ours yet: what is there is the user's choice, and may change.
         same = adopted is None or (adopted.claim_name, adopted.sub_path) == (serving.claim_name, serving.sub_path)
         return None if same else Move("Reconciling", "Adopting", "takes down what is served", {"serving": adopted})
+    labelled = relabel(situation, serving.claim_name)
+    if labelled is not None:
+        return labelled
     place = Place(serving.claim_name or "", serving.sub_path)
     words = f"serving of step {serving.step}"
     restored = restore(situation, serving.step, serving.attempt, place, f"{words}: its claim is gone and is made anew")
@@ -148,12 +265,32 @@ def adopt(situation: Situation) -> Served | None:
             since=timestamp(situation.now),
         )
     claim = situation.observed.claims.get(mounted.claim_name or "")
+    named = names.parse_checkpoint(claim.name) if claim is not None and not claim.is_labelled else None
     return Served(
-        step=claim.number(STEP_LABEL) if claim is not None else None,
-        attempt=claim.number(ATTEMPT_LABEL) if claim is not None else None,
+        step=named[0] if named is not None else claim.number(STEP_LABEL) if claim is not None else None,
+        attempt=named[1] if named is not None else claim.number(ATTEMPT_LABEL) if claim is not None else None,
         claim_name=mounted.claim_name,
         since=timestamp(situation.now),
     )
+
+
+def relabel(situation: Situation, claim_name: str | None) -> Move | None:
+    """Put the labels back that somebody has taken from a claim of ours; None where they are there. Its name and the
+    snapshot that it is made from say whose it is.
+    """
+    claim = situation.observed.claims.get(claim_name or "")
+    named = names.parse_checkpoint(claim_name or "")
+    if claim is None or claim.is_labelled or claim.deleting or claim.manifest is None or named is None:
+        return None
+    policy, manifest = situation.policy, claim.manifest
+    run = policy.spec.training_run_ref.name if policy.spec.training_run_ref is not None else situation.identity
+    step, attempt, training = named
+    meta = {key: manifest["metadata"][key] for key in ("name", "namespace", "uid")}
+    labels = names.labels(policy.metadata.name, run, training, step, attempt)
+    # What was applied before is applied again: server-side apply takes away what its manager gives no more.
+    spec = {key: manifest["spec"][key] for key in _CLAIM_FIELDS if key in manifest["spec"]}
+    part = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {**meta, "labels": labels}, "spec": spec}
+    return Move("Reconciling", "Adopting", f"claim {claim.name} gets its labels back", patch=(part,))
 
 
 def restore(situation: Situation, step: int | None, attempt: int | None, place: Place, words: str) -> Move | None:

@@ -10,6 +10,9 @@ from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import Wanted
 
+_UNWORKABLE = frozenset({"SnapshotsUnavailable", "VolumeNotShared", "DeploymentTaken", "NoStorageClass", "OnePodOnly"})
+"""Reasons that a spec cannot be followed, whatever happens."""
+
 
 def conditions(situation: Situation, move: Move, capture: Capture, refused: Problem | None) -> tuple[Wanted, ...]:
     """All conditions, kstatus first."""
@@ -18,12 +21,12 @@ def conditions(situation: Situation, move: Move, capture: Capture, refused: Prob
         state, (reason, message) = "Stalled", refused
     elif situation.policy.spec.suspend:
         state, reason, message = "Ready", "Suspended", "spec.suspend is true: everything stays as it is"
-    elif state == "Ready" and capture.told is not None and capture.told.status == "False":
+    elif state == "Ready" and capture.told is not None and capture.told.status == "False" and not capture.slow:
         state, reason, message = "Stalled", capture.told.reason, capture.told.message
     ready = Wanted("Ready", "True" if state == "Ready" else "False", reason, message)
     kstatus = (ready,) if state == "Ready" else (ready, Wanted(state, "True", reason, message))
     said = (
-        _accepted(refused),
+        _accepted(refused or _unworkable(move)),
         checks.healthy(situation),
         _promoted(situation, move),
         capture.told if refused is None else None,
@@ -32,8 +35,12 @@ def conditions(situation: Situation, move: Move, capture: Capture, refused: Prob
     return (*kstatus, *(condition for condition in said if condition is not None))
 
 
+def _unworkable(move: Move) -> Problem | None:
+    return Problem(move.reason, move.message) if move.state == "Stalled" else None
+
+
 def _accepted(refused: Problem | None) -> Wanted:
-    if refused is not None and refused.reason in ("SnapshotsUnavailable", "VolumeNotShared", "DeploymentTaken"):
+    if refused is not None and refused.reason in _UNWORKABLE:
         return Wanted("Accepted", "False", *refused)
     return Wanted("Accepted", "True", "Accepted", "the spec can be followed")
 
@@ -66,7 +73,7 @@ def _rolled_back(situation: Situation, move: Move) -> Wanted | None:
     """Whether a rollback is the last thing that happened to this training, with this move."""
     record = move.status.get("rollback", situation.status.rollback)
     if record is not None:
-        reason = "AwaitingApproval" if record.phase == "AwaitingApproval" else "RollingBack"
+        reason = record.phase if record.phase in ("AwaitingApproval", "Retrying") else "RollingBack"
         return Wanted("RolledBack", "False", reason, f"{record.signal}: back to step {record.to_step}")
     last = next(iter(move.status.get("history", situation.status.history)), None)
     if last is None:

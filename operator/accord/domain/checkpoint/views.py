@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from accord.api.base import Manifest
 from accord.domain.checkpoint import names
 from accord.domain.conditions import parse_timestamp
+from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
+from accord.domain.training.names import ATTEMPT_LABEL
 
 _PROGRESS_DEADLINE = 600
 """Default of `spec.progressDeadlineSeconds` of an apps/v1 Deployment."""
@@ -93,6 +95,14 @@ class DeploymentView:
     paused: bool
     stuck: str | None
     """Why its controller gave the rollout up."""
+    stuck_at: datetime | None
+    """When it did."""
+    refused: str | None
+    """Why the API server does not take its pods: a quota, an admission policy."""
+    surges: bool
+    """Whether a new pod comes before an old one goes."""
+    selector: Manifest
+    """Which pods are its own."""
     deadline: timedelta
     managers: Mapping[str, str] = field(default_factory=dict)
     """Who set the claim (or subPath) of a volume last, by volume."""
@@ -106,6 +116,8 @@ class DeploymentView:
         replicas = spec.get("replicas")
         step = ((template.get("metadata") or {}).get("annotations") or {}).get(names.SERVED_STEP_ANNOTATION, "")
         observed = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
+        failed = _condition(status, "Progressing", "False")
+        refused = _condition(status, "ReplicaFailure", "True")
         return cls(
             name=meta["name"],
             uid=meta["uid"],
@@ -121,7 +133,11 @@ class DeploymentView:
             existing=status.get("replicas") or 0,
             observed=observed,
             paused=bool(spec.get("paused")),
-            stuck=_stuck(status) if observed else None,
+            stuck=_words(failed) if observed and failed is not None else None,
+            stuck_at=_moment(failed),
+            refused=_words(refused) if observed and refused is not None else None,
+            surges=_surges(spec.get("strategy") or {}),
+            selector=spec.get("selector") or {},
             deadline=timedelta(seconds=spec.get("progressDeadlineSeconds") or _PROGRESS_DEADLINE) + _GRACE,
             managers=dict(manifest.get("managers") or {}),
         )
@@ -139,11 +155,17 @@ class DeploymentView:
     @property
     def progress(self) -> str:
         """How far it has come, in words."""
-        if self.paused:
-            return f"Deployment {self.name} is paused: resume it"
-        return (
-            f"{min(self.updated, self.available)} of {self.replicas} new pods of Deployment {self.name} are available"
-        )
+        return f"{self.renewed} of {self.replicas} new pods of Deployment {self.name} are available"
+
+    @property
+    def renewed(self) -> int:
+        """Pods of the newest template that are available, at least: pods of former templates may be, too."""
+        return max(0, min(self.updated, self.available - (self.existing - self.updated)))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether as many pods as are wanted serve, whatever they serve."""
+        return self.available >= self.replicas
 
 
 @dataclass(frozen=True)
@@ -159,12 +181,16 @@ class ClaimView:
     storage_class: str | None
     access_modes: tuple[str, ...]
     volume_mode: str | None
+    snapshot: str | None = None
+    """The VolumeSnapshot that it is made from."""
+    manifest: Manifest | None = None
 
     @classmethod
     def of(cls, manifest: Manifest) -> ClaimView:
         """From the object as the index keeps it."""
         meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
         asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+        source = spec.get("dataSource") or {}
         return cls(
             name=meta["name"],
             labels=dict(meta.get("labels") or {}),
@@ -174,7 +200,15 @@ class ClaimView:
             storage_class=spec.get("storageClassName"),
             access_modes=tuple(spec.get("accessModes") or ()),
             volume_mode=spec.get("volumeMode"),
+            snapshot=source.get("name") if source.get("kind") == "VolumeSnapshot" else None,
+            manifest=manifest,
         )
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether its labels say whose it is and what it holds."""
+        ours = self.labels.get(MANAGED_BY_LABEL) == MANAGED_BY
+        return ours and {names.POLICY_LABEL, names.STEP_LABEL, ATTEMPT_LABEL} <= set(self.labels)
 
     def number(self, label: str) -> int | None:
         """A label that is a number."""
@@ -195,8 +229,21 @@ def _mounts(pod: Manifest) -> dict[str, tuple[Mount, ...]]:
     return {volume: tuple(mounts) for volume, mounts in found.items()}
 
 
-def _stuck(status: Manifest) -> str | None:
-    for condition in status.get("conditions") or ():
-        if (condition.get("type"), condition.get("status")) == ("Progressing", "False"):
-            return str(condition.get("message") or condition.get("reason") or "no progress")
-    return None
+def _condition(status: Manifest, type_: str, value: str) -> Manifest | None:
+    conditions = status.get("conditions") or ()
+    return next((c for c in conditions if (c.get("type"), c.get("status")) == (type_, value)), None)
+
+
+def _words(condition: Manifest) -> str:
+    return str(condition.get("message") or condition.get("reason") or "no reason was given")
+
+
+def _moment(condition: Manifest | None) -> datetime | None:
+    text = (condition or {}).get("lastTransitionTime")
+    return parse_timestamp(text) if text else None
+
+
+def _surges(strategy: Manifest) -> bool:
+    if strategy.get("type") == "Recreate":
+        return False
+    return str((strategy.get("rollingUpdate") or {}).get("maxSurge", "25%")).rstrip("%") != "0"

@@ -8,6 +8,7 @@ from typing import Literal
 
 from accord.domain.conditions import Wanted, find, parse_timestamp
 from accord.domain.plan import Refusal
+from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training import names, restart
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
@@ -134,12 +135,15 @@ def _blocked(situation: Situation) -> Problem | None:
     for key, holder in situation.observed.conflicts.items():
         if holder.startswith("an earlier "):
             return Problem("Waiting", f"{key.kind} {key.name} belongs to {holder}")
+        # It may hold checkpoints that exist nowhere else: deleting it is never the advice.
         how = (
-            "delete it, or name it in spec.checkpoints.claimName to use it"
+            "to use it, name it in spec.checkpoints.claimName; if Accord made it, give it its labels back: kubectl "
+            f"label pvc {key.name} {MANAGED_BY_LABEL}={MANAGED_BY} {names.RUN_LABEL}={situation.run.metadata.name}"
             if key == claim_key(situation.run)
-            else "delete it, or make a TrainingRun of another name"
+            else "make a TrainingRun of another name"
         )
-        return Problem("NameTaken", f"{key.kind} {key.name} exists already and belongs to {holder}; {how}")
+        message = f"{key.kind} {key.name} exists already and belongs to {holder}, so it is left alone; {how}"
+        return Problem("NameTaken", message)
     refusals = situation.observed.refusals if situation.course in ("Keep", "Start") else {}
     for key, refusal in refusals.items():
         return Problem(refusal_reason(refusal), f"{key.kind} {key.name} was refused: {_cut(refusal.message)}")

@@ -1,0 +1,162 @@
+"""Why the pods of a checkpoint are not available: for want of room, for its volume, or because it does not start.
+
+Only the last says something about the checkpoint, and only when more than one pod, or more than one start of a
+container, has said so. Nothing that a scheduler, a quota, a registry or a node does is evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from accord.domain.checkpoint.pods import ServingPod
+from accord.domain.checkpoint.views import ClaimView, DeploymentView
+
+Cause = Literal["Elsewhere", "Volume", "Checkpoint", "OnePod"]
+
+PATIENCE = timedelta(minutes=30)
+"""How long a volume is waited for while the pods of before serve; a large one takes long to be made."""
+_LIMIT = 300
+_PROOF = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is in the way."""
+
+    cause: Cause
+    """`Elsewhere`: neither time nor another checkpoint mends it, so it is waited for as long as it lasts. `Volume`:
+    another volume might do. `Checkpoint`: it does not start. `OnePod`: so says one pod, which proves nothing yet.
+    """
+    reason: str
+    message: str
+
+
+def examine(
+    deployment: DeploymentView, claim: ClaimView | None, pods: Sequence[ServingPod], unready_before: int = 0
+) -> Finding | None:
+    """What the new pods say. `pods` are those of the checkpoint (see `pods.newest`), none where they are not known;
+    `unready_before` is the number of earlier tries in which one pod ran with it and was not ready in time. None where
+    nothing is in the way that could be named.
+    """
+    crashed, unready = _crashed(pods, unready_before), _unready(pods, unready_before)
+    if crashed is not None and crashed.cause == "Checkpoint":
+        return crashed
+    if unready is not None and unready.cause == "Checkpoint":
+        return unready
+    return _elsewhere(deployment, pods) or crashed or unready or _volume(claim, pods)
+
+
+def _crashed(pods: Sequence[ServingPod], before: int) -> Finding | None:
+    ended = [pod for pod in pods if pod.ends]
+    if not ended:
+        return None
+    # More than one pod, or more than one start of one.
+    proven = sum(pod.ends for pod in ended) + before >= _PROOF
+    pod = ended[0]
+    words = f"{pod.ending} in pod {pod.name}"
+    if len(ended) > 1:
+        words += f", and in {len(ended) - 1} more"
+    return Finding(
+        "Checkpoint" if proven else "OnePod", "PodsCrash", f"{words}: see `kubectl logs --previous {pod.name}`"
+    )
+
+
+def _unready(pods: Sequence[ServingPod], before: int) -> Finding | None:
+    unready = [pod for pod in pods if pod.unready and not pod.ends and not pod.lost]
+    if not unready:
+        return None
+    pod = unready[0]
+    words = f"container {pod.unready} of pod {pod.name} runs and its readiness probe fails"
+    if len(unready) > 1:
+        words += f", and {len(unready) - 1} more"
+    return Finding("Checkpoint" if len(unready) + before >= _PROOF else "OnePod", "PodsNotReady", words)
+
+
+def _elsewhere(deployment: DeploymentView, pods: Sequence[ServingPod]) -> Finding | None:
+    """What would keep any checkpoint from being served, and pods of the former one as well."""
+    if deployment.paused:
+        return Finding(
+            "Elsewhere",
+            "RolloutPaused",
+            f"Deployment {deployment.name} is paused: `kubectl rollout resume deployment {deployment.name}`",
+        )
+    if deployment.refused is not None:
+        reason = "QuotaExceeded" if "exceeded quota" in deployment.refused else "PodsRefused"
+        return Finding("Elsewhere", reason, f"the API server refuses its pods: {_short(deployment.refused)}")
+    for find in (_unscheduled, _lost, _image, _misconfigured, _foreign):
+        for pod in pods:
+            found = find(deployment, pod)
+            if found is not None:
+                return found
+    return None
+
+
+def _unscheduled(deployment: DeploymentView, pod: ServingPod) -> Finding | None:
+    if pod.unscheduled is None or _is_about_the_claim(pod.unscheduled):
+        return None
+    hint = (
+        "; make room, or set maxSurge 0 and maxUnavailable 1 in its strategy so that an old pod goes first"
+        if deployment.surges
+        else "; make room"
+    )
+    return Finding("Elsewhere", "Unschedulable", f"no node takes pod {pod.name}: {_short(pod.unscheduled)}{hint}")
+
+
+def _lost(_: DeploymentView, pod: ServingPod) -> Finding | None:
+    return Finding("Elsewhere", "NodeLost", f"the node of pod {pod.name} does not answer") if pod.lost else None
+
+
+def _image(_: DeploymentView, pod: ServingPod) -> Finding | None:
+    if pod.image is None:
+        return None
+    return Finding(
+        "Elsewhere", "ImagePull", f"image {pod.image} cannot be pulled: see `kubectl describe pod {pod.name}`"
+    )
+
+
+def _misconfigured(_: DeploymentView, pod: ServingPod) -> Finding | None:
+    if pod.misconfigured is None:
+        return None
+    return Finding("Elsewhere", "ContainerConfig", f"pod {pod.name} cannot be started: {_short(pod.misconfigured)}")
+
+
+def _foreign(_: DeploymentView, pod: ServingPod) -> Finding | None:
+    if pod.foreign_ending is None or pod.ends:
+        return None
+    return Finding(
+        "Elsewhere", "SidecarCrash", f"{pod.foreign_ending} in pod {pod.name}, and does not read the checkpoint"
+    )
+
+
+def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | None:
+    """The claim made for this checkpoint. One that is bound by its first pod is unbound until then."""
+    waiting = next((pod for pod in pods if pod.unscheduled is not None), None)
+    if waiting is not None:
+        return Finding(
+            "Volume", "VolumePending", f"pod {waiting.name} waits for its volume: {_short(waiting.unscheduled)}"
+        )
+    if claim is not None and not claim.bound:
+        return Finding("Volume", "VolumePending", f"claim {claim.name} is not bound yet")
+    uncreated = next((pod for pod in pods if pod.uncreated), None)
+    if uncreated is not None:
+        return Finding(
+            "Volume",
+            "ContainerCreating",
+            f"pod {uncreated.name} has a node, but its volume is not mounted or its image not pulled yet: see `kubectl "
+            f"describe pod {uncreated.name}`",
+        )
+    return None
+
+
+def _is_about_the_claim(words: str) -> bool:
+    words = words.lower()
+    return ("persistentvolumeclaim" in words and "readwriteoncepod" not in words) or "binding volumes" in words
+
+
+def _short(words: str | None) -> str:
+    """In one line, without what the scheduler says about preemption: it repeats the rest."""
+    text = " ".join((words or "").split()).split(" preemption:")[0].rstrip(".,: ")
+    return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}…"

@@ -1,0 +1,521 @@
+"""A checkpoint is blamed only for what it did: scenarios over hours, with pods that say why they do not come up."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, SOURCE, UNTRAINED, World
+
+from accord.cli.approve import ApprovalError, waiting
+from accord.domain.plan import ObjectKey
+from accord.ports.cluster import ClusterError
+
+FULL = "0/1 nodes are available: 1 Insufficient example.com/gpu. preemption: no victims found for incoming pod."
+DEADLINE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}
+
+
+def trained(**spec: Any) -> World:
+    world = World(**spec)
+    world.save(500, 1000, 1500, 2000)
+    return world
+
+
+def step(world: World) -> str | None:
+    return world.serves[1]
+
+
+def quarantined(world: World) -> set[int]:
+    return {int(name.split("-")[1]) for name in world.quarantined()}
+
+
+def pause(world: World, *, paused: bool = True) -> None:
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["paused"] = paused
+    world.put(DEPLOYMENT, live, changed=True)
+
+
+def begin_rollback(world: World, kind: str) -> None:
+    if kind == "fault":
+        world.fail(1600)
+    else:
+        world.edit(rollbackTo=1500)
+
+
+@pytest.mark.parametrize("kind", ["fault", "person"])
+def test_a_rollback_without_room_waits_and_is_done_as_soon_as_there_is_some(kind: str) -> None:
+    world = trained()
+    world.no_room = FULL
+    world.rollout_conditions = [DEADLINE]
+    begin_rollback(world, kind)
+    for _ in range(15):
+        world.advance(60)
+        assert quarantined(world) == set()
+        assert world.condition("Reconciling") == ("True", "Unschedulable")
+        assert "1 Insufficient example.com/gpu" in world.message("Reconciling")
+        assert world.status["serving"]["step"] == 2000
+        assert world.status["rollbacks"] == 0
+        delay = world.pass_().requeue_after
+        assert delay is not None
+        assert delay <= 30, "room is noticed soon"
+    writes = len(world.writes)
+    world.advance(600)
+    assert len(world.writes) == writes, "nothing is written while nothing changes"
+    assert world.reasons().count("Unschedulable") == 1
+    world.no_room = ""
+    world.settle()
+    assert step(world) == "1500"
+    assert quarantined(world) == {2000}
+    assert world.status["rollbacks"] == 1
+    assert world.objects[ObjectKey("accord.dev/v1alpha1", "TrainingRun", NS, "r")]["status"]["attempt"] == 2
+    assert "setback" not in world.status
+
+
+def test_pods_that_get_room_late_have_the_whole_time_to_come_up() -> None:
+    world = trained()
+    world.no_room = FULL
+    world.rollout_conditions = [{**DEADLINE, "lastTransitionTime": "2026-01-01T00:05:00Z"}]
+    world.fail(1600)
+    world.settle()
+    world.advance(1800)
+    world.no_room = ""
+    world.unready.add(1500)
+    world.settle()
+    world.advance(60)
+    assert world.condition("Reconciling") == ("True", "RollingOut"), "the deadline that passed without room is over"
+    assert "readiness probe" in world.message("Reconciling")
+    world.unready.clear()
+    world.settle()
+    assert step(world) == "1500"
+
+
+@pytest.mark.parametrize("hours", [1, 10])
+def test_a_promotion_without_room_takes_no_checkpoint_away(hours: int) -> None:
+    world = World()
+    world.save(500)
+    world.no_room = FULL
+    for number in range(10):
+        world.save(1000 + 500 * number)
+        world.advance(360 * hours)
+    assert quarantined(world) == set()
+    assert world.condition("Reconciling") == ("True", "Unschedulable")
+    assert world.status["serving"]["step"] == 500
+    world.no_room = ""
+    world.settle()
+    assert step(world) == "5500", "the newest is served in the end"
+
+
+def test_while_the_rollout_is_paused_nothing_is_timed() -> None:
+    world = World()
+    world.save(500)
+    pause(world)
+    world.rollout_conditions = [{**DEADLINE, "lastTransitionTime": "2026-01-01T00:00:30Z"}]
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(3600)
+    assert world.condition("Reconciling") == ("True", "RolloutPaused")
+    assert "kubectl rollout resume deployment serve" in world.message("Reconciling")
+    assert quarantined(world) == set()
+    pause(world, paused=False)
+    world.settle()
+    assert step(world) == "1000"
+    assert world.condition("Ready") == ("True", "Serving")
+    assert quarantined(world) == set()
+
+
+def test_a_quota_on_pods_is_waited_for() -> None:
+    world = World()
+    world.save(500)
+    world.no_room = "no pod is made"
+    message = 'pods "serve-x" is forbidden: exceeded quota: gpus, requested: 1, used: 1, limited: 1'
+    world.rollout_conditions = [DEADLINE, {"type": "ReplicaFailure", "status": "True", "message": message}]
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(1800)
+    assert world.condition("Reconciling") == ("True", "QuotaExceeded")
+    assert "exceeded quota: gpus" in world.message("Reconciling")
+    assert quarantined(world) == set()
+
+
+@pytest.mark.parametrize(
+    ("waiting", "reason"),
+    [
+        ({"reason": "ImagePullBackOff", "message": "no such tag"}, "ImagePull"),
+        ({"reason": "CreateContainerConfigError", "message": 'secret "key" not found'}, "ContainerConfig"),
+    ],
+)
+def test_what_the_registry_or_a_secret_lacks_is_waited_for(waiting: dict[str, str], reason: str) -> None:
+    world = World()
+    world.save(500)
+    world.waiting = waiting
+    world.rollout_conditions = [DEADLINE]
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(1800)
+    assert world.condition("Reconciling") == ("True", reason)
+    assert quarantined(world) == set()
+    world.waiting = {}
+    world.settle()
+    assert step(world) == "1000"
+
+
+def test_a_volume_that_is_not_mounted_is_given_half_an_hour_and_tried_again() -> None:
+    world = trained()
+    world.waiting = {"reason": "ContainerCreating"}
+    world.rollout_conditions = [DEADLINE]
+    world.fail(1600)
+    world.settle()
+    world.advance(1700)
+    assert step(world) == "1500", "the pods of before serve: there is time"
+    world.advance(200)
+    assert step(world) == "2000"
+    assert world.condition("Stalled") == ("True", "ContainerCreating")
+    assert "spec.rollbackTo" in world.message("Stalled"), "what a person can do is said"
+    assert "rejected-rollback" in world.message("Stalled")
+    assert world.condition("RolledBack") == ("False", "Retrying")
+    assert quarantined(world) == set()
+    claim = next(name for name in world.names("PersistentVolumeClaim") if "-1500-" in name)
+    world.advance(40)
+    assert step(world) == "1500", "it is tried again by itself"
+    assert claim in world.names("PersistentVolumeClaim"), "with the same volume, which may be there now"
+    assert world.status["setback"]["count"] == 1
+    world.advance(1900)
+    assert world.status["setback"]["count"] == 2
+    world.waiting = {}
+    world.advance(70)
+    assert step(world) == "1500"
+    assert quarantined(world) == {2000}
+    assert world.condition("RolledBack") == ("True", "RollbackDone")
+
+
+def test_where_pods_are_missing_a_volume_is_not_waited_for_so_long() -> None:
+    """With maxSurge 0 the pods of before are gone; their volume may be one that works."""
+    world = World()
+    world.save(500)
+    world.waiting = {"reason": "ContainerCreating"}
+    world.replaces = True
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(100)
+    assert step(world) == "500"
+    assert world.condition("Stalled") == ("True", "ContainerCreating")
+    assert quarantined(world) == set()
+    assert any("-1000-" in name for name in world.names("PersistentVolumeClaim")), "it may be there at the next try"
+    world.waiting = {}
+    world.save(1500)
+    world.advance(60)
+    assert step(world) == "1500"
+    assert not any("-1000-" in name for name in world.names("PersistentVolumeClaim"))
+
+
+def test_a_rollback_that_is_tried_again_and_again_ends_when_a_person_says_so() -> None:
+    world = trained()
+    world.waiting = {"reason": "ContainerCreating"}
+    world.fail(1600)
+    world.settle()
+    world.advance(1900)
+    record = world.status["rollback"]
+    assert record["phase"] == "Retrying"
+    world.annotate(rejected_rollback=record["id"])
+    world.settle()
+    assert "rollback" not in world.status
+    assert world.status["history"][0]["phase"] == "Rejected"
+    assert quarantined(world) == set()
+    assert step(world) == "2000"
+
+
+def test_the_command_rejects_what_waits_for_room_and_approves_it_not() -> None:
+    policy = {"metadata": {"name": "p"}, "status": {"rollback": {"id": "x", "phase": "RollingOut"}}}
+    assert waiting(policy, reject=True)["id"] == "x"
+    with pytest.raises(ApprovalError, match="waits for nobody"):
+        waiting(policy)
+    policy["status"]["rollback"]["phase"] = "Restarting"
+    with pytest.raises(ApprovalError, match="waits for nobody"):
+        waiting(policy, reject=True)
+
+
+def test_a_rollback_that_waits_for_room_is_taken_back_by_a_person() -> None:
+    world = trained()
+    world.no_room = FULL
+    world.fail(1600)
+    world.settle()
+    assert step(world) == "1500"
+    world.annotate(rejected_rollback=world.status["rollback"]["id"])
+    world.settle()
+    assert step(world) == "2000", "what serves stays"
+    assert world.status["history"][0]["phase"] == "Rejected"
+    assert quarantined(world) == set()
+
+
+def test_a_person_names_another_step_while_a_rollback_waits_for_room() -> None:
+    world = trained()
+    world.no_room = FULL
+    world.fail(1600)
+    world.settle()
+    world.edit(rollbackTo=500)
+    world.settle()
+    assert step(world) == "500"
+    world.no_room = ""
+    world.settle()
+    assert step(world) == "500"
+    assert [record["phase"] for record in world.status["history"]] == ["Done", "Rejected"]
+
+
+def test_a_person_names_another_step_while_a_promotion_waits_for_room() -> None:
+    world = trained(serving={"follow": "Manual"})
+    serving = world.objects[POLICY]["spec"]["serving"]
+    world.no_room = FULL
+    world.edit(serving={**serving, "step": 1000})
+    world.settle()
+    assert step(world) == "1000"
+    world.edit(serving={**serving, "step": 500})
+    world.settle()
+    assert step(world) == "500"
+    world.no_room = ""
+    world.settle()
+    assert world.status["serving"]["step"] == 500
+
+
+def test_one_pod_that_is_not_ready_may_be_chance_a_second_one_is_not() -> None:
+    world = World()
+    world.save(500)
+    world.unready.add(1000)
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(100)
+    assert step(world) == "500"
+    assert quarantined(world) == set(), "one pod said so"
+    assert world.condition("Stalled") == ("True", "PodsNotReady")
+    world.advance(60)
+    assert step(world) == "1000", "it is tried again"
+    world.advance(100)
+    assert step(world) == "500"
+    assert quarantined(world) == {1000}
+    assert world.condition("Ready") == ("True", "Serving")
+
+
+def test_the_next_checkpoint_does_not_wait_for_one_whose_pod_was_not_ready() -> None:
+    world = World()
+    world.save(500)
+    world.unready.add(1000)
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(100)
+    assert step(world) == "500"
+    world.save(1500)
+    assert step(world) == "1500"
+    assert "setback" not in world.status
+
+
+def test_a_checkpoint_is_not_blamed_where_the_one_before_does_not_start_either() -> None:
+    """As when a broken image came with it: then all pods crash, whatever they serve."""
+    world = trained()
+    world.crashing |= {1000, 1500, 2000}
+    world.fail(1600)
+    world.settle()
+    world.up = "the image of before"
+    for _ in range(8):
+        world.advance(100)
+    assert quarantined(world) == set()
+    assert world.status["rollback"]["phase"] in ("Retrying", "Restoring", "Switching", "RollingOut", "Reverting")
+    world.crashing.clear()
+    world.advance(600)
+    world.advance(600)
+    assert step(world) == "1500"
+    assert world.status["history"][0]["phase"] == "Done"
+
+
+def test_a_rollback_whose_target_crashes_goes_on_to_the_one_before() -> None:
+    world = trained()
+    world.crashing.add(1500)
+    world.fail(1600)
+    world.settle()
+    world.advance(100)
+    assert quarantined(world) == {1500, 2000}
+    assert step(world) == "1000"
+    record = world.status["history"][0]
+    assert (record["phase"], record["toStep"]) == ("Done", 1000)
+    assert "RollbackReverting" in world.reasons()
+
+
+def test_a_rollback_that_fails_takes_no_good_checkpoint_away() -> None:
+    world = trained()
+    world.crashing |= {500, 1000, 1500}
+    world.fail(1600)
+    for _ in range(6):
+        world.advance(100)
+    assert quarantined(world) == {500, 1000, 1500}, "only those that did not start"
+    assert step(world) == "2000"
+    assert world.status["history"][0]["phase"] == "Failed"
+
+
+@pytest.mark.parametrize("method", ["VolumeSnapshot", "SubPath"])
+def test_waiting_leaves_no_mark_with_either_method(method: str) -> None:
+    world = World(method=method)
+    if method == "SubPath":
+        shared = copy.deepcopy(world.objects[SOURCE])
+        shared["spec"]["accessModes"] = ["ReadWriteMany"]
+        world.put(SOURCE, shared)
+        world.deploy(SOURCE.name)
+    world.save(500, 1000, 1500, 2000)
+    world.no_room = FULL
+    world.fail(1600)
+    world.settle()
+    world.advance(900)
+    assert [c["step"] for c in world.status["checkpoints"] if c["quarantined"]] == []
+    world.no_room = ""
+    world.settle()
+    assert [c["step"] for c in world.status["checkpoints"] if c["quarantined"]] == [2000]
+
+
+def test_pods_that_cannot_be_looked_at_are_evidence_of_nothing() -> None:
+    world = World()
+    world.save(500)
+    world.crashing.add(1000)
+    world.unlistable = ClusterError(403, "Forbidden", "pods is forbidden")
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(100)
+    assert step(world) == "500"
+    assert world.condition("Stalled") == ("True", "RolloutFailed")
+    assert quarantined(world) == set()
+
+
+def with_source(world: World, **spec: Any) -> None:
+    source = copy.deepcopy(world.objects[SOURCE])
+    source["spec"].update(spec)
+    world.put(SOURCE, source)
+
+
+def test_a_claim_for_one_pod_and_two_replicas_are_refused_before_anything_is_touched() -> None:
+    world = World()
+    with_source(world, accessModes=["ReadWriteOncePod"])
+    world.settle()
+    assert world.condition("Accepted") == ("False", "OnePodOnly"), "at once"
+    world.save(500, 1000)
+    assert world.serves == (UNTRAINED, None)
+    assert world.condition("Promoted") == ("False", "OnePodOnly")
+    assert "ReadWriteOncePod" in world.message("Stalled")
+    assert quarantined(world) == set()
+    assert len(world.names("VolumeSnapshot")) == 2, "checkpoints are kept all the same"
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["replicas"] = 1
+    world.put(DEPLOYMENT, live, changed=True)
+    world.settle()
+    assert step(world) == "1000"
+    assert world.condition("Accepted") == ("True", "Accepted")
+
+
+def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None:
+    world = World()
+    with_source(world, storageClassName="")
+    world.settle()
+    assert world.condition("Accepted") == ("False", "NoStorageClass")
+    assert "spec.serving.storageClassName" in world.message("Stalled")
+    world.save(500)
+    assert world.serves == (UNTRAINED, None)
+    assert world.names("PersistentVolumeClaim") == set()
+    world.edit(serving={**world.objects[POLICY]["spec"]["serving"], "storageClassName": "csi-fast"})
+    world.settle()
+    assert step(world) == "500"
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert claim["spec"]["storageClassName"] == "csi-fast"
+
+
+def strip(world: World, *labels: str) -> ObjectKey:
+    """Take labels from the served claim; all of them where none is named."""
+    key = ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])
+    live = copy.deepcopy(world.objects[key])
+    left = live["metadata"]["labels"] if labels else {}
+    live["metadata"]["labels"] = {name: text for name, text in left.items() if name not in labels}
+    world.put(key, live)
+    return key
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize(
+    "labels",
+    [(), ("app.kubernetes.io/managed-by",), ("accord.dev/policy",), ("accord.dev/step", "accord.dev/attempt")],
+    ids=["all", "managed-by", "policy", "step"],
+)
+def test_a_served_claim_whose_labels_were_taken_away_gets_them_back(restart: bool, labels: tuple[str, ...]) -> None:
+    world = trained()
+    before = copy.deepcopy(world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])])
+    key = strip(world, *labels)
+    if restart:
+        world.start()
+    world.settle()
+    assert world.objects[key]["metadata"]["labels"] == before["metadata"]["labels"]
+    assert world.objects[key]["metadata"]["uid"] == before["metadata"]["uid"]
+    assert world.objects[key]["spec"] == before["spec"]
+    assert world.condition("Ready") == ("True", "Serving")
+
+
+def test_a_policy_made_anew_knows_what_is_served_without_labels() -> None:
+    world = trained()
+    world.delete_object(POLICY)
+    key = strip(world)
+    world.create_policy()
+    world.start()
+    world.settle()
+    assert world.status["serving"]["step"] == 2000
+    assert world.objects[key]["metadata"]["labels"]["accord.dev/policy"] == "p"
+
+
+def test_nothing_advises_to_delete_what_may_be_served() -> None:
+    world = World()
+    world.check(saved=(500,))
+    world.pass_()
+    world.pass_()
+    snapshot = next(key for key in world.objects if key.kind == "VolumeSnapshot")
+    foreign = ObjectKey("v1", "PersistentVolumeClaim", NS, snapshot.name)
+    world.put(foreign, {"spec": {"accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Bound"}})
+    for _ in range(6):
+        world.pass_()
+        world.controllers()
+    assert world.condition("Stalled") == ("True", "NameTaken")
+    said = world.message("Stalled")
+    assert "delete" not in said
+    assert f"kubectl label persistentvolumeclaim {foreign.name}" in said
+
+
+def test_pods_whose_volume_comes_late_have_the_whole_time_to_come_up() -> None:
+    world = trained()
+    world.waiting = {"reason": "ContainerCreating"}
+    world.rollout_conditions = [{**DEADLINE, "lastTransitionTime": "2026-01-01T00:05:00Z"}]
+    world.fail(1600)
+    world.settle()
+    world.advance(1700)
+    assert world.condition("Reconciling") == ("True", "ContainerCreating")
+    world.waiting = {}
+    world.unready.add(1500)
+    world.advance(90)
+    world.advance(60)
+    assert step(world) == "1500"
+    assert world.condition("Reconciling") == ("True", "RollingOut")
+    world.unready.clear()
+    world.settle()
+    assert step(world) == "1500"
+    assert world.condition("RolledBack") == ("True", "RollbackDone")
+
+
+def test_no_room_after_a_long_wait_for_the_volume_and_the_other_way_round() -> None:
+    """What is waited for changes: neither wait is taken off the other."""
+    world = trained()
+    world.no_room = FULL
+    world.rollout_conditions = [{**DEADLINE, "lastTransitionTime": "2026-01-01T00:05:00Z"}]
+    world.fail(1600)
+    world.settle()
+    world.advance(7200)
+    world.no_room, world.waiting = "", {"reason": "ContainerCreating"}
+    world.settle()
+    world.advance(1700)
+    assert world.condition("Reconciling") == ("True", "ContainerCreating"), "half an hour from now, not from then"
+    world.no_room = FULL
+    world.advance(7200)
+    assert world.condition("Reconciling") == ("True", "Unschedulable")
+    world.no_room, world.waiting = "", {}
+    world.settle()
+    assert step(world) == "1500"
+    assert quarantined(world) == {2000}
