@@ -41,8 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--runs",
         type=Path,
         metavar="DIR",
-        help="judge every .csv and .csv.gz below DIR at each sensitivity. DIR/index.csv (columns file, fault_step, label) "
-        "says which have a fault, and from which step on; without it all of them count as healthy",
+        help="judge every .csv and .csv.gz below DIR at each sensitivity. DIR/index.csv (columns file, fault_step, "
+        "label) says which have a fault, and from which step on; without it all of them count as healthy",
     )
     parser.add_argument("--range", metavar="TIME", help="how far back to look there, as 90m or 1d")
     parser.add_argument("--end", metavar="TIME", help="until when (2026-05-01T12:00:00Z); now without")
@@ -106,7 +106,9 @@ def _runs(args: argparse.Namespace) -> tuple[Iterable[str], str]:
     from accord.cli import backtest_rates, backtest_runs
 
     judged = backtest_runs.judge(args)
-    return backtest_rates.notes(judged), backtest_rates.as_json(judged) if args.json else backtest_rates.as_table(judged)
+    return backtest_rates.notes(judged), backtest_rates.as_json(judged) if args.json else backtest_rates.as_table(
+        judged
+    )
 
 
 def _svg_file(text: str) -> Path:

@@ -22,8 +22,8 @@ from accord.cli.documents import InputError
 from accord.domain.checkpoint.detection.rows import Row
 
 _MEANS = (
-    "its rewards are means of the last 100 episodes, so that a drop is seen late: if there is a monitor.csv of the run, "
-    "use that"
+    "its rewards are means of the last 100 episodes, so a drop is seen late; if there is a monitor.csv of the run, use "
+    "that"
 )
 
 
@@ -77,7 +77,8 @@ def read(path: Path) -> Recording:
         form = _form(header, f"{name}: line {skipped + 1}")
         take = _monitored() if form is _MONITOR else _row
         rows = [
-            take(_cells(header, cells, place, skipped + 1), form, place) for cells, place in _lines(reader, name, skipped)
+            take(_cells(header, cells, place, skipped + 1), form, place)
+            for cells, place in _lines(reader, name, skipped)
         ]
     except csv.Error as error:
         raise InputError(f"{name}: line {skipped + reader.line_num}: {error}") from error

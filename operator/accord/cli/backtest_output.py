@@ -56,11 +56,11 @@ def as_json(result: Replayed) -> str:
 def as_table(given: Given, result: Replayed) -> str:
     """A sentence, one line a rollback, and one line a time in which promotion is paused."""
     meta, detection = given.policy.metadata, given.policy.spec.detection
-    method = detection.method
-    if method == "Adaptive":
+    method = f"method {detection.method}"
+    if detection.method == "Adaptive":
         method += f", sensitivity {detection.sensitivity}"
     lines = [
-        f"CheckpointPolicy {meta.namespace}/{meta.name}, method {method}: {plural(result.checks, 'check')}, "
+        f"CheckpointPolicy {meta.namespace}/{meta.name}, {method}: {plural(result.checks, 'check')}, "
         f"{result.inconclusive} of them with too little data; {_times(len(result.rollbacks))}."
     ]
     if result.rollbacks:

@@ -226,7 +226,7 @@ def _spans(name: Name, result: Replayed, last: float) -> Iterator[tuple[float, f
         if not over and judged[index][1] == judged[begin][1] and judged[index][0] >= judged[index - 1][0]:
             continue
         # A trainer that was restarted goes on from an earlier step.
-        end = last if over else judged[index][0] if judged[index][0] > judged[index - 1][0] else judged[index - 1][0]
+        end = last if over else max(judged[index - 1][0], judged[index][0])
         if judged[begin][1] in _SPANS:
             yield float(judged[begin][0]), float(end), judged[begin][1]
         begin = index

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -50,6 +51,18 @@ def recorded(steps: int = 4000, fault: int | None = 3000) -> str:
     return "\n".join(lines) + "\n"
 
 
+def episodes(bad: int) -> str:
+    """A row an episode; so many of them are bad after the hundredth."""
+    chance = random.Random(1)
+    levels = [8] * 100 + [2] * bad + [8] * (60 - bad)
+    rows = [f"{40 * number},{level + chance.gauss(0, 0.5):.4f}" for number, level in enumerate(levels, start=1)]
+    return "\n".join(["step,reward", *rows]) + "\n"
+
+
+def styles(picture: Path) -> set[str | None]:
+    return {each.get("class") for each in ElementTree.parse(picture).getroot().iter()}
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "run.csv"
@@ -74,10 +87,6 @@ def test_json_is_what_programs_read(policy: Path, run: Path, capsys: pytest.Capt
     often = json.loads(capsys.readouterr().out)
     assert often["checks"] == 401
     assert 3000 < often["rollbacks"][0]["step"] <= 3100
-    [pause] = often["pauses"]
-    assert list(pause) == ["from", "until", "signal", "rolledBack", "message"]
-    assert 3000 < pause["from"] < pause["until"] == often["rollbacks"][0]["step"]
-    assert pause["rolledBack"]
 
 
 def test_the_table_and_the_picture(policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,12 +96,10 @@ def test_the_table_and_the_picture(policy: Path, run: Path, tmp_path: Path, caps
     assert head.startswith("CheckpointPolicy ns/p, method Adaptive, sensitivity Medium: 28 checks, ")
     assert columns.split() == ["STEP", "SIGNAL", "TARGET", "BASELINE", "RECENT", "LIMIT", "RULE"]
     assert line.endswith("Adaptive on reward by steps")
-    drawn = ElementTree.parse(picture).getroot()
-    text = "".join(drawn.itertext())
+    text = "".join(ElementTree.parse(picture).getroot().itertext())
     assert "Reward: rolled back at 3,150 to 2,500" in text
     assert "Loss: no reason to roll back" in text
-    styles = {each.get("class") for each in drawn.iter()}
-    assert {"reported", "newest", "before", "limit", "band", "unsure", "rollback", "elsewhere"} <= styles
+    assert {"reported", "newest", "before", "limit", "band", "unsure", "rollback", "elsewhere"} <= styles(picture)
     run.write_text(recorded(fault=None))
     assert main(["backtest", "-f", str(policy), "--csv", str(run)]) == 0
     assert "never rolled back" in capsys.readouterr().out
@@ -101,23 +108,46 @@ def test_the_table_and_the_picture(policy: Path, run: Path, tmp_path: Path, caps
 def test_when_promotion_would_have_been_paused_and_why(
     policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chance = random.Random(1)
-    rewards = [(2 if 2000 < step <= 2300 else 8) + chance.gauss(0, 0.5) for step in range(4000)]
-    run.write_text("step,reward\n" + "".join(f"{step},{reward:.4f}\n" for step, reward in enumerate(rewards)))
-    off = {**POLICY, "spec": {"trainingRunRef": {"name": "r"}, "rollback": {"enabled": False}}}
-    policy.write_text(yaml.safe_dump(off))
+    # Ten episodes of 40 steps that are bad: too few to roll back.
+    run.write_text(episodes(bad=10))
     picture = tmp_path / "run.svg"
-    assert main(["backtest", "-f", str(policy), "--csv", str(run), "--plot", str(picture), "--every", "10"]) == 0
-    *_, sentence, columns, line = capsys.readouterr().out.splitlines()
-    assert sentence == "Promotion would have been paused once:"
+    command = ["backtest", "-f", str(policy), "--csv", str(run)]
+    assert main([*command, "--plot", str(picture)]) == 0
+    head, end, empty, sentence, columns, line = capsys.readouterr().out.splitlines()
+    assert head.endswith("never rolled back.")
+    assert end.startswith("At the end: Pass, reward 8")
+    assert (empty, sentence) == ("", "Promotion would have been paused once:")
     assert columns.split() == ["FROM", "UNTIL", "SIGNAL", "BECAUSE"]
-    begin, until, signal, *because = line.split()
-    assert 2000 < int(begin) <= 2100
-    assert 2300 < int(until) <= 2500
-    assert (signal, because[0]) == ("RewardDrop", "reward")
-    styles = [each.get("class") for each in ElementTree.parse(picture).getroot().iter()]
-    assert {"suspect", "fail"} <= set(styles)
-    assert "rollback" not in styles
+    begin, until, signal, because = re.split(" {3,}", line)
+    assert 4000 < int(begin) <= 4400 < int(until) <= 5000
+    assert (signal, because.split()[0]) == ("RewardDrop", "reward")
+    assert "suspect" in styles(picture)
+    assert main([*command, "--json"]) == 0
+    [pause] = json.loads(capsys.readouterr().out)["pauses"]
+    assert pause == {
+        "from": int(begin),
+        "until": int(until),
+        "signal": "RewardDrop",
+        "rolledBack": False,
+        "message": because,
+    }
+
+
+def test_a_rollback_ends_a_pause_and_a_policy_that_only_watches_keeps_it(
+    policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.write_text(episodes(bad=60))
+    command, picture = ["backtest", "-f", str(policy), "--csv", str(run)], tmp_path / "run.svg"
+    assert main(command) == 0
+    printed = capsys.readouterr().out.splitlines()
+    step = printed[2].split()[0]
+    assert re.split(" {3,}", printed[-1])[1] == f"{step} (rolled back)"
+    policy.write_text(yaml.safe_dump({**POLICY, "spec": {**POLICY["spec"], "rollback": {"enabled": False}}}))  # type: ignore[dict-item]
+    assert main([*command, "--plot", str(picture)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert re.split(" {3,}", printed[-1])[1] == "the end"
+    assert {"suspect", "fail"} <= styles(picture)
+    assert "rollback" not in styles(picture)
 
 
 def test_a_run_that_is_too_short_says_what_it_lacks(
@@ -125,7 +155,9 @@ def test_a_run_that_is_too_short_says_what_it_lacks(
 ) -> None:
     run.write_text("step,loss,reward\n0,1,1\n10,1,1\n20,2,3\n")
     assert main(["backtest", "-f", str(policy), "--csv", str(run)]) == 0
-    assert "Too short to be judged: reward has 20 of 1100 steps" in capsys.readouterr().out
+    assert (
+        "Too short to be judged: reward has 30 of 1100 steps; loss has 30 of 1100 steps.\n" in capsys.readouterr().out
+    )
 
 
 def test_checks_and_cooldown_go_by_the_times_of_a_csv_unless_a_speed_is_given(

@@ -48,8 +48,7 @@ def samples(rows: Iterable[Row], held: bool) -> Iterator[Row]:
 
 def kind(name: Name, found: Sequence[Row], stride: float = 1) -> Kind:
     """What the samples of a series are, from their distances. `stride` is that of rows."""
-    distances = [later[0] - earlier[0] for earlier, later in pairwise(found)]
-    distances = [distance for distance in distances if distance > 0]
+    distances = _distances(found)
     if not distances:
         return "updates" if name == "loss" else "episodes"
     middle = median(distances)
@@ -58,6 +57,12 @@ def kind(name: Name, found: Sequence[Row], stride: float = 1) -> Kind:
     alike = sum(abs(distance - middle) <= max(middle / 20, 1) for distance in distances)
     regular = len(distances) > 3 and middle >= _STRIDES * stride and alike >= _REGULAR * len(distances)
     return "updates" if name == "loss" or regular else "episodes"
+
+
+def _distances(found: Sequence[Row]) -> list[int]:
+    """Steps between samples, but for those at the same step."""
+    distances = (later[0] - earlier[0] for earlier, later in pairwise(found))
+    return [distance for distance in distances if distance > 0]
 
 
 def reports(
@@ -77,7 +82,7 @@ def reports(
     last = previous = _begin(rows)
     if (held or new) and len(taken) > 1:
         # Nobody saw the first one begin: it stands for as many steps as the others do.
-        last = min(last, taken[0][0] - int(median(later[0] - earlier[0] for earlier, later in pairwise(taken))))
+        last = min(last, taken[0][0] - int(median(_distances(taken) or [0])))
     for step, value in rows:
         report: Report = None
         if value is not None and not math.isfinite(value):

@@ -1,7 +1,7 @@
 """Lives from rows of step, loss and reward, as a CSV has them.
 
-A row is either a look (a row a step or any stride, values held in between) or an event (an episode that ended, an update
-that was made), with nothing in the other column.
+A row is either a look (a row a step or any stride, values held in between) or an event (an episode that ended, or an
+update that was made), with nothing in the other column.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def lives(rows: Sequence[Row], *, each: bool, events: bool | None = None) -> lis
 
 
 def are_events(rows: Sequence[Row]) -> bool:
-    """Whether most rows hold one value and not the other, or the step of the row before, once both series have begun."""
+    """Whether, once both series have begun, most rows hold only one of two values or have the step of the row before."""
     begun = max(_first(rows, "loss"), _first(rows, "reward"))
     odd = [
         later.step == earlier.step or (begun < len(rows) and (later.loss is None) != (later.reward is None))
