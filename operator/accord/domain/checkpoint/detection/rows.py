@@ -35,7 +35,7 @@ def lives(rows: Sequence[Row], *, each: bool, events: bool | None = None) -> lis
 
 
 def are_events(rows: Sequence[Row]) -> bool:
-    """Whether, once both series have begun, most rows hold only one of two values or have the step of the row before."""
+    """Whether, once both series have begun, most rows hold one of two values only, or share the step before them."""
     begun = max(_first(rows, "loss"), _first(rows, "reward"))
     odd = [
         later.step == earlier.step or (begun < len(rows) and (later.loss is None) != (later.reward is None))
