@@ -38,10 +38,8 @@ Todo = Sequence[Sequence[Setting]]
 
 
 def outcomes(todo: Todo, corpus: Path, line: dict[str, str]) -> list[list[Outcome]]:
-    """Of one run: for each method, by setting. Empty where no alarm would be true or false."""
+    """Of one run: for each method, by setting."""
     run = recorded.load(line, corpus)
-    if not (run.is_healthy or run.is_harmed):
-        return []
     return [
         [judged(run, alarm) for alarm in first_alarms(method, run, settings)]
         for method, settings in zip(METHODS, todo, strict=True)
@@ -52,7 +50,7 @@ def measure(half: recorded.Half, todo: Todo, corpus: Path, workers: int | None) 
     """For each method and setting, the outcomes of all runs."""
     lines = recorded.listed(half, corpus)
     with ProcessPoolExecutor(workers) as pool:
-        found = [each for each in pool.map(partial(outcomes, todo, corpus), lines, chunksize=2) if each]
+        found = list(pool.map(partial(outcomes, todo, corpus), lines, chunksize=2))
     return [
         [[run[number][index] for run in found] for index in range(len(settings))]
         for number, settings in enumerate(todo)

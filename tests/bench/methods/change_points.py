@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tests.bench.methods.recorded import Alarm, Run, Sample
@@ -30,54 +30,74 @@ _SLACK = 100
 """Run lengths over the most, before any are dropped."""
 
 
-def alarms(run: Run, *, hazard: float, least: int, mass: float) -> Iterator[Alarm]:
-    """`hazard` is the chance of a change at each episode; `least` episodes must be after one; `mass` of them fell."""
-    steps = [sample.step for sample in run.returns]
-    for at, fell in _fallen(run.returns, hazard, (least,)):
-        if fell[least][0] >= mass:
-            yield Alarm(steps[at], steps[max(at - fell[least][1], 0)])
+def alarms(run: Run, *, hazard: float, least: int, drop: float, mass: float) -> Iterator[Alarm]:
+    """`hazard` is the chance of a change at each episode; `least` episodes must be after one, and lower by `drop`
+    standard deviations of all so far; their run lengths must have `mass`.
+    """
+    for at, fell in _fallen(run.returns, hazard, [(least, drop)], mass):
+        if fell[0].mass >= mass:
+            yield _alarm(run, at, fell[0].length)
 
 
 def firsts(run: Run, settings: Sequence[Mapping[str, Any]]) -> list[Alarm | None]:
     """The first alarm with each setting. Settings of one hazard share the work."""
-    steps = [sample.step for sample in run.returns]
     found: dict[int, Alarm] = {}
-    by_hazard: dict[float, list[int]] = defaultdict(list)
-    for index, setting in enumerate(settings):
-        by_hazard[setting["hazard"]].append(index)
-    for hazard, open_ones in by_hazard.items():
-        for at, fell in _fallen(run.returns, hazard, sorted({settings[index]["least"] for index in open_ones})):
-            for index in list(open_ones):
-                here, length = fell[settings[index]["least"]]
-                if here >= settings[index]["mass"]:
-                    found[index] = Alarm(steps[at], steps[max(at - length, 0)])
-                    open_ones.remove(index)
-            if not open_ones:
+    for hazard in {setting["hazard"] for setting in settings}:
+        waiting: dict[_Asked, list[tuple[float, int]]] = defaultdict(list)
+        for index, each in enumerate(settings):
+            if each["hazard"] == hazard:
+                waiting[each["least"], each["drop"]].append((each["mass"], index))
+        for masses in waiting.values():
+            masses.sort()
+        needed = min(masses[0][0] for masses in waiting.values())
+        for at, fell in _fallen(run.returns, hazard, list(waiting), needed):
+            for here, masses in zip(fell, waiting.values(), strict=True):
+                while masses and here.mass >= masses[0][0]:
+                    found[masses.pop(0)[1]] = _alarm(run, at, here.length)
+            if not any(waiting.values()):
                 break
     return [found.get(index) for index in range(len(settings))]
 
 
-Fallen = dict[int, tuple[float, int]]
-"""By least run length: the mass of those stretches that are lower than before, and the likeliest of their lengths."""
+def _alarm(run: Run, at: int, length: int) -> Alarm:
+    return Alarm(run.returns[at].step, run.returns[max(at - length, 0)].step)
 
 
-def _fallen(samples: Sequence[Sample], hazard: float, leasts: Sequence[int]) -> Iterator[tuple[int, Fallen]]:
-    """For each episode, its index and what has fallen by then."""
+_Asked = tuple[int, float]
+"""Least run length, and least drop."""
+
+
+class _Fallen(NamedTuple):
+    """Of the run lengths whose stretch is lower than before."""
+
+    mass: float
+    length: int
+    """The likeliest one."""
+
+
+def _fallen(
+    samples: Sequence[Sample], hazard: float, asked: Sequence[_Asked], needed: float
+) -> Iterator[tuple[int, list[_Fallen]]]:
+    """For each episode at which at least `needed` mass fell by anything, its index and what has fallen by then."""
     values = np.array([sample.value for sample in samples])
-    sums = np.concatenate([[0.0], np.cumsum(values - (values[0] if len(values) else 0.0))])
+    values -= values[0] if len(values) else 0.0
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    squares = np.concatenate([[0.0], np.cumsum(values * values)])
+    shortest = min(least for least, _ in asked)
     for at, lengths, chances in posterior(values, hazard):
         end = at + 1
-        fell: Fallen = {}
-        for least in leasts:
-            chosen = (lengths >= least) & (lengths < end)
-            some, begin = lengths[chosen], end - lengths[chosen]
-            if not some.size:
-                fell[least] = (0.0, 0)
-                continue
-            before = np.minimum(begin, _BEFORE)
-            lower = (sums[end] - sums[begin]) / some < (sums[begin] - sums[begin - before]) / before
-            mass = chances[chosen] * lower
-            fell[least] = (float(mass.sum()), int(some[mass.argmax()]))
+        chosen = (lengths >= shortest) & (lengths < end)
+        some, likely = lengths[chosen], chances[chosen]
+        begin = end - some
+        before = np.minimum(begin, _BEFORE)
+        lower = (sums[begin] - sums[begin - before]) / before - (sums[end] - sums[begin]) / some
+        if likely[lower > 0].sum() < needed:
+            continue
+        deviation = math.sqrt(max(squares[end] / end - (sums[end] / end) ** 2, 0.0))
+        fell = []
+        for least, drop in asked:
+            masses = np.where((some >= least) & (lower > drop * deviation), likely, 0.0)
+            fell.append(_Fallen(float(masses.sum()), int(some[masses.argmax()])))
         yield at, fell
 
 

@@ -49,15 +49,10 @@ class Run:
     environment: str
     half: Half
     label: str
-    """healthy, harmed, collapsed, or a fault that did no lasting harm."""
+    """healthy, harmed, collapsed, or harmless: a fault that did no lasting harm."""
     begun: int | None
     """Step at which the fault was put in; of a run that fell over by itself, the one at which it began to."""
     rows: Sequence[Row]
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether any alarm is a false one."""
-        return self.label == "healthy"
 
     @property
     def is_harmed(self) -> bool:
@@ -117,13 +112,12 @@ def load(line: dict[str, str], corpus: Path = CORPUS) -> Run:
     """The run that a line of the index is about."""
     with gzip.open(corpus / line["file"], "rt", newline="") as file:
         rows = [Row(int(row["step"]), _value(row["loss"]), _value(row["reward"])) for row in csv.DictReader(file)]
-    label = line["label"]
-    begun = line["onset"] if label == "collapsed" else line["fault_step"]
+    begun = line["fault_step"]
     return Run(
         file=line["file"],
         environment=line["file"].partition("/")[0],
         half="judge" if line["half"] == "judge" else "build",
-        label=label,
+        label=line["label"],
         begun=int(begun) if begun else None,
         rows=rows,
     )

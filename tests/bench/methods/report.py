@@ -16,15 +16,16 @@ def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Settin
     any_score = next(iter(scores.values()))
     return "\n".join(
         [
-            f"{WHOSE[half]}: {any_score.healthy} healthy runs and {any_score.harmed} that were harmed.",
+            f"{WHOSE[half]}: {any_score.healthy} healthy runs, {any_score.harmed} that were harmed, "
+            f"and {any_score.faulty - any_score.harmed} with a fault that did no lasting harm.",
             "",
-            "| method | setting | healthy runs rolled back | harmed ones, before the harm | caught "
+            "| method | setting | healthy runs rolled back | before the fault | caught "
             f"| within {SOON[0]} episodes or {SOON[1]} updates | lag in episodes: median, 90 % | in updates "
             "| target from before |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *(_line(name, settings[name], found) for name, found in scores.items()),
             "",
-            "| `Adaptive`, Medium | healthy runs rolled back | harmed ones, before the harm | caught |",
+            "| `Adaptive`, Medium | healthy runs rolled back | before the fault | caught |",
             "| --- | --- | --- | --- |",
             *by_environment(own),
             "",
@@ -35,7 +36,7 @@ def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Settin
 def _line(name: str, setting: Setting, found: Score) -> str:
     chosen = ", ".join(f"{key} {value}" for key, value in setting.items() if key not in ("sensitivity", "method"))
     return (
-        f"| {name} | {chosen or '–'} | {found.wrong} of {found.healthy} | {found.early} of {found.harmed} "
+        f"| {name} | {chosen or '–'} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
         f"| {found.caught} of {found.harmed} | {found.soon} of {found.harmed} | {_lags(found.episodes)} "
         f"| {_lags(found.updates)} | {found.restored} of {found.caught} |"
     )
@@ -51,7 +52,7 @@ def by_environment(outcomes: Sequence[Outcome]) -> list[str]:
     for place in sorted({each.environment for each in outcomes}):
         found = score(each for each in outcomes if each.environment == place)
         lines.append(
-            f"| {place} | {found.wrong} of {found.healthy} | {found.early} of {found.harmed} "
+            f"| {place} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
             f"| {found.caught} of {found.harmed} |"
         )
     return lines
@@ -60,7 +61,7 @@ def by_environment(outcomes: Sequence[Outcome]) -> list[str]:
 def short(name: str, found: Score) -> str:
     """On one line."""
     return (
-        f"{name}: false {found.wrong}/{found.healthy} and {found.early}/{found.harmed}, caught "
+        f"{name}: false {found.wrong}/{found.healthy} and {found.early}/{found.faulty}, caught "
         f"{found.caught}/{found.harmed}, soon {found.soon}, lag {_lags(found.episodes)} episodes, "
         f"target {found.restored}/{found.caught}"
     )

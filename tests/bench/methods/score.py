@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tests.bench.methods.recorded import Alarm, Run
+from tests.bench.methods.recorded import HARM, Alarm, Run
 
 from accord.domain.checkpoint.targets import choose
 
@@ -22,9 +22,9 @@ class Outcome(NamedTuple):
     """Of one run, by its first alarm."""
 
     environment: str
-    harmed: bool
+    label: str
     false: bool
-    """An alarm without harm, or before it."""
+    """An alarm without a fault, or before it. After one that did no lasting harm it is neither true nor false."""
     caught: bool = False
     episodes: int = 0
     """From the harm to the alarm."""
@@ -34,18 +34,19 @@ class Outcome(NamedTuple):
 
 
 def judged(run: Run, alarm: Alarm | None) -> Outcome:
-    """A healthy run, or a harmed one."""
-    place, harmed = run.environment, run.is_harmed
+    """What an alarm is worth, or that there is none."""
     if alarm is None:
-        return Outcome(place, harmed, false=False)
-    if not harmed or run.begun is None or alarm.step <= run.begun:
-        return Outcome(place, harmed, false=True)
+        return Outcome(run.environment, run.label, false=False)
+    if run.begun is None or alarm.step <= run.begun:
+        return Outcome(run.environment, run.label, false=True)
+    if not run.is_harmed:
+        return Outcome(run.environment, run.label, false=False)
     episodes, updates = run.lag(alarm)
     saved = ((step, True, False) for step in range(SAVED, alarm.step + 1, SAVED))
     target = choose(saved, alarm.onset, 1)
     return Outcome(
-        place,
-        harmed,
+        run.environment,
+        run.label,
         false=False,
         caught=True,
         episodes=episodes,
@@ -60,9 +61,11 @@ class Score(NamedTuple):
     healthy: int
     wrong: int
     """Healthy ones with an alarm."""
-    harmed: int
+    faulty: int
+    """With a fault, whatever it did; and those that fell over by themselves."""
     early: int
-    """Harmed ones with an alarm before the harm."""
+    """Those with an alarm before."""
+    harmed: int
     caught: int
     soon: int
     restored: int
@@ -73,7 +76,7 @@ class Score(NamedTuple):
     @property
     def false_share(self) -> float:
         """Of all runs."""
-        return (self.wrong + self.early) / max(self.healthy + self.harmed, 1)
+        return (self.wrong + self.early) / max(self.healthy + self.faulty, 1)
 
     @property
     def caught_share(self) -> float:
@@ -84,13 +87,15 @@ class Score(NamedTuple):
 def score(outcomes: Iterable[Outcome]) -> Score:
     """All together."""
     found = list(outcomes)
-    harmed = [each for each in found if each.harmed]
-    caught = [each for each in harmed if each.caught]
+    healthy = [each for each in found if each.label == "healthy"]
+    faulty = [each for each in found if each.label != "healthy"]
+    caught = [each for each in faulty if each.caught]
     return Score(
-        healthy=len(found) - len(harmed),
-        wrong=sum(each.false for each in found if not each.harmed),
-        harmed=len(harmed),
-        early=sum(each.false for each in harmed),
+        healthy=len(healthy),
+        wrong=sum(each.false for each in healthy),
+        faulty=len(faulty),
+        early=sum(each.false for each in faulty),
+        harmed=sum(each.label in HARM for each in faulty),
         caught=len(caught),
         soon=sum(each.episodes <= SOON[0] or each.updates <= SOON[1] for each in caught),
         restored=sum(each.restored for each in caught),

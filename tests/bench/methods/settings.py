@@ -78,9 +78,10 @@ METHODS = (
         "Bayesian online change points",
         change_points,
         grid={
-            "hazard": (1e-2, 1e-3, 1e-4, 1e-6),
-            "least": (5, 10, 20, 40, 80),
-            "mass": (0.5, 0.9, 0.99, 0.999, 0.9999),
+            "hazard": (1e-2, 1e-3, 1e-5),
+            "least": (5, 10, 20, 40),
+            "drop": (0.0, 0.5, 1.0, 2.0),
+            "mass": (0.5, 0.9, 0.99, 0.9999),
         },
     ),
     Method("OLMo's skip rule, as published", skip_step, {"sigmas": 6.0, "interval": 128, "row": 1}),

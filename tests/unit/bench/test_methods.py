@@ -88,7 +88,7 @@ def test_change_points_posterior_adds_up_and_finds_the_change() -> None:
 
 
 def test_change_points_are_alarms_only_downwards() -> None:
-    setting = {"hazard": 1e-3, "least": 10, "mass": 0.99}
+    setting = {"hazard": 1e-3, "least": 10, "drop": 0.0, "mass": 0.99}
     assert not list(change_points.alarms(of_returns([*noise(200, 0.0), *noise(100, 4.0, seed=2)]), **setting))
     alarm = next(change_points.alarms(of_returns([*noise(200, 0.0), *noise(100, -4.0, seed=2)]), **setting))
     assert 2100 <= alarm.step <= 2150
@@ -96,7 +96,7 @@ def test_change_points_are_alarms_only_downwards() -> None:
 
 
 def test_change_points_say_nothing_of_noise_or_of_no_episodes() -> None:
-    setting = {"hazard": 1e-3, "least": 10, "mass": 0.9}
+    setting = {"hazard": 1e-3, "least": 10, "drop": 0.0, "mass": 0.9}
     assert not list(change_points.alarms(of_returns(noise(1000, 3.0)), **setting))
     assert not list(change_points.alarms(of_returns([]), **setting))
 
@@ -104,9 +104,10 @@ def test_change_points_say_nothing_of_noise_or_of_no_episodes() -> None:
 def test_change_points_tried_together_are_those_tried_alone() -> None:
     run = of_returns([*noise(300, 0.0), *noise(300, -2.0, seed=3)])
     settings = [
-        {"hazard": hazard, "least": least, "mass": mass}
+        {"hazard": hazard, "least": least, "drop": drop, "mass": mass}
         for hazard in (1e-2, 1e-4)
         for least in (5, 20)
+        for drop in (0.0, 1.0)
         for mass in (0.5, 0.99)
     ]
     alone = [next(change_points.alarms(run, **setting), None) for setting in settings]
@@ -162,7 +163,7 @@ def test_what_is_not_finite_is_an_alarm_whatever_the_method() -> None:
 
 def test_an_alarm_before_the_harm_is_false_and_one_after_it_has_a_lag() -> None:
     run = of_returns([1.0] * 1000, "harmed", 5000)
-    assert judged(run, None) == Outcome("cartpole", harmed=True, false=False)
+    assert judged(run, None) == Outcome("cartpole", "harmed", false=False)
     assert judged(run, Alarm(5000, 4000)).false
     found = judged(run, Alarm(5200, 4900))
     assert (found.caught, found.episodes, found.updates, found.restored) == (True, 20, 0, True)
@@ -174,9 +175,17 @@ def test_an_alarm_in_a_healthy_run_is_false() -> None:
     assert not judged(of_returns([1.0]), None).false
 
 
+def test_after_a_fault_without_lasting_harm_an_alarm_is_neither_true_nor_false() -> None:
+    run = of_returns([1.0] * 1000, "harmless", 5000)
+    assert judged(run, Alarm(4000, 0)).false
+    assert judged(run, Alarm(6000, 0)) == Outcome("cartpole", "harmless", false=False)
+    found = score([judged(run, Alarm(6000, 0))])
+    assert (found.faulty, found.harmed, found.false_share) == (1, 0, 0.0)
+
+
 def outcomes(false: int, caught: int, of: int = 100) -> list[Outcome]:
-    healthy = [Outcome("a", harmed=False, false=index < false) for index in range(of)]
-    return healthy + [Outcome("a", harmed=True, false=False, caught=index < caught) for index in range(of)]
+    healthy = [Outcome("a", "healthy", false=index < false) for index in range(of)]
+    return healthy + [Outcome("a", "harmed", false=False, caught=index < caught) for index in range(of)]
 
 
 def test_the_best_setting_catches_most_of_those_that_are_hardly_ever_wrong() -> None:
@@ -198,9 +207,9 @@ def test_tables_and_plot_say_what_was_found() -> None:
 def test_only_the_half_that_is_asked_for_is_listed(tmp_path: Path) -> None:
     with (tmp_path / "index.csv").open("w", newline="") as file:
         index = csv.writer(file)
-        index.writerow(["file", "label", "fault_step", "onset", "half"])
-        index.writerow(["a/x.csv.gz", "collapsed", "", "20", "build"])
-        index.writerow(["b/y.csv.gz", "healthy", "", "", "judge"])
+        index.writerow(["file", "label", "fault_step", "half"])
+        index.writerow(["a/x.csv.gz", "collapsed", "20", "build"])
+        index.writerow(["b/y.csv.gz", "healthy", "", "judge"])
     (tmp_path / "a").mkdir()
     with gzip.open(tmp_path / "a/x.csv.gz", "wt") as file:
         file.write("step,loss,reward,kl,explained_variance\n10,,1.5,,\n20,0.5,,0.1,0.2\n")
