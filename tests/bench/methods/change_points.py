@@ -24,9 +24,9 @@ _SHAPE = 1.0
 """Of the prior's variance: it is known as well as from two episodes."""
 _BEFORE = 50
 """Episodes before a change that tell the level there."""
-_LEAST, _MOST = 1e-9, 300
+_LEAST, _MOST = 1e-9, 60
 """Run lengths that are less likely are dropped, and of the others all but so many."""
-_SLACK = 100
+_SLACK = 20
 """Run lengths over the most, before any are dropped."""
 
 

@@ -118,7 +118,7 @@ def test_change_points_tried_together_are_those_tried_alone() -> None:
 def test_change_points_drop_unlikely_run_lengths_and_still_find_the_change() -> None:
     values = np.array([*noise(3000, 0.0), *noise(40, -3.0, seed=2)])
     found = list(change_points.posterior(values, hazard=1e-3))
-    assert max(len(lengths) for _, lengths, _ in found) <= 400
+    assert max(len(lengths) for _, lengths, _ in found) <= 80
     _, lengths, chances = found[-1]
     assert lengths[chances.argmax()] == pytest.approx(40, abs=2)
 
