@@ -71,18 +71,16 @@ class Run:
 
     @cached_property
     def not_finite(self) -> Alarm | None:
-        """The first NaN or Inf that was reported of a series after a finite value: an alarm whatever the method."""
-        begun = {"loss": False, "reward": False}
-        before = 0
+        """The first NaN or Inf of a series after a finite value; what gave the last finite one was good."""
+        good: dict[str, int] = {}
         for row in self.rows:
             for name, value in (("loss", row.loss), ("reward", row.reward)):
                 if value is None:
                     continue
                 if _finite(value):
-                    begun[name] = True
-                elif begun[name]:
-                    return Alarm(row.step, before)
-            before = row.step
+                    good[name] = row.step
+                elif name in good:
+                    return Alarm(row.step, good[name])
         return None
 
     def lag(self, alarm: Alarm) -> tuple[int, int]:

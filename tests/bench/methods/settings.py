@@ -94,14 +94,16 @@ METHODS = (
 
 
 def first_alarms(method: Method, run: Run, settings: Sequence[Setting]) -> Iterator[Alarm | None]:
-    """The first one of the run, with each setting. What is not finite is one for every method: that needs none."""
+    """The first one of the run, with each setting. What is not finite is one for every method: that needs none, and the
+    operator's rules see to it themselves.
+    """
     if hasattr(method.module, "firsts"):
         found = method.module.firsts(run, settings)
     else:
         found = [next(method.module.alarms(run, **setting), None) for setting in settings]
     for alarm in found:
-        told = [each for each in (alarm, run.not_finite) if each is not None]
-        yield min(told, default=None)
+        given = None if method.module is accord_rules else run.not_finite
+        yield min((each for each in (alarm, given) if each is not None), default=None)
 
 
 def frozen() -> dict[str, Setting]:
