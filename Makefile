@@ -67,7 +67,7 @@ down: ## Remove the local cluster without a trace
 
 .PHONY: lock
 lock: .venv/.ready ## Pin the dependencies in requirements/ (UPGRADE=1 for newer ones)
-	for name in requirements/operator requirements/build requirements/dev examples/service/requirements devcluster/csi/requirements; do \
+	for name in requirements/operator requirements/build requirements/dev requirements/bench examples/service/requirements devcluster/csi/requirements; do \
 	  $(COMPILE) --output-file $$name.txt $$name.in || exit 1; done
 	$(PY) -m tools.pins requirements/trainer
 
@@ -82,7 +82,7 @@ golden: .venv/.ready ## Rewrite the expected outputs in tests/golden; read the d
 	ACCORD_GOLDEN=write $(PY) -m pytest --quiet tests/unit tests/golden
 
 .PHONY: bench
-bench: .venv/.ready ## Measure latencies, scale and idleness
+bench: .venv/.bench ## Measure latencies, scale and idleness
 	for bench in tests/bench/bench_*.py; do PYTHONPATH=.:operator:trainer $(PY) $$bench || exit 1; done
 
 .PHONY: clean
@@ -97,4 +97,8 @@ clean: ## Remove .venv and what tools left in the checkout; the cache of program
 	@echo "setting up .venv from requirements/dev.txt"
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.bench: requirements/bench.txt .venv/.ready
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bench.txt
 	@touch $@

@@ -1,0 +1,67 @@
+"""The tables, in Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from tests.bench.methods.score import SOON, Outcome, Score, percentile, score
+from tests.bench.methods.settings import Setting
+
+WHOSE = {"build": "The half to build on", "judge": "The half that nobody built on"}
+
+
+def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Setting], own: Sequence[Outcome]) -> str:
+    """By method, and of the operator's own rule by environment."""
+    any_score = next(iter(scores.values()))
+    return "\n".join(
+        [
+            f"{WHOSE[half]}: {any_score.healthy} healthy runs, {any_score.harmed} that were harmed, "
+            f"and {any_score.faulty - any_score.harmed} with a fault that did no lasting harm.",
+            "",
+            "| method | setting | healthy runs rolled back | before the fault | caught "
+            f"| within {SOON[0]} episodes or {SOON[1]} updates | lag in episodes: median, 90 % | in updates "
+            "| target from before |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+            *(_line(name, settings[name], found) for name, found in scores.items()),
+            "",
+            "| `Adaptive`, Medium | healthy runs rolled back | before the fault | caught |",
+            "| --- | --- | --- | --- |",
+            *by_environment(own),
+            "",
+        ]
+    )
+
+
+def _line(name: str, setting: Setting, found: Score) -> str:
+    chosen = ", ".join(f"{key} {value}" for key, value in setting.items() if key not in ("sensitivity", "method"))
+    return (
+        f"| {name} | {chosen or '–'} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
+        f"| {found.caught} of {found.harmed} | {found.soon} of {found.harmed} | {_lags(found.episodes)} "
+        f"| {_lags(found.updates)} | {found.restored} of {found.caught} |"
+    )
+
+
+def _lags(ordered: tuple[int, ...]) -> str:
+    return f"{statistics.median(ordered):g}, {percentile(ordered, 0.9):g}" if ordered else "–"
+
+
+def by_environment(outcomes: Sequence[Outcome]) -> list[str]:
+    """One line each."""
+    lines = []
+    for place in sorted({each.environment for each in outcomes}):
+        found = score(each for each in outcomes if each.environment == place)
+        lines.append(
+            f"| {place} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
+            f"| {found.caught} of {found.harmed} |"
+        )
+    return lines
+
+
+def short(name: str, found: Score) -> str:
+    """On one line."""
+    return (
+        f"{name}: false {found.wrong}/{found.healthy} and {found.early}/{found.faulty}, caught "
+        f"{found.caught}/{found.harmed}, soon {found.soon}, lag {_lags(found.episodes)} episodes, "
+        f"target {found.restored}/{found.caught}"
+    )

@@ -1,0 +1,122 @@
+"""How often a method is wrong, how often it is right, and how soon."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from tests.bench.methods.recorded import HARM, Alarm, Run
+
+from accord.domain.checkpoint.targets import choose
+
+SAVED = 500
+"""Steps between two checkpoints."""
+SOON = (20, 3)
+"""Episodes and updates within which harm is to be seen, whichever is later."""
+ALLOWED = 0.01
+"""Share of false ones within which a setting is chosen for what it catches."""
+
+
+class Outcome(NamedTuple):
+    """Of one run, by its first alarm."""
+
+    environment: str
+    label: str
+    false: bool
+    """An alarm without a fault, or before it. After one that did no lasting harm it is neither true nor false."""
+    caught: bool = False
+    episodes: int = 0
+    """From the harm to the alarm."""
+    updates: int = 0
+    restored: bool = False
+    """To a checkpoint from before the harm."""
+
+
+def judged(run: Run, alarm: Alarm | None) -> Outcome:
+    """What an alarm is worth, or that there is none."""
+    if alarm is None:
+        return Outcome(run.environment, run.label, false=False)
+    if run.begun is None or alarm.step <= run.begun:
+        return Outcome(run.environment, run.label, false=True)
+    if not run.is_harmed:
+        return Outcome(run.environment, run.label, false=False)
+    episodes, updates = run.lag(alarm)
+    saved = ((step, True, False) for step in range(SAVED, alarm.step + 1, SAVED))
+    target = choose(saved, alarm.onset, 1)
+    return Outcome(
+        run.environment,
+        run.label,
+        false=False,
+        caught=True,
+        episodes=episodes,
+        updates=updates,
+        restored=target is not None and target <= run.begun,
+    )
+
+
+class Score(NamedTuple):
+    """Of many runs."""
+
+    healthy: int
+    wrong: int
+    """Healthy ones with an alarm."""
+    faulty: int
+    """With a fault, whatever it did; and those that fell over by themselves."""
+    early: int
+    """Those with an alarm before."""
+    harmed: int
+    caught: int
+    soon: int
+    restored: int
+    episodes: tuple[int, ...]
+    """Lags of those that were caught, in order."""
+    updates: tuple[int, ...]
+
+    @property
+    def false_share(self) -> float:
+        """Of all runs."""
+        return (self.wrong + self.early) / max(self.healthy + self.faulty, 1)
+
+    @property
+    def caught_share(self) -> float:
+        """Of those that are to be caught."""
+        return self.caught / max(self.harmed, 1)
+
+
+def score(outcomes: Iterable[Outcome]) -> Score:
+    """All together."""
+    found = list(outcomes)
+    healthy = [each for each in found if each.label == "healthy"]
+    faulty = [each for each in found if each.label != "healthy"]
+    caught = [each for each in faulty if each.caught]
+    return Score(
+        healthy=len(healthy),
+        wrong=sum(each.false for each in healthy),
+        faulty=len(faulty),
+        early=sum(each.false for each in faulty),
+        harmed=sum(each.label in HARM for each in faulty),
+        caught=len(caught),
+        soon=sum(each.episodes <= SOON[0] or each.updates <= SOON[1] for each in caught),
+        restored=sum(each.restored for each in caught),
+        episodes=tuple(sorted(each.episodes for each in caught)),
+        updates=tuple(sorted(each.updates for each in caught)),
+    )
+
+
+def best(scores: Iterable[Score]) -> int:
+    """Index of the one that catches most of those with few false ones; where none has few, of the one with fewest."""
+
+    def worth(found: Score) -> tuple[float, ...]:
+        lag = statistics.median(found.episodes) if found.episodes else 0
+        if found.false_share <= ALLOWED:
+            return (1, found.caught, -found.false_share, -lag)
+        return (0, -found.false_share, found.caught, -lag)
+
+    every = list(scores)
+    return max(range(len(every)), key=lambda index: worth(every[index]))
+
+
+def percentile(ordered: tuple[int, ...], share: float) -> float:
+    """The least value that so many are not above."""
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
