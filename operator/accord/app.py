@@ -43,9 +43,10 @@ from accord.observability.metrics import OperatorMetrics
 from accord.ports.clock import Clock, SystemClock
 from accord.ports.cluster import Cluster
 from accord.runtime.checkpoints import CheckpointPolicies
+from accord.runtime.departures import Departures
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.fence import FencedCluster
-from accord.runtime.index import Index
+from accord.runtime.index import Index, version
 from accord.runtime.kinds import Kind
 from accord.runtime.lease import AlwaysLeader, LeaderElection, Timing
 from accord.runtime.optional import Served
@@ -172,7 +173,8 @@ class Operator:
         )
         self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
         self._watches = Watches(connection, self._served, config.namespaces, self._on_event)
-        self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._dispatcher.remove)
+        self._departures = Departures(self._index, cluster.get, self._dispatcher)
+        self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._departures.gone)
         self._watches.restarted = self._sweeper.ask
         self.watches_spawned: Callable[[], None] = lambda: None
         self._watches.spawned = lambda: self.watches_spawned()
@@ -273,7 +275,7 @@ class Operator:
             # A listing after the first one: the watch was interrupted, and what was deleted meanwhile is not told.
             self._sweeper.ask()
         if type_ == "DELETED":
-            self._dispatcher.remove(ObjectKey.of(manifest), manifest["metadata"]["uid"])
+            self._departures.gone(resource, ObjectKey.of(manifest), manifest["metadata"]["uid"], version(manifest))
         else:
             self._dispatcher.observe(manifest)
 

@@ -30,6 +30,7 @@ from accord.runtime.fence import NOT_LEADER
 from accord.runtime.index import Index, controller_of, is_ours
 from accord.runtime.kinds import HearsRefusals, Kind
 from accord.runtime.queue import Outcome
+from accord.runtime.slim import is_made_by_us
 
 log = logging.getLogger(__name__)
 
@@ -315,8 +316,12 @@ def _holder(live: Manifest, owner: Manifest) -> str | None:
         if (controller["kind"], controller["name"]) == (owner["kind"], owner["metadata"]["name"]):
             return f"an earlier {owner['kind']} of the same name, which is being deleted"
         return f"{controller['kind']} {controller['name']}"
-    labels = live["metadata"].get("labels") or {}
-    if is_ours(live) and labels.get(_OWNER_LABELS.get(owner["kind"], "")) == owner["metadata"]["name"]:
+    labels, name = live["metadata"].get("labels") or {}, owner["metadata"]["name"]
+    label = _OWNER_LABELS.get(owner["kind"], "")
+    if is_ours(live) and labels.get(label) == name:
+        return None
+    if is_made_by_us(live) and labels.get(label, name) == name:
+        # Whoever took its labels away did not mean it to be lost.
         return None
     manager = labels.get(MANAGED_BY_LABEL)
     return f"somebody else (managed by {manager})" if manager else "somebody else"

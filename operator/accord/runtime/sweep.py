@@ -33,9 +33,10 @@ class Sweeper:
         served: Served,
         namespaces: Sequence[str],
         index: Index,
-        remove: Callable[[ObjectKey, str], None],
+        gone: Callable[[Resource, ObjectKey, str, int], None],
     ) -> None:
-        self._connection, self._served, self._index, self._remove = connection, served, index, remove
+        """`gone` hears of an object that no listing of that resource holds, with its uid and the listings' version."""
+        self._connection, self._served, self._index, self._gone = connection, served, index, gone
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._asked = asyncio.Event()
         self.problem: str | None = "the watches have not caught up yet"
@@ -90,7 +91,7 @@ class Sweeper:
             # What is newer than the listing cannot be missing from it.
             if uid not in alive and version(manifest) <= as_of:
                 log.info("found deleted without an event: %s", key)
-                self._remove(key, uid)
+                self._gone(resource, key, uid, as_of)
 
     async def _list(self, resource: Resource) -> list[Listing]:
         """The listings of all namespaces, or none where the API server did not answer."""

@@ -18,6 +18,7 @@ from accord.domain.training.views import JobView, PodView
 from accord.runtime.index import Change, Index, controller_of, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
+from accord.runtime.slim import is_made_by_us
 
 Decide = Callable[[Observed, datetime], Plan]
 
@@ -93,7 +94,7 @@ class TrainingRuns:
             run=run,
             jobs=tuple(JobView.of(child) for child in children.values() if child["kind"] == JOBS.kind),
             pods=tuple(PodView.of(pod) for pod in self._pods.get(key, {}).values()),
-            claim=_ours(self._index.get(resources.claim_key(run))),
+            claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
             progress=self._progress.get(key),
@@ -101,9 +102,12 @@ class TrainingRuns:
         )
 
 
-def _ours(manifest: Manifest | None) -> Manifest | None:
-    """The user's claims are in the index, too."""
-    return manifest if manifest is not None and is_ours(manifest) else None
+def _ours(manifest: Manifest | None, run: str) -> Manifest | None:
+    """The user's claims are in the index, too; and ours may have lost their labels."""
+    if manifest is None or is_ours(manifest):
+        return manifest
+    label = (manifest["metadata"].get("labels") or {}).get(RUN_LABEL, run)
+    return manifest if label == run and is_made_by_us(manifest) else None
 
 
 def _run_of(manifest: Manifest | None) -> ObjectKey | None:

@@ -171,6 +171,27 @@ async def test_whose_an_object_is(world: World, meta: dict[str, Any], holder: st
     assert world.writes == ([] if holder else ["apply x"])
 
 
+@pytest.mark.parametrize(
+    ("labels", "manager", "writes"),
+    [
+        ({}, "accord", ["apply c"]),
+        ({"accord.dev/traffic-policy": "p"}, "accord", ["apply c"]),
+        ({"accord.dev/traffic-policy": "q"}, "accord", []),
+        ({"app.kubernetes.io/managed-by": "Helm"}, "accord", []),
+        ({}, "somebody", []),
+    ],
+)
+async def test_a_claim_that_lost_its_labels_is_adopted_again(
+    world: World, labels: dict[str, str], manager: str, writes: list[str]
+) -> None:
+    managed = [{"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
+    claim = {**service("c", ownerReferences=[], labels=labels, managedFields=managed), "kind": "PersistentVolumeClaim"}
+    world.live(claim)
+    world.next = Plan(apply=({**service("c", ownerReferences=[]), "kind": "PersistentVolumeClaim"},))
+    await world.reconciler(KEY)
+    assert world.writes == writes
+
+
 async def test_an_object_that_cannot_be_read_says_so_and_keeps_its_shares(world: World) -> None:
     world.policy("many", target="100")
     outcome = await world.reconciler(KEY)
@@ -210,7 +231,7 @@ async def test_what_is_gone_or_going_is_left_alone(world: World) -> None:
     live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     world.live(live)
     assert not (await world.reconciler(KEY)).wrote
-    world.index.remove(KEY, "policy")
+    world.index.remove(KEY, "policy", 99)
     await world.reconciler(KEY)
     assert world.forgotten == 1
     assert world.writes == []
@@ -268,7 +289,7 @@ async def test_an_object_that_the_watch_still_shows_is_not_deleted_again(world: 
     assert not (await world.reconciler(KEY)).wrote
     assert world.writes == ["delete old old"]
     # When another one takes its name, then that one is deleted
-    world.index.remove(old, "old")
+    world.index.remove(old, "old", 99)
     world.live(service("old", uid="another"))
     await world.reconciler(KEY)
     assert world.writes == ["delete old old", "delete old another"]

@@ -55,7 +55,7 @@ class JobView:
         return cls(
             manifest=manifest,
             name=meta["name"],
-            attempt=_number((meta.get("labels") or {}).get(names.ATTEMPT_LABEL)),
+            attempt=_attempt(meta) or _attempt((spec.get("template") or {}).get("metadata") or {}),
             inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
             created=parse_timestamp(meta["creationTimestamp"]),
             suspended=bool(spec.get("suspend")),
@@ -101,12 +101,17 @@ class PodView:
         problem = _death(meta["name"], status) if phase == "Failed" else _obstacle(meta["name"], status)
         return cls(
             name=meta["name"],
-            attempt=_number((meta.get("labels") or {}).get(names.ATTEMPT_LABEL)),
+            attempt=_attempt(meta),
             phase=phase,
             created=parse_timestamp(meta["creationTimestamp"]),
             deleting=bool(meta.get("deletionTimestamp")),
             problem=problem,
         )
+
+
+def _attempt(meta: Manifest) -> int:
+    """By the label. A Job may lose it; that of its pod template cannot change."""
+    return _number((meta.get("labels") or {}).get(names.ATTEMPT_LABEL))
 
 
 def _number(text: str | None) -> int:
