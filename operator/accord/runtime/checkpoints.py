@@ -16,7 +16,6 @@ from accord.domain.checkpoint.situation import judged_since
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Plan
-from accord.observability.metrics import OperatorMetrics
 from accord.ports.checkpoints import Store
 from accord.runtime.index import Change, Index, is_ours
 from accord.runtime.parsed import Parsed
@@ -28,7 +27,7 @@ _Ref = tuple[str, str, str]
 
 
 class CheckpointPolicies:
-    """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind` and `HearsRefusals`."""
+    """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind`."""
 
     resource = CHECKPOINT_POLICIES
 
@@ -38,11 +37,9 @@ class CheckpointPolicies:
         stores: Mapping[str, Store],
         decide: Decide,
         readings: Mapping[ObjectKey, Reading],
-        metrics: OperatorMetrics,
     ) -> None:
         """`stores` by `method`; `readings` is the sampler's book."""
         self._index, self._stores, self._decide, self._readings = index, stores, decide, readings
-        self._metrics = metrics
         self.snapshots_served = True
         """Whether the API server knows VolumeSnapshots."""
         self.attempt_changed: Callable[[ObjectKey], None] = lambda key: None
@@ -77,7 +74,10 @@ class CheckpointPolicies:
         if key.kind in (SNAPSHOTS.kind, CLAIMS.kind):
             return self._follow_made(change) | self._referring(key)
         if key.kind == DEPLOYMENTS.kind:
-            before = self._mounts.get(key.namespace, {}).pop(key.name, frozenset())
+            mounts = self._mounts.get(key.namespace, {})
+            before = mounts.pop(key.name, frozenset())
+            if not mounts:
+                self._mounts.pop(key.namespace, None)
             after = self._follow_mounts(change)
             # A claim that is mounted no more may go.
             freed = {ref for claim in before - after for ref in self._maker(key.namespace, claim)}
@@ -97,14 +97,12 @@ class CheckpointPolicies:
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, policy, conflicts), store, now))
 
     def report(self, manifest: Manifest) -> None:
-        """Rollbacks, counted in the status: a counter that survives the operator."""
-        meta, status = manifest["metadata"], manifest.get("status") or {}
-        self._metrics.rollbacks.show(meta["namespace"], meta["name"], status.get("rollbacks") or 0)
+        """What the status says is reported for every kind; there is nothing else yet."""
 
     def forget(self, key: ObjectKey) -> None:
         """The policy is gone."""
+        self._parsed.forget(key)
         self.refusals.forget(key)
-        self._metrics.rollbacks.forget(key.namespace, key.name)
 
     def _follow_policy(self, change: Change) -> set[ObjectKey]:
         key = change.key
@@ -116,8 +114,6 @@ class CheckpointPolicies:
                     del self._refs[ref]
         if change.new is not None:
             return {key}
-        self._parsed.forget(key)
-        self.refusals.forget(key)
         # Another policy may have waited for the Deployment.
         refs = [ref for ref in _refs(change.old or {}) if ref[0] == DEPLOYMENTS.kind]
         return {other for ref in refs for other in self._refs.get(ref, ())}

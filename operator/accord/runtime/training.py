@@ -24,7 +24,7 @@ Decide = Callable[[Observed, datetime], Plan]
 
 
 class TrainingRuns:
-    """The kind TrainingRun. Implements `accord.runtime.kinds.Kind` and `HearsRefusals`."""
+    """The kind TrainingRun. Implements `accord.runtime.kinds.Kind`."""
 
     resource = TRAINING_RUNS
 
@@ -50,11 +50,7 @@ class TrainingRuns:
         """Follow the pods of each run, and say which runs are concerned."""
         key = change.key
         if key.kind == self.resource.kind:
-            if change.new is None:
-                self._parsed.forget(key)
-                self.refusals.forget(key)
-                return ()
-            return (key,)
+            return () if change.new is None else (key,)
         if key.kind not in (JOBS.kind, PODS.kind, CLAIMS.kind):
             return ()
         concerned = {run for run in map(_run_of, (change.old, change.new)) if run is not None}
@@ -68,10 +64,11 @@ class TrainingRuns:
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
     def report(self, manifest: Manifest) -> None:
-        """Conditions are reported for every kind; there is nothing else yet."""
+        """What the status says is reported for every kind; there is nothing else yet."""
 
     def forget(self, key: ObjectKey) -> None:
         """The run is gone. Its pods may not be: they are followed on their own."""
+        self._parsed.forget(key)
         self.refusals.forget(key)
 
     def _follow(self, change: Change) -> None:

@@ -24,7 +24,7 @@ from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
 from accord.runtime.checkpoints import CheckpointPolicies
 from accord.runtime.dispatch import Dispatcher
-from accord.runtime.index import Index
+from accord.runtime.index import Index, version
 from accord.runtime.queue import Outcome
 from accord.runtime.reconcile import Reconciler
 
@@ -129,7 +129,7 @@ class World:
 
     def delete_object(self, key: ObjectKey) -> None:
         gone = self.objects.pop(key)
-        self.dispatcher.remove(key, gone["metadata"]["uid"])
+        self.dispatcher.remove(key, gone["metadata"]["uid"], version(gone))
 
     # What the training does.
 
@@ -261,7 +261,7 @@ class World:
         gone = self.objects.pop(key)
         self.came_and_went.append(f"deleted {key}")
         self._done()
-        self.dispatcher.remove(key, gone["metadata"]["uid"])
+        self.dispatcher.remove(key, gone["metadata"]["uid"], version(gone))
 
     async def record(self, regarding: Manifest, event: Event) -> None:
         self._about_to(f"event {event.reason}")
@@ -288,7 +288,7 @@ class World:
         self.index = Index()
         self.metrics = OperatorMetrics()
         stores = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
-        self.kind = CheckpointPolicies(self.index, stores, decide, self.book, self.metrics)
+        self.kind = CheckpointPolicies(self.index, stores, decide, self.book)
         self.dispatcher = Dispatcher(self.index, (self.kind,), lambda _: None)
         for manifest in self.objects.values():
             self.dispatcher.observe(copy.deepcopy(manifest))

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from accord.api.base import Manifest
 from accord.domain.checkpoint import names
 from accord.domain.conditions import parse_timestamp
+from accord.domain.numbers import whole
 
 _PROGRESS_DEADLINE = 600
 """Default of `spec.progressDeadlineSeconds` of an apps/v1 Deployment."""
@@ -49,8 +50,7 @@ class RunView:
 
     def marked(self, annotation: str) -> int:
         """The number that an annotation gives; 0 without one."""
-        text = self.annotations.get(annotation, "")
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return whole(self.annotations.get(annotation)) or 0
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class DeploymentView:
         template = spec.get("template") or {}
         pod = template.get("spec") or {}
         replicas = spec.get("replicas")
-        step = ((template.get("metadata") or {}).get("annotations") or {}).get(names.SERVED_STEP_ANNOTATION, "")
+        step = ((template.get("metadata") or {}).get("annotations") or {}).get(names.SERVED_STEP_ANNOTATION)
         observed = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
         return cls(
             name=meta["name"],
@@ -114,7 +114,7 @@ class DeploymentView:
                 for volume in pod.get("volumes") or ()
             },
             mounts=_mounts(pod),
-            step=int(step) if step.isascii() and step.isdigit() else None,
+            step=whole(step),
             replicas=1 if replicas is None else replicas,
             updated=status.get("updatedReplicas") or 0,
             available=status.get("availableReplicas") or 0,
@@ -178,8 +178,7 @@ class ClaimView:
 
     def number(self, label: str) -> int | None:
         """A label that is a number."""
-        text = self.labels.get(label, "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return whole(self.labels.get(label))
 
 
 def _mounts(pod: Manifest) -> dict[str, tuple[Mount, ...]]:

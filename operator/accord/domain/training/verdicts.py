@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from accord.domain import refusals
 from accord.domain.conditions import Wanted, find, parse_timestamp
-from accord.domain.plan import Refusal
 from accord.domain.training import names, restart
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
@@ -27,7 +27,6 @@ _PATIENCE = {
 """How long a problem may mend by itself before a person must look."""
 _PODS_START = timedelta(minutes=10)
 """The same for all other problems, as `progressDeadlineSeconds` of a Deployment."""
-_MESSAGE_LIMIT = 500
 
 
 @dataclass(frozen=True)
@@ -140,17 +139,10 @@ def _blocked(situation: Situation) -> Problem | None:
             else "delete it, or make a TrainingRun of another name"
         )
         return Problem("NameTaken", f"{key.kind} {key.name} exists already and belongs to {holder}; {how}")
-    refusals = situation.observed.refusals if situation.course in ("Keep", "Start") else {}
-    for key, refusal in refusals.items():
-        return Problem(refusal_reason(refusal), f"{key.kind} {key.name} was refused: {_cut(refusal.message)}")
+    for key, refusal in situation.observed.refusals.items():
+        if refusal.deleting or situation.course in ("Keep", "Start"):
+            return Problem(refusals.reason(refusal), refusals.sentence(key, refusal))
     return None
-
-
-def refusal_reason(refusal: Refusal) -> str:
-    """One word for a write that was refused."""
-    if refusal.status == 403:
-        return "QuotaExceeded" if "exceeded quota" in refusal.message else "Forbidden"
-    return "Invalid"
 
 
 def _stopping(situation: Situation) -> Verdict:
@@ -245,7 +237,3 @@ def _pods(situation: Situation) -> list[PodView]:
 
 def _job(situation: Situation) -> str:
     return names.job(situation.run.metadata.name, situation.attempt)
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= _MESSAGE_LIMIT else f"{words[:_MESSAGE_LIMIT]}…"
