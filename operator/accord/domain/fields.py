@@ -42,16 +42,11 @@ def set_by_others(manifest: Manifest, path: Path) -> str | None:
 
 def _owns(fields: Any, path: Path) -> bool:
     """Whether a set of fields holds that place, or one above it as a whole."""
-    for part in path:
-        if not isinstance(fields, Mapping):
-            return False
-        if not fields:
-            return True
-        found = next((fields[name] for name in _names(fields, part)), None)
-        if found is None:
-            return False
-        fields = found
-    return True
+    if not isinstance(fields, Mapping):
+        return False
+    if not fields or not path:
+        return True
+    return any(_owns(fields[name], path[1:]) for name in _names(fields, path[0]))
 
 
 def _names(fields: Mapping[str, Any], part: str | Item) -> Iterator[str]:
@@ -59,6 +54,11 @@ def _names(fields: Mapping[str, Any], part: str | Item) -> Iterator[str]:
         if f"f:{part}" in fields:
             yield f"f:{part}"
         return
+    ours = dict(part.keys)
     for name in fields:
-        if name.startswith("k:{") and dict(part.keys).items() <= json.loads(name[2:]).items():
+        if not name.startswith("k:{"):
+            continue
+        theirs = json.loads(name[2:])
+        # Where the API names items by other fields than we do, any of them may be the one.
+        if ours.items() <= theirs.items() or not ours.keys() & theirs.keys():
             yield name
