@@ -59,6 +59,8 @@ class World:
         """Steps whose snapshot does not become ready, with an error or without."""
         self.refuse: dict[str, ClusterError] = {}
         """Kinds whose creation is refused."""
+        self.refuse_changes: dict[str, ClusterError] = {}
+        """Kinds of which every change is refused."""
         self.kill_at: int | None = None
         self.kill_before = False
         self._versions, self._uids = itertools.count(10), itertools.count(1)
@@ -233,6 +235,8 @@ class World:
             raise ClusterError(409, "Conflict", "uid mismatch")
         if known is None and key.kind in self.refuse:
             raise self.refuse[key.kind]
+        if known is not None and key.kind in self.refuse_changes:
+            raise self.refuse_changes[key.kind]
         self._about_to(f"apply {key.kind} {key.name}")
         if known is None:
             made = self.put(key, manifest)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from accord.domain.plan import ObjectKey, Refusal
+from accord.domain.conditions import Wanted, merge
+from accord.domain.plan import Event, ObjectKey, Refusal
 from accord.domain.refusals import CONTESTED, REASONS, is_refusal, reason, sentence
 from accord.domain.words import MESSAGE_LIMIT, quote, shorten
 
@@ -76,6 +79,13 @@ def test_a_message_is_cut_at_a_word() -> None:
     assert cut.endswith("word…")
     assert shorten("short.") == "short."
     assert len(shorten("x" * 2000)) == MESSAGE_LIMIT
+
+
+def test_no_condition_and_no_event_is_longer() -> None:
+    words = "a word " * 300
+    (said,) = merge([], [Wanted("Ready", "False", "Broken", words)], generation=1, now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert len(said["message"]) <= MESSAGE_LIMIT
+    assert Event("Warning", "Broken", words).note == said["message"]
 
 
 def test_of_a_long_answer_the_end_is_quoted_too() -> None:

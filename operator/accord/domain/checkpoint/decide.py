@@ -34,7 +34,9 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
     gone = () if stands_still or move.status else (*kept.delete, *retention.outdated(situation), *unused)
     refusal = _refusal(situation, move) if not stands_still else None
     if refusal is not None:
-        move = Move("Stalled", *refusal, move.status, move.apply, move.patch, move.look_again)
+        # A change back that was refused was not made: who is to blame for that has undone nothing.
+        recorded = {name: value for name, value in move.status.items() if name != "put_back"}
+        move = Move("Stalled", *refusal, recorded, move.apply, move.patch, move.look_again)
     said = conditions(situation, move, kept, refused)
     merged = merge(policy.status.conditions, said, generation=policy.metadata.generation, now=now)
     after = status.full(situation, move, kept, merged)
