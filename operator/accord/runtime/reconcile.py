@@ -23,9 +23,12 @@ from accord.domain import conditions
 from accord.domain.checkpoint.names import POLICY_LABEL as CHECKPOINT_LABEL
 from accord.domain.children import Difference, differences
 from accord.domain.fields import in_words, set_by_others
-from accord.domain.plan import ObjectKey, Plan, Refusal
+from accord.domain.plan import Event, ObjectKey, Plan, Refusal
+from accord.domain.refusals import is_refusal
+from accord.domain.refusals import reason as refusal_reason
 from accord.domain.traffic.names import MANAGED_BY_LABEL, POLICY_LABEL
 from accord.domain.training.names import RUN_LABEL
+from accord.domain.words import quote
 from accord.observability.logs import about
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.clock import Clock
@@ -370,10 +373,14 @@ class Reconciler:
                 raise GoneError from error
             if error.status == 409:
                 raise StaleError from error
+            if is_refusal(error.status, error.words) and ObjectKey.of(manifest) not in self._complaints:
+                # Where the status itself cannot say it, an event can; once.
+                why = refusal_reason(Refusal(error.status, error.words))
+                await self._record(manifest, Event("Warning", why, f"the status was refused: {quote(error.words)}"))
             raise
         return True
 
-    async def _record(self, manifest: Manifest, event: Any) -> None:
+    async def _record(self, manifest: Manifest, event: Event) -> None:
         """An Event is a courtesy: one that cannot be written must not repeat the pass."""
         try:
             await self._cluster.record(manifest, event)

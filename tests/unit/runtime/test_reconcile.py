@@ -343,6 +343,14 @@ async def test_an_object_that_was_deleted_or_made_anew_meanwhile_is_no_failure(
     assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")] == []
 
 
+async def test_a_status_that_is_refused_is_told_by_an_event_once(world: World) -> None:
+    world.next = Plan(status={"target": "100"})
+    world.refuse["status"] = ClusterError(403, "Forbidden", 'admission webhook "a" denied the request: frozen')
+    for _ in range(3):
+        assert (await world.reconciler(KEY)).failed
+    assert world.writes == ["status", "event Forbidden", "status", "status"]
+
+
 def rewritten(manifest: Manifest) -> Manifest:
     """What a mutating policy makes of it: another image."""
     if manifest["metadata"]["name"] == "x":
