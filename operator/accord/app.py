@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from accord.adapters.kubernetes.leases import KubernetesLeases
 from accord.adapters.kubernetes.resources import (
     CHECKPOINT_POLICIES,
     OPTIONAL,
+    OWN_KINDS,
     SNAPSHOTS,
     TRAFFIC_POLICIES,
     TRAINING_RUNS,
@@ -43,9 +44,10 @@ from accord.observability.metrics import OperatorMetrics
 from accord.ports.clock import Clock, SystemClock
 from accord.ports.cluster import Cluster
 from accord.runtime.checkpoints import CheckpointPolicies
+from accord.runtime.departures import Departures
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.fence import FencedCluster
-from accord.runtime.index import Index
+from accord.runtime.index import Index, version
 from accord.runtime.kinds import Kind
 from accord.runtime.lease import AlwaysLeader, LeaderElection, Timing
 from accord.runtime.optional import Served
@@ -151,7 +153,6 @@ class Operator:
             {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()},
             decide_checkpoints,
             self._checks.book,
-            metrics,
         )
         self._checkpoints.attempt_changed = self._checks.track
         self._samplers: dict[str, tuple[Sampler[Any, Any], ...]] = {
@@ -174,9 +175,12 @@ class Operator:
             self._clock,
             metrics,
         )
+        self._dispatcher.gone.append(self._reconciler.forget)
+        metrics.by_status.statuses = self._reported
         self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
         self._watches = Watches(connection, self._served, config.namespaces, self._on_event)
-        self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._dispatcher.remove)
+        self._departures = Departures(self._index, cluster.get, self._dispatcher)
+        self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._departures.gone)
         self._watches.restarted = self._sweeper.ask
         self.watches_spawned: Callable[[], None] = lambda: None
         self._watches.spawned = lambda: self.watches_spawned()
@@ -252,10 +256,9 @@ class Operator:
         finally:
             self._queue.close()
             self._metrics.leader.set(0)
-            self._metrics.forget_shares()
-            self._metrics.conditions.clear()
-            self._metrics.rollbacks.clear()
             await _cancel([*tasks, changed])
+            # Last, for a pass that was about to end may have shown some.
+            self._metrics.forget_shares()
             log.info("does not lead any more")
 
     async def _shut_down(self, tasks: set[asyncio.Task[object]], runners: list[web.AppRunner]) -> None:
@@ -283,9 +286,16 @@ class Operator:
             # A listing after the first one: the watch was interrupted, and what was deleted meanwhile is not told.
             self._sweeper.ask()
         if type_ == "DELETED":
-            self._dispatcher.remove(ObjectKey.of(manifest), manifest["metadata"]["uid"])
+            self._departures.gone(resource, ObjectKey.of(manifest), manifest["metadata"]["uid"], version(manifest))
         else:
             self._dispatcher.observe(manifest)
+
+    def _reported(self) -> Iterator[tuple[ObjectKey, Manifest]]:
+        """The objects whose statuses this replica shows in its metrics: all while it leads, else none."""
+        if not self._election.is_leader or self._sweeper.problem is not None:
+            return
+        for resource in OWN_KINDS:
+            yield from self._index.all(resource.api_version, resource.kind)
 
     def _sample(self, key: ObjectKey) -> None:
         for sampler in self._samplers.get(key.kind, ()):

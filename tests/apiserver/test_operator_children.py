@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from tests.apiserver.conftest import StartOperator
 from tests.apiserver.rig import Namespace, OperatorProcess, wait_until
 
 WEIGHTS = {"fast": 60, "balanced": 30, "creative": 10}
@@ -93,6 +94,61 @@ def test_an_edited_child_is_put_right(demo: Namespace) -> None:
         wait_until(right, 10, f"{child} was not put right")
         took = time.monotonic() - began
         print(f"edited {child}: right after {took * 1000:.0f} ms")
+
+
+def test_a_mode_whose_service_lost_its_label_is_in_service_again(demo: Namespace) -> None:
+    """For the watch by label the Service, and then its slice, were deleted; both come back with their old uid."""
+    slices = "discovery.k8s.io/v1/endpointslices"
+    ready = {"addresses": ["10.0.0.9"], "conditions": {"ready": True}}
+
+    def of_fast() -> list[Any]:
+        return demo.api.items(demo.path(slices), "kubernetes.io/service-name=demo-fast")
+
+    def pods_of_fast() -> int:
+        modes = demo.get("trafficpolicies", "demo")["status"]["modes"]
+        return next(mode.get("readyPods", 0) for mode in modes if mode["name"] == "fast")
+
+    # Given a mode with a ready pod: a slice like those that the EndpointSlice controller makes
+    service = demo.get("services", "demo-fast")
+    owner = {"apiVersion": "v1", "kind": "Service", "name": "demo-fast", "uid": service["metadata"]["uid"]}
+    labels = {**service["metadata"]["labels"], "kubernetes.io/service-name": "demo-fast"}
+    meta = {"name": "demo-fast-x", "labels": labels, "ownerReferences": [{**owner, "controller": True}]}
+    port = {"name": "http", "port": 8000, "protocol": "TCP"}
+    demo.create(slices, {"metadata": meta, "addressType": "IPv4", "ports": [port], "endpoints": [ready]})
+    wait_until(lambda: pods_of_fast() == 1, 10, "the pod is not counted")
+    # When Service and slice lose the label, and get it back
+    for collection, name in (("services", "demo-fast"), (slices, "demo-fast-x")):
+        demo.patch(collection, name, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
+    wait_until(
+        lambda: demo.get("services", "demo-fast")["metadata"]["labels"] == service["metadata"]["labels"],
+        10,
+        "the Service has no label again",
+    )
+    assert demo.get("services", "demo-fast")["metadata"]["uid"] == service["metadata"]["uid"]
+    live = demo.get(slices, "demo-fast-x")["metadata"]["labels"]
+    demo.patch(slices, "demo-fast-x", {"metadata": {"labels": {**live, "app.kubernetes.io/managed-by": "accord"}}})
+    # Then what becomes of the slice is heard of, as before
+    for number in (2, 1, 3):
+        pods = [{**ready, "addresses": [f"10.0.0.{pod}"]} for pod in range(number)]
+        demo.patch(slices, "demo-fast-x", {"endpoints": pods})
+        wait_until(lambda: pods_of_fast() == number, 10, "the slice is not followed any more")  # noqa: B023
+
+
+def test_labels_that_were_lost_while_no_operator_ran_are_put_back(
+    demo: Namespace, operator: OperatorProcess, start_operator: StartOperator
+) -> None:
+    operator.terminate()
+    uids = {name: child["metadata"]["uid"] for name, child in demo.children("demo").items()}
+    for child in sorted(EXPECTED):
+        demo.patch(*split(child), {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
+    start_operator().ready()
+
+    def labelled() -> bool:
+        children = demo.children("demo").values()
+        return all(child["metadata"]["labels"].get("app.kubernetes.io/managed-by") == "accord" for child in children)
+
+    wait_until(labelled, 10, "the labels were not put back")
+    assert {name: child["metadata"]["uid"] for name, child in demo.children("demo").items()} == uids
 
 
 def test_a_removed_owner_reference_is_put_back(demo: Namespace) -> None:

@@ -79,3 +79,27 @@ def test_a_leader_that_cannot_renew_stops_writing(namespace: Namespace, start_op
     # The thief never renews, so the Lease runs out and is taken back.
     wait_until(lambda: leader.leads, 20, "the Lease was not taken back")
     namespace.settled("p")
+
+
+def test_only_the_leader_shows_conditions_and_none_of_what_was_deleted_meanwhile(
+    namespace: Namespace, start_operator: StartOperator
+) -> None:
+    leader, standby = two(start_operator)
+    namespace.deployment("a")
+    made(namespace, "stays")
+    made(namespace, "goes")
+
+    def shown(operator: OperatorProcess) -> set[str]:
+        return {labels["name"] for labels, _ in operator.series("accord_condition")}
+
+    wait_until(lambda: shown(leader) == {"stays", "goes"}, 10, "the leader does not show them")
+    assert shown(standby) == set()
+    # When the leader loses the Lease, then it shows nothing; what goes meanwhile is shown by nobody any more
+    namespace.patch("coordination.k8s.io/v1/leases", "accord", {"spec": {"holderIdentity": "thief_127.0.0.1"}})
+    wait_until(lambda: not leader.leads, 10, "two lead")
+    assert shown(leader) == set()
+    namespace.delete("trafficpolicies", "goes")
+    wait_until(lambda: leader.leads or standby.leads, 25, "nobody takes the Lease back")
+    heir, other = (leader, standby) if leader.leads else (standby, leader)
+    wait_until(lambda: shown(heir) == {"stays"}, 10, "the new leader shows others")
+    assert shown(other) == set()

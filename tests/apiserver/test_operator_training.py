@@ -319,6 +319,27 @@ def test_a_deleted_claim_is_made_anew(namespace: Namespace, operator: OperatorPr
     assert namespace.get(CLAIMS, "r-checkpoints") is not None
 
 
+def test_a_job_and_a_claim_that_lost_their_labels_get_them_back(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    create(namespace)
+    running(namespace)
+    known = {where: namespace.get(*where)["metadata"] for where in ((JOBS, "r-1"), (CLAIMS, "r-checkpoints"))}
+    for where, meta in known.items():
+        # A Job without any label is given those of its pod template by the API server.
+        labels = {**dict.fromkeys(meta["labels"]), "somebodys": "own"}
+        namespace.patch(*where, {"metadata": {"labels": labels}})
+        wait_until(
+            lambda: meta["labels"].items() <= namespace.get(*where)["metadata"]["labels"].items(),  # noqa: B023
+            10,
+            f"{where[1]} has not its labels again",
+        )
+        assert namespace.get(*where)["metadata"]["uid"] == meta["uid"]
+    assert list(jobs(namespace)) == ["r-1"], "the run takes its Job for gone"
+    assert ready(namespace) == ("True", "Running")
+    assert "ClaimLost" not in reasons(namespace)
+
+
 def test_the_second_replica_takes_over_without_a_second_job(
     namespace: Namespace, start_operator: StartOperator
 ) -> None:

@@ -5,11 +5,13 @@ What is wanted must be found in the live object; what the API server filled in o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
-from typing import Any
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from accord.api.base import Manifest
+from accord.domain.fields import Item, Path
 
 _SUFFIXES = {
     "n": Decimal("1e-9"),
@@ -37,6 +39,42 @@ def needs_apply(wanted: Manifest, live: Manifest | None) -> bool:
     return not _contains(live, wanted, (wanted["kind"],))
 
 
+class Difference(NamedTuple):
+    """A field that is not as it is wanted, and how it is wanted (as JSON)."""
+
+    path: Path
+    wanted: str
+
+
+def differences(wanted: Manifest, live: Manifest) -> tuple[Difference, ...]:
+    """What of `wanted` is not so in the cluster, field by field; the whole object where no field of it is amiss."""
+    found = tuple(Difference(path, _text(value)) for path, value in _amiss(live, wanted, (wanted["kind"],), ()))
+    return found or (Difference((), _text(wanted)),)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _amiss(live: Any, wanted: Any, kinds: tuple[str, ...], path: Path) -> Iterator[tuple[Path, Any]]:
+    """The deepest places where something is missing or different; `kinds` is the path as `_contains` takes it."""
+    if _contains(live, wanted, kinds):
+        return
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping) and kinds not in _ATOMIC:
+        for key, value in wanted.items():
+            yield from _amiss(live.get(key), value, (*kinds, key), (*path, key))
+        return
+    if _is_list(wanted) and _is_list(live):
+        identity = _identity_of(wanted)
+        known = {} if identity is None else {_identity(item, identity): item for item in live}
+        if identity is not None:
+            for item in wanted:
+                keys = tuple(zip(identity, _identity(item, identity) or (), strict=False))
+                yield from _amiss(known.get(_identity(item, identity)), item, kinds, (*path, Item(keys)))
+            return
+    yield path, wanted
+
+
 def quantity(text: str | float) -> Decimal | None:
     """The value of a resource quantity (`250m`, `1Gi`, `0.5`, `1e3`), or None where the text is none."""
     number = str(text)
@@ -44,7 +82,8 @@ def quantity(text: str | float) -> Decimal | None:
     factor = _SUFFIXES.get(number[len(stem) :])
     try:
         return None if factor is None else Decimal(stem) * factor
-    except InvalidOperation:
+    except ArithmeticError:
+        # No number, or one beyond all bounds.
         return None
 
 
@@ -56,8 +95,8 @@ def _contains(live: Any, wanted: Any, path: tuple[str, ...]) -> bool:
         if not isinstance(live, Mapping) or (path in _ATOMIC and live.keys() != wanted.keys()):
             return False
         return all(_contains(live.get(key), value, (*path, key)) for key, value in wanted.items())
-    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
-        return isinstance(live, Sequence) and not isinstance(live, str) and _contains_list(live, wanted, path)
+    if _is_list(wanted):
+        return _is_list(live) and _contains_list(live, wanted, path)
     if len(path) > 1 and path[-2] in _QUANTITIES and live is not None:
         return live == wanted or (quantity(live) is not None and quantity(live) == quantity(wanted))
     return bool(live == wanted)
@@ -65,11 +104,19 @@ def _contains(live: Any, wanted: Any, path: tuple[str, ...]) -> bool:
 
 def _contains_list(live: Sequence[Any], wanted: Sequence[Any], path: tuple[str, ...]) -> bool:
     """Items are found by what identifies them where they have that; else the lists are compared place by place."""
-    identity = next((keys for keys in _IDENTITIES if all(_identity(item, keys) for item in wanted)), None)
+    identity = _identity_of(wanted)
     if identity is None:
         return len(live) == len(wanted) and all(_contains(a, b, path) for a, b in zip(live, wanted, strict=True))
     known = {_identity(item, identity): item for item in live}
     return all(_contains(known.get(_identity(item, identity)), item, path) for item in wanted)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _identity_of(wanted: Sequence[Any]) -> tuple[str, ...] | None:
+    return next((keys for keys in _IDENTITIES if all(_identity(item, keys) for item in wanted)), None)
 
 
 def _identity(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...] | None:

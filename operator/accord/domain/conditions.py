@@ -15,6 +15,7 @@ from typing import Literal
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition
+from accord.domain.words import shorten
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -54,7 +55,7 @@ def merge(previous: Sequence[Condition], wanted: Iterable[Wanted], *, generation
                 "type": want.type,
                 "status": want.status,
                 "reason": want.reason,
-                "message": want.message,
+                "message": shorten(want.message),
                 "observedGeneration": generation,
                 "lastTransitionTime": since,
             }

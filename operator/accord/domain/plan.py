@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from accord.api.base import Manifest
+from accord.domain.words import shorten
 
 
 class ObjectKey(NamedTuple):
@@ -28,10 +29,14 @@ class ObjectKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Refusal:
-    """The API server's answer to a write that it did not take. `status` is the HTTP code."""
+    """Why a write is not made. `status` is the HTTP code and `message` the API server's own words; 0 where it is not
+    asked any more, because somebody else changes the object back.
+    """
 
     status: int
     message: str
+    deleting: bool = False
+    """Whether the write was its deletion."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class Event:
     type: Literal["Normal", "Warning"]
     reason: str
     note: str
+
+    def __post_init__(self) -> None:
+        """No event is longer than a condition."""
+        object.__setattr__(self, "note", shorten(self.note))
 
 
 @dataclass(frozen=True)

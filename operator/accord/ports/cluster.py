@@ -9,11 +9,14 @@ from accord.domain.plan import Event, ObjectKey
 
 
 class ClusterError(Exception):
-    """A request that the API server refused or did not answer. `status` is the HTTP code, 0 without an answer."""
+    """A request that the API server refused or did not answer. `status` is the HTTP code, 0 without an answer; `words`
+    are the API server's own, without what the request was.
+    """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, words: str | None = None) -> None:
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status, self.reason, self.message = status, reason, message
+        self.words = message if words is None else words
 
 
 class Cluster(Protocol):

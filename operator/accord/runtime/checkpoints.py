@@ -21,7 +21,6 @@ from accord.domain.checkpoint.situation import judged_since, training_of
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Plan
-from accord.observability.metrics import OperatorMetrics
 from accord.ports.checkpoints import Store
 from accord.runtime.index import Change, Index, is_ours
 from accord.runtime.parsed import Parsed
@@ -33,7 +32,7 @@ _Ref = tuple[str, str, str]
 
 
 class CheckpointPolicies:
-    """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind`, `HearsRefusals` and `LooksAtPods`."""
+    """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind` and `LooksAtPods`."""
 
     resource = CHECKPOINT_POLICIES
 
@@ -43,11 +42,9 @@ class CheckpointPolicies:
         stores: Mapping[str, Store],
         decide: Decide,
         readings: Mapping[ObjectKey, Reading],
-        metrics: OperatorMetrics,
     ) -> None:
         """`stores` by `method`; `readings` is the sampler's book."""
         self._index, self._stores, self._decide, self._readings = index, stores, decide, readings
-        self._metrics = metrics
         self.snapshots_served = True
         """Whether the API server knows VolumeSnapshots."""
         self.attempt_changed: Callable[[ObjectKey], None] = lambda key: None
@@ -83,7 +80,10 @@ class CheckpointPolicies:
         if key.kind in (SNAPSHOTS.kind, CLAIMS.kind):
             return self._follow_made(change) | self._referring(key)
         if key.kind == DEPLOYMENTS.kind:
-            before = self._mounts.get(key.namespace, {}).pop(key.name, frozenset())
+            mounts = self._mounts.get(key.namespace, {})
+            before = mounts.pop(key.name, frozenset())
+            if not mounts:
+                self._mounts.pop(key.namespace, None)
             after = self._follow_mounts(change)
             # A claim that is mounted no more may go.
             freed = {ref for claim in before - after for ref in self._maker(key.namespace, claim)}
@@ -121,15 +121,13 @@ class CheckpointPolicies:
             self._pods[ObjectKey.of(manifest)] = tuple(pod for pod in found if pod is not None)
 
     def report(self, manifest: Manifest) -> None:
-        """Rollbacks, counted in the status: a counter that survives the operator."""
-        meta, status = manifest["metadata"], manifest.get("status") or {}
-        self._metrics.rollbacks.show(meta["namespace"], meta["name"], status.get("rollbacks") or 0)
+        """What the status says is reported for every kind; there is nothing else yet."""
 
     def forget(self, key: ObjectKey) -> None:
         """The policy is gone."""
         self._pods.pop(key, None)
+        self._parsed.forget(key)
         self.refusals.forget(key)
-        self._metrics.rollbacks.forget(key.namespace, key.name)
 
     def _follow_policy(self, change: Change) -> set[ObjectKey]:
         key = change.key
@@ -141,8 +139,6 @@ class CheckpointPolicies:
                     del self._refs[ref]
         if change.new is not None:
             return {key}
-        self._parsed.forget(key)
-        self.refusals.forget(key)
         # Another policy may have waited for the Deployment.
         refs = [ref for ref in _refs(change.old or {}) if ref[0] == DEPLOYMENTS.kind]
         return {other for ref in refs for other in self._refs.get(ref, ())}

@@ -22,9 +22,9 @@ class Dispatcher:
         """An object as the API server has it."""
         self._tell(self._index.observe(manifest))
 
-    def remove(self, key: ObjectKey, uid: str) -> None:
-        """An object was deleted."""
-        self._tell(self._index.remove(key, uid))
+    def remove(self, key: ObjectKey, uid: str, revision: int) -> None:
+        """An object is gone as of that resourceVersion."""
+        self._tell(self._index.remove(key, uid, revision))
 
     def enqueue_all(self) -> None:
         """Want a pass over everything: a new leader cannot know what the former one has left undone."""

@@ -60,15 +60,20 @@ class Index:
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Manifest]] = {}
         self._children: dict[str, dict[ObjectKey, Manifest]] = {}
         self._slices: dict[tuple[str, str], dict[str, Manifest]] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[str, int] = OrderedDict()
 
     def observe(self, manifest: Manifest) -> Change | None:
-        """Take in an object. None where it says nothing new: as old as what is known, or already gone."""
-        meta = manifest["metadata"]
+        """Take in an object. None where it says nothing new: as old as what is known, or from before it went.
+
+        What has gone may come back: to a watch by label an object that lost its label is deleted, and when the label is
+        back so is the object, with its old uid and a newer version.
+        """
+        uid, revision = manifest["metadata"]["uid"], version(manifest)
         key = ObjectKey.of(manifest)
         known = self.get(key)
-        if meta["uid"] in self._gone or (known is not None and version(known) >= int(meta["resourceVersion"])):
+        if revision <= self._gone.get(uid, 0) or (known is not None and version(known) >= revision):
             return None
+        self._gone.pop(uid, None)
         kept: Manifest = _compact(slim(manifest))
         if known is not None:
             self._unlink(key, known)
@@ -76,13 +81,19 @@ class Index:
         self._link(key, kept)
         return Change(key, known, kept)
 
-    def remove(self, key: ObjectKey, uid: str) -> Change | None:
-        """The object of that uid is gone. None where it was not known, or another one has taken its name."""
-        self._gone[uid] = None
+    def remove(self, key: ObjectKey, uid: str, revision: int) -> Change | None:
+        """The object of that uid is gone as of that resourceVersion.
+
+        None where it was not known, is known to have come back since, or another one has taken its name.
+        """
+        known = self.get(key)
+        ours = known is not None and known["metadata"]["uid"] == uid
+        if ours and known is not None and version(known) > revision:
+            return None
+        self._gone[uid] = max(revision, self._gone.get(uid, 0))
         while len(self._gone) > _TOMBSTONES:
             self._gone.popitem(last=False)
-        known = self.get(key)
-        if known is None or known["metadata"]["uid"] != uid:
+        if known is None or not ours:
             return None
         del self._objects[key[:2]][key[2:]]
         self._unlink(key, known)

@@ -20,6 +20,8 @@ class Kind(Protocol):
     """One kind of custom object."""
 
     resource: Resource
+    refusals: Refusals
+    """What the API server does not take of an object's wishes. Its decision tells the user."""
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
         """Hear about any change of any watched object, in every replica; returns the objects that it concerns.
@@ -35,13 +37,6 @@ class Kind(Protocol):
 
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
-
-
-@runtime_checkable
-class HearsRefusals(Protocol):
-    """A kind whose decision tells the user when the API server does not take an object: a quota, a wrong template."""
-
-    refusals: Refusals
 
 
 @runtime_checkable

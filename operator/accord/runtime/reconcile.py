@@ -7,9 +7,11 @@ between any two writes; the next one completes it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,17 +21,24 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition
 from accord.domain import conditions
 from accord.domain.checkpoint.names import POLICY_LABEL as CHECKPOINT_LABEL
-from accord.domain.plan import ObjectKey, Plan
+from accord.domain.children import Difference, differences
+from accord.domain.fields import in_words, set_by_others
+from accord.domain.plan import Event, ObjectKey, Plan, Refusal
+from accord.domain.refusals import is_refusal
+from accord.domain.refusals import reason as refusal_reason
 from accord.domain.traffic.names import MANAGED_BY_LABEL, POLICY_LABEL
 from accord.domain.training.names import RUN_LABEL
+from accord.domain.words import quote
 from accord.observability.logs import about
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.clock import Clock
 from accord.ports.cluster import Cluster, ClusterError
+from accord.runtime.contests import LIMIT, TRUCE, Contest, Contests
 from accord.runtime.fence import NOT_LEADER
 from accord.runtime.index import Index, controller_of, is_ours
-from accord.runtime.kinds import HearsRefusals, Kind, LooksAtPods
+from accord.runtime.kinds import Kind, LooksAtPods
 from accord.runtime.queue import Outcome
+from accord.runtime.slim import is_made_by_us
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +46,22 @@ _CONFLICT_RETRY = 15.0
 _ROUNDS = 3
 _OWNER_LABELS = {"TrafficPolicy": POLICY_LABEL, "TrainingRun": RUN_LABEL, "CheckpointPolicy": CHECKPOINT_LABEL}
 _STALE_RETRY = 1.0
-_REFUSALS = frozenset({400, 403, 422})
 _CUT_OFF = frozenset({"Unreachable", "Timeout"})
 
 
 ACT_ON_STATUS = frozenset({"CheckpointPolicy"})
 """Kinds whose status is the record of what is under way: nothing is done that an older status asks for."""
+_INDEPENDENT = frozenset({"TrafficPolicy"})
+"""Kinds whose objects do not wait for one another: where one is refused, the others are made all the same."""
+_DELETION = (Difference((), "gone"),)
 
 
 class StaleError(Exception):
     """The object has changed since it was decided about."""
+
+
+class GoneError(Exception):
+    """The object that the pass is about does not exist any more; the watch will say so."""
 
 
 class RefusedError(Exception):
@@ -73,6 +88,7 @@ class Reconciler:
         self._kinds, self._index, self._cluster = kinds, index, cluster
         self._observe, self._clock, self._metrics = observe, clock, metrics
         self._complaints: dict[ObjectKey, str] = {}
+        self._contests = Contests()
         self._deleted: dict[ObjectKey, set[str]] = {}
         """By owner: uids that were deleted, and that a plan still wants gone. There is no way back for them."""
         self._cut_off = False
@@ -94,19 +110,27 @@ class Reconciler:
             log.log(level, "a pass failed unexpectedly: please report this", exc_info=True, extra=note)
             return Outcome(failed=True)
         finally:
+            if self._index.get(key) is None:
+                # It may have gone while the pass was at work.
+                self.forget(key)
             self._metrics.reconcile_seconds.labels(key.kind).observe(time.perf_counter() - began)
         self._cut_off = False
         if self._complaints.pop(key, None) is not None:
             log.info("works again", extra=about(key.kind, key.namespace, key.name))
         return outcome
 
+    def forget(self, key: ObjectKey) -> None:
+        """The object is gone: nothing is remembered of it."""
+        if key.kind not in self._kinds:
+            return
+        self._complaints.pop(key, None)
+        self._deleted.pop(key, None)
+        self._contests.forget(key)
+        self._kinds[key.kind].forget(key)
+
     async def _pass(self, key: ObjectKey) -> Outcome:
         kind, manifest = self._kinds[key.kind], self._index.get(key)
         if manifest is None:
-            self._complaints.pop(key, None)
-            self._deleted.pop(key, None)
-            self._metrics.conditions.forget(key)
-            kind.forget(key)
             return Outcome()
         if manifest["metadata"].get("deletionTimestamp"):
             # Children go by their owner references.
@@ -114,18 +138,22 @@ class Reconciler:
         if isinstance(kind, LooksAtPods):
             await self._look_at_pods(kind, manifest)
         plan, conflicts = await self._plan(kind, manifest)
+        plan, truce = await self._spare(kind, manifest, plan, conflicts)
+        wrote = False
         try:
-            wrote = await self._act(key, manifest, plan, conflicts)
-        except RefusedError as refusal:
-            await self._tell_refusal(kind, manifest, conflicts, refusal)
-            raise refusal.error from None
+            try:
+                wrote = await self._act(key, manifest, plan, conflicts)
+            except RefusedError as refusal:
+                await self._tell_refusal(kind, manifest, conflicts, refusal)
+                raise refusal.error from None
+            finally:
+                self._report(kind, key)
         except StaleError:
             # What is newer has been taken in and has asked for a pass; this is for the case that it is gone.
             return Outcome(requeue_after=_STALE_RETRY)
-        live = self._index.get(key)
-        if live is not None:
-            self._report(kind, live)
-        wanted = [delay for delay in (plan.requeue_after, _CONFLICT_RETRY if conflicts else None) if delay is not None]
+        except GoneError:
+            return Outcome()
+        wanted = [delay for delay in (plan.requeue_after, truce, _CONFLICT_RETRY if conflicts else None) if delay]
         return Outcome(requeue_after=min(wanted, default=None), wrote=wrote)
 
     async def _look_at_pods(self, kind: LooksAtPods, manifest: Manifest) -> None:
@@ -156,6 +184,60 @@ class Reconciler:
             conflicts.update(found)
         return plan, conflicts
 
+    async def _spare(
+        self, kind: Kind, manifest: Manifest, plan: Plan, conflicts: Mapping[ObjectKey, str]
+    ) -> tuple[Plan, float | None]:
+        """The plan without the objects that somebody else changes back each time, and for how many seconds.
+
+        What is left alone is told like a refusal, and the kind decides again once it knows.
+        """
+        key, now = ObjectKey.of(manifest), self._clock.now()
+        standing = {
+            child: contest
+            for child, differences in self._amiss(plan)
+            if (contest := self._contests.standing(key, child, differences, now)) is not None
+        }
+        if not standing:
+            return plan, None
+        news = standing.keys() - kind.refusals.of(key).keys()
+        for child in news:
+            kind.refusals.contested(key, child, await self._why(child, standing[child]), now)
+        if news:
+            plan = kind.plan(manifest, conflicts, now)
+        spared = replace(
+            plan,
+            apply=tuple(wanted for wanted in plan.apply if ObjectKey.of(wanted) not in standing),
+            delete=tuple(child for child in plan.delete if child not in standing),
+        )
+        return spared, min(contest.left for contest in standing.values()).total_seconds()
+
+    def _amiss(self, plan: Plan) -> Iterator[tuple[ObjectKey, tuple[Difference, ...]]]:
+        """The objects that exist and are to be written, with what is not as it is wanted."""
+        for wanted in plan.apply:
+            child = ObjectKey.of(wanted)
+            live = self._index.get(child)
+            if live is not None:
+                yield child, differences(wanted, live)
+        for child in plan.delete:
+            yield child, _DELETION
+
+    async def _why(self, child: ObjectKey, contest: Contest) -> str:
+        """A sentence that names the field and who sets it."""
+        until = f"it is left alone and tried again every {TRUCE.total_seconds() / 60:.0f} minutes"
+        if contest.over in _DELETION:
+            return f"made anew {LIMIT} times, and each time something changed it so that it had to go again; {until}"
+        try:
+            live = await self._cluster.get(child)
+        except ClusterError as error:
+            log.debug("%s cannot be looked at: %s", child, error)
+            live = None
+        field = in_words(contest.over.path) or "it"
+        who = None if live is None else set_by_others(live, contest.over.path)
+        if who is not None:
+            return f"{who} keeps changing {field} back; {until}. Let {who} ignore that field"
+        # What is changed on admission counts as set by whoever made the request.
+        return f"{field} does not stay as it is written: a mutating admission webhook or policy changes it; {until}"
+
     async def _conflicts(self, manifest: Manifest, plan: Plan, checked: set[ObjectKey]) -> dict[ObjectKey, str]:
         """Objects that the plan would take over from somebody. What the index shows as ours is not asked for."""
         children = self._index.children(manifest["metadata"]["uid"])
@@ -179,17 +261,32 @@ class Reconciler:
             await self._apply(key, part)
             log.info("changed %s", ObjectKey.of(part), extra=note)
             wrote = True
+        refused: RefusedError | None = None
         for wanted in plan.apply:
             child = ObjectKey.of(wanted)
             if child in conflicts:
                 continue
-            await self._apply(key, wanted)
+            try:
+                await self._apply(key, wanted, counts=True)
+            except RefusedError as error:
+                if key.kind not in _INDEPENDENT:
+                    raise
+                refused = refused or error
+                continue
             # In a generation that was brought about already, a write means that somebody changed or deleted the object.
             log.log(logging.INFO if seen == generation else logging.DEBUG, "applied %s", child, extra=note)
             wrote = True
+        if refused is not None:
+            raise refused
         wrote = await self._delete(key, manifest, plan.delete, note) or wrote
+        return await self._say(manifest, plan) or wrote
+
+    async def _say(self, manifest: Manifest, plan: Plan) -> bool:
+        """Status and events. Whether the status was written."""
+        key, wrote = ObjectKey.of(manifest), False
+        note = about(key.kind, key.namespace, key.name, manifest["metadata"].get("generation"))
         if plan.status is not None:
-            wrote = await self._write_status(manifest, plan.status) or wrote
+            wrote = await self._write_status(manifest, plan.status)
         for event in plan.events:
             level = logging.WARNING if event.type == "Warning" else logging.INFO
             log.log(level, "%s", event.note, extra={**note, "reason": event.reason})
@@ -222,7 +319,9 @@ class Reconciler:
         left = [child for child, uid in uids.items() if uid not in deleted]
         wrote = False
         for child in await self._deletable(left):
-            await self._cluster.delete(child, uids[child])
+            with self._hearing(key, child, deleting=True):
+                await self._cluster.delete(child, uids[child])
+            self._contests.wrote(key, child, _DELETION, self._clock.now())
             self._deleted.setdefault(key, set()).add(uids[child])
             log.info("deleted %s", child, extra=note)
             wrote = True
@@ -244,17 +343,27 @@ class Reconciler:
         live = self._index.get(child)
         return live if live is not None and controller_of(live) is None and _holder(live, owner) is None else None
 
-    async def _apply(self, key: ObjectKey, wanted: Manifest) -> None:
-        kind, child = self._kinds[key.kind], ObjectKey.of(wanted)
+    async def _apply(self, key: ObjectKey, wanted: Manifest, *, counts: bool = False) -> None:
+        """`counts`: where the object is there, this is a change that somebody may be making undone."""
+        child = ObjectKey.of(wanted)
+        live = self._index.get(child)
+        with self._hearing(key, child):
+            answer = await self._cluster.apply(wanted)
+        if counts and live is not None:
+            self._contests.wrote(key, child, differences(wanted, live), self._clock.now())
+        self._observe(answer)
+
+    @contextlib.contextmanager
+    def _hearing(self, key: ObjectKey, child: ObjectKey, *, deleting: bool = False) -> Iterator[None]:
+        """Enter in the kind's book whether a write was taken. Raises RefusedError where that is to be told."""
+        refusals = self._kinds[key.kind].refusals
         try:
-            self._observe(await self._cluster.apply(wanted))
+            yield
         except ClusterError as error:
-            if error.status in _REFUSALS and isinstance(kind, HearsRefusals):
-                kind.refusals.refused(key, child, error.status, error.message)
+            if refusals.failed(key, child, Refusal(error.status, error.words, deleting), self._clock.now()):
                 raise RefusedError(error) from error
             raise
-        if isinstance(kind, HearsRefusals):
-            kind.refusals.taken(key, child)
+        refusals.taken(key, child)
 
     async def _tell_refusal(
         self, kind: Kind, manifest: Manifest, conflicts: Mapping[ObjectKey, str], refusal: RefusedError
@@ -262,7 +371,7 @@ class Reconciler:
         """Decide again, knowing of the refusal, and write what that has to say; nothing else."""
         told = kind.plan(manifest, conflicts, self._clock.now())
         log.debug("refused: %s", refusal.error)
-        await self._act(ObjectKey.of(manifest), manifest, Plan(status=told.status, events=told.events), conflicts)
+        await self._say(manifest, told)
 
     async def _write_status(self, manifest: Manifest, wanted: Manifest) -> bool:
         status = _without_none(wanted)
@@ -272,21 +381,33 @@ class Reconciler:
         pinned = ("resourceVersion",) if manifest["kind"] in ACT_ON_STATUS else ()
         meta = {name: manifest["metadata"][name] for name in ("namespace", "name", "uid", *pinned)}
         body = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": meta, "status": status}
-        self._observe(await self._cluster.apply_status(body))
+        try:
+            self._observe(await self._cluster.apply_status(body))
+        except ClusterError as error:
+            if error.status == 404:
+                raise GoneError from error
+            if error.status == 409:
+                raise StaleError from error
+            if is_refusal(error.status, error.words) and ObjectKey.of(manifest) not in self._complaints:
+                # Where the status itself cannot say it, an event can; once.
+                why = refusal_reason(Refusal(error.status, error.words))
+                await self._record(manifest, Event("Warning", why, f"the status was refused: {quote(error.words)}"))
+            raise
         return True
 
-    async def _record(self, manifest: Manifest, event: Any) -> None:
+    async def _record(self, manifest: Manifest, event: Event) -> None:
         """An Event is a courtesy: one that cannot be written must not repeat the pass."""
         try:
             await self._cluster.record(manifest, event)
         except ClusterError as error:
             log.debug("an Event was lost: %s", error)
 
-    def _report(self, kind: Kind, manifest: Manifest) -> None:
-        shown = (manifest.get("status") or {}).get("conditions") or ()
-        self._metrics.conditions.show(ObjectKey.of(manifest), shown)
+    def _report(self, kind: Kind, key: ObjectKey) -> None:
+        live = self._index.get(key)
+        if live is None:
+            return
         try:
-            kind.report(manifest)
+            kind.report(live)
         except ValidationError:
             log.debug("status cannot be read back")
 
@@ -330,8 +451,12 @@ def _holder(live: Manifest, owner: Manifest) -> str | None:
         if (controller["kind"], controller["name"]) == (owner["kind"], owner["metadata"]["name"]):
             return f"an earlier {owner['kind']} of the same name, which is being deleted"
         return f"{controller['kind']} {controller['name']}"
-    labels = live["metadata"].get("labels") or {}
-    if is_ours(live) and labels.get(_OWNER_LABELS.get(owner["kind"], "")) == owner["metadata"]["name"]:
+    labels, name = live["metadata"].get("labels") or {}, owner["metadata"]["name"]
+    label = _OWNER_LABELS.get(owner["kind"], "")
+    if is_ours(live) and labels.get(label) == name:
+        return None
+    if is_made_by_us(live) and labels.get(label, name) == name:
+        # Whoever took its labels away did not mean it to be lost.
         return None
     manager = labels.get(MANAGED_BY_LABEL)
     return f"somebody else (managed by {manager})" if manager else "somebody else"

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # New objects are measured at once, a thousand of them over ten seconds; from then on they are spread over the interval.
 _SPREAD_EACH = 0.01
+_AFTER_ERROR = timedelta(minutes=1)
 
 
 class Monitoring(Protocol):
@@ -121,6 +122,8 @@ class Sampler(Generic[S, R]):
         self._new: set[ObjectKey] = set()
         self._known: dict[ObjectKey, _Beat] = {}
         self._due: list[tuple[float, ObjectKey, _Beat]] = []
+        self._broken: set[ObjectKey] = set()
+        """Objects whose last measurement ended in an error of ours."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._wakeup = asyncio.Event()
 
@@ -133,6 +136,7 @@ class Sampler(Generic[S, R]):
         """An object is gone."""
         self._known.pop(key, None)
         self._new.discard(key)
+        self._broken.discard(key)
         self.book.pop(key, None)
 
     async def run(self) -> None:
@@ -169,7 +173,12 @@ class Sampler(Generic[S, R]):
             subject = self._read(key)
         except ValueError:
             return None
-        return None if subject is None else self._schedule(subject, self._clock.now())
+        try:
+            return None if subject is None else self._schedule(subject, self._clock.now())
+        except Exception:  # noqa: BLE001 - whatever it is, it is said
+            # One object must not end the measuring of all, nor this error that of the object.
+            self._complain(key)
+            return _AFTER_ERROR
 
     def _start(self, due: float, key: ObjectKey, beat: _Beat) -> None:
         if self._known.get(key) is not beat:
@@ -179,25 +188,46 @@ class Sampler(Generic[S, R]):
         task.add_done_callback(self._tasks.discard)
 
     async def _measure(self, due: float, key: ObjectKey, beat: _Beat) -> None:
+        """One measurement, and the next one put down: whatever this one came to, the beat goes on."""
+        goes_on = True
         try:
-            subject = self._read(key)
-        except ValueError:
-            subject = None
-        if subject is not None:
-            if self._schedule(subject, self._clock.now()) is None:
-                if self._known.get(key) is beat:
-                    del self._known[key]
-                return
-            answer = await self._metrics.query(
-                subject.spec.monitoring.endpoint, self._ask(subject, self._clock.now()), self._shape
-            )
-            self._enter(key, subject, self._interpret(subject, answer, self._clock.now()))
-        if self._known.get(key) is beat:
+            goes_on = await self._look(key)
+            self._broken.discard(key)
+        except Exception:  # noqa: BLE001 - whatever it is, it is said
+            self._complain(key)
+        if self._known.get(key) is not beat:
+            return
+        if goes_on:
             # The beat is kept, and a query that took longer than the interval is not made up for.
             pause = beat.interval.total_seconds() * (1.0 if beat.in_step else _fraction(key))
             beat.in_step = True
             heapq.heappush(self._due, (max(due + pause, time.monotonic()), key, beat))
             self._wakeup.set()
+        else:
+            del self._known[key]
+
+    async def _look(self, key: ObjectKey) -> bool:
+        """Ask, and enter the answer in the book. False where the object is measured no more until it changes."""
+        try:
+            subject = self._read(key)
+        except ValueError:
+            return True
+        if subject is None:
+            return True
+        if self._schedule(subject, self._clock.now()) is None:
+            return False
+        answer = await self._metrics.query(
+            subject.spec.monitoring.endpoint, self._ask(subject, self._clock.now()), self._shape
+        )
+        self._enter(key, subject, self._interpret(subject, answer, self._clock.now()))
+        return True
+
+    def _complain(self, key: ObjectKey) -> None:
+        """Once, until a measurement succeeds again."""
+        level = logging.DEBUG if key in self._broken else logging.ERROR
+        self._broken.add(key)
+        note = about(key.kind, key.namespace, key.name)
+        log.log(level, "a measurement failed unexpectedly: please report this", exc_info=True, extra=note)
 
     def _enter(self, key: ObjectKey, subject: S, measured: R) -> None:
         if key not in self._known:

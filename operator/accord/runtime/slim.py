@@ -30,6 +30,20 @@ def is_ours(manifest: Manifest) -> bool:
     return (manifest["metadata"].get("labels") or {}).get(MANAGED_BY_LABEL) == MANAGED_BY
 
 
+def is_made_by_us(manifest: Manifest) -> bool:
+    """Whether a claim is of our making although its label does not say so: somebody has taken that away.
+
+    A label may go, but who applied the rest of an object is in managedFields (kept here as `maker`), and nothing is
+    ever applied to a claim that somebody else made.
+    """
+    if manifest["kind"] != "PersistentVolumeClaim" or MANAGED_BY_LABEL in (manifest["metadata"].get("labels") or {}):
+        return False
+    return manifest.get("maker") == _OUR_MANAGER or any(
+        entry.get("manager") == _OUR_MANAGER and entry.get("operation") == "Apply"
+        for entry in manifest["metadata"].get("managedFields") or ()
+    )
+
+
 def slim(manifest: Manifest) -> Manifest:
     """Without managedFields, and the status of most children; of what is not ours only what is read of it."""
     kind = manifest["kind"]
@@ -44,6 +58,7 @@ def slim(manifest: Manifest) -> Manifest:
         "apiVersion": manifest["apiVersion"],
         "kind": kind,
         "metadata": {name: meta[name] for name in _FOREIGN_META if name in meta},
+        **({"maker": _OUR_MANAGER} if is_made_by_us(manifest) else {}),
     }
     return {**kept, **(_deployment(manifest) if kind == "Deployment" else _claim(manifest))}
 

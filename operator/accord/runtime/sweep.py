@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _PERIOD = 600.0
 _RETRY = 1.0
+_LONGEST_RETRY = 60.0
 
 
 class Sweeper:
@@ -33,9 +34,10 @@ class Sweeper:
         served: Served,
         namespaces: Sequence[str],
         index: Index,
-        remove: Callable[[ObjectKey, str], None],
+        gone: Callable[[Resource, ObjectKey, str, int], None],
     ) -> None:
-        self._connection, self._served, self._index, self._remove = connection, served, index, remove
+        """`gone` hears of an object that no listing of that resource holds, with its uid and the listings' version."""
+        self._connection, self._served, self._index, self._gone = connection, served, index, gone
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._asked = asyncio.Event()
         self.problem: str | None = "the watches have not caught up yet"
@@ -65,12 +67,23 @@ class Sweeper:
                 # A relist is a burst of events: let it pass.
                 await asyncio.sleep(_RETRY)
             self._asked.clear()
-            for resource in self._served.resources:
-                await self._sweep(resource)
+            await self._sweep_all()
+
+    async def _sweep_all(self) -> None:
+        """Every resource, those that could not be listed again and again: what is missed is missed until then."""
+        left, delay = list(self._served.resources), _RETRY
+        while left:
+            left = [resource for resource in left if not await self._sweep(resource)]
+            if left:
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LONGEST_RETRY)
+                # One that the API server does not have any more is none of ours.
+                left = [resource for resource in left if resource in self._served.resources]
 
     async def _caught_up(self, resource: Resource) -> bool:
         for listing in await self._list(resource) or (None,):
             if listing is None:
+                await asyncio.sleep(_RETRY)
                 return False
             for seen in listing.objects:
                 known = self._index.get(ObjectKey(resource.api_version, resource.kind, seen.namespace, seen.name))
@@ -79,10 +92,11 @@ class Sweeper:
                     return False
         return True
 
-    async def _sweep(self, resource: Resource) -> None:
+    async def _sweep(self, resource: Resource) -> bool:
+        """Whether it could be listed, and what is gone was found."""
         listings = await self._list(resource)
         if not listings:
-            return
+            return False
         alive = {seen.uid for listing in listings for seen in listing.objects}
         as_of = min(listing.resource_version for listing in listings)
         for key, manifest in self._index.all(resource.api_version, resource.kind):
@@ -90,7 +104,8 @@ class Sweeper:
             # What is newer than the listing cannot be missing from it.
             if uid not in alive and version(manifest) <= as_of:
                 log.info("found deleted without an event: %s", key)
-                self._remove(key, uid)
+                self._gone(resource, key, uid, as_of)
+        return True
 
     async def _list(self, resource: Resource) -> list[Listing]:
         """The listings of all namespaces, or none where the API server did not answer."""
@@ -101,5 +116,4 @@ class Sweeper:
             starting = self.problem is not None
             log.log(logging.WARNING if starting and problem != self.problem else logging.DEBUG, "%s", problem)
             self.problem = problem if starting else None
-            await asyncio.sleep(_RETRY)
             return []

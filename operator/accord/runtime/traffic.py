@@ -15,6 +15,7 @@ from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
 from accord.runtime.index import Change, Index, controller_of, is_ours, slice_service, version
 from accord.runtime.parsed import Parsed
+from accord.runtime.refusals import Refusals
 
 Decide = Callable[[Observed, datetime], Plan]
 
@@ -36,6 +37,7 @@ class TrafficPolicies:
         self._index, self._routers, self._decide = index, routers, decide
         self._measurements, self._metrics = measurements, metrics
         self._parsed = Parsed(TrafficPolicy)
+        self.refusals = Refusals()
         self._users: dict[ObjectKey, set[ObjectKey]] = {}
         self._uses: dict[ObjectKey, frozenset[ObjectKey]] = {}
         self._publishing = False
@@ -72,8 +74,9 @@ class TrafficPolicies:
         return concerned | self._users.get(key, set())
 
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
-        """Gather and decide."""
-        return self._decide(self._gather(ObjectKey.of(manifest), manifest, conflicts), now)
+        """Gather and decide. A refusal counts only as long as that object is wanted."""
+        key = ObjectKey.of(manifest)
+        return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
     def report(self, manifest: Manifest) -> None:
         """Set the gauges of the shares."""
@@ -85,13 +88,13 @@ class TrafficPolicies:
     def forget(self, key: ObjectKey) -> None:
         """Drop what was remembered of a policy that is gone."""
         self._metrics.forget_shares(key.namespace, key.name)
+        self._parsed.forget(key)
+        self.refusals.forget(key)
 
     def _follow(self, key: ObjectKey, manifest: Manifest | None) -> None:
         """Keep the reverse references Deployment → policies. They are read from the raw object, readable or not."""
         refs: frozenset[ObjectKey] = frozenset()
-        if manifest is None:
-            self._parsed.forget(key)
-        else:
+        if manifest is not None:
             modes = (manifest.get("spec") or {}).get("modes") or ()
             refs = frozenset(_deployment(key.namespace, mode["deploymentRef"]["name"]) for mode in modes)
         for ref in self._uses.get(key, frozenset()) - refs:
@@ -145,6 +148,7 @@ class TrafficPolicies:
             router=self._router_view(policy),
             measurement=self._measurements.get(key),
             conflicts=conflicts,
+            refusals=self.refusals.of(key),
         )
 
     def _router_view(self, policy: TrafficPolicy) -> RouterView:

@@ -18,12 +18,13 @@ from accord.domain.training.views import JobView, PodView
 from accord.runtime.index import Change, Index, controller_of, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
+from accord.runtime.slim import is_made_by_us
 
 Decide = Callable[[Observed, datetime], Plan]
 
 
 class TrainingRuns:
-    """The kind TrainingRun. Implements `accord.runtime.kinds.Kind` and `HearsRefusals`."""
+    """The kind TrainingRun. Implements `accord.runtime.kinds.Kind`."""
 
     resource = TRAINING_RUNS
 
@@ -49,11 +50,7 @@ class TrainingRuns:
         """Follow the pods of each run, and say which runs are concerned."""
         key = change.key
         if key.kind == self.resource.kind:
-            if change.new is None:
-                self._parsed.forget(key)
-                self.refusals.forget(key)
-                return ()
-            return (key,)
+            return () if change.new is None else (key,)
         if key.kind not in (JOBS.kind, PODS.kind, CLAIMS.kind):
             return ()
         concerned = {run for run in map(_run_of, (change.old, change.new)) if run is not None}
@@ -67,10 +64,11 @@ class TrainingRuns:
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
     def report(self, manifest: Manifest) -> None:
-        """Conditions are reported for every kind; there is nothing else yet."""
+        """What the status says is reported for every kind; there is nothing else yet."""
 
     def forget(self, key: ObjectKey) -> None:
         """The run is gone. Its pods may not be: they are followed on their own."""
+        self._parsed.forget(key)
         self.refusals.forget(key)
 
     def _follow(self, change: Change) -> None:
@@ -93,7 +91,7 @@ class TrainingRuns:
             run=run,
             jobs=tuple(JobView.of(child) for child in children.values() if child["kind"] == JOBS.kind),
             pods=tuple(PodView.of(pod) for pod in self._pods.get(key, {}).values()),
-            claim=_ours(self._index.get(resources.claim_key(run))),
+            claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
             progress=self._progress.get(key),
@@ -101,9 +99,12 @@ class TrainingRuns:
         )
 
 
-def _ours(manifest: Manifest | None) -> Manifest | None:
-    """The user's claims are in the index, too."""
-    return manifest if manifest is not None and is_ours(manifest) else None
+def _ours(manifest: Manifest | None, run: str) -> Manifest | None:
+    """The user's claims are in the index, too; and ours may have lost their labels."""
+    if manifest is None or is_ours(manifest):
+        return manifest
+    label = (manifest["metadata"].get("labels") or {}).get(RUN_LABEL, run)
+    return manifest if label == run and is_made_by_us(manifest) else None
 
 
 def _run_of(manifest: Manifest | None) -> ObjectKey | None:

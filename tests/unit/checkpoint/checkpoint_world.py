@@ -24,7 +24,7 @@ from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
 from accord.runtime.checkpoints import CheckpointPolicies
 from accord.runtime.dispatch import Dispatcher
-from accord.runtime.index import Index
+from accord.runtime.index import Index, version
 from accord.runtime.queue import Outcome
 from accord.runtime.reconcile import Reconciler
 
@@ -71,6 +71,8 @@ class World:
         """Steps whose snapshot does not become ready, with an error or without."""
         self.refuse: dict[str, ClusterError] = {}
         """Kinds whose creation is refused."""
+        self.refuse_changes: dict[str, ClusterError] = {}
+        """Kinds of which every change is refused."""
         self.kill_at: int | None = None
         self.kill_before = False
         self.up = ""
@@ -151,7 +153,7 @@ class World:
 
     def delete_object(self, key: ObjectKey) -> None:
         gone = self.objects.pop(key)
-        self.dispatcher.remove(key, gone["metadata"]["uid"])
+        self.dispatcher.remove(key, gone["metadata"]["uid"], version(gone))
 
     # What the training does.
 
@@ -311,6 +313,8 @@ class World:
             raise ClusterError(409, "Conflict", "uid mismatch")
         if known is None and key.kind in self.refuse:
             raise self.refuse[key.kind]
+        if known is not None and key.kind in self.refuse_changes:
+            raise self.refuse_changes[key.kind]
         self._about_to(f"apply {key.kind} {key.name}")
         if known is None:
             made = self.put(key, manifest)
@@ -339,7 +343,7 @@ class World:
         gone = self.objects.pop(key)
         self.came_and_went.append(f"deleted {key}")
         self._done()
-        self.dispatcher.remove(key, gone["metadata"]["uid"])
+        self.dispatcher.remove(key, gone["metadata"]["uid"], version(gone))
 
     async def record(self, regarding: Manifest, event: Event) -> None:
         self._about_to(f"event {event.reason}")
@@ -366,7 +370,7 @@ class World:
         self.index = Index()
         self.metrics = OperatorMetrics()
         stores = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
-        self.kind = CheckpointPolicies(self.index, stores, decide, self.book, self.metrics)
+        self.kind = CheckpointPolicies(self.index, stores, decide, self.book)
         self.dispatcher = Dispatcher(self.index, (self.kind,), lambda _: None)
         for manifest in self.objects.values():
             self.dispatcher.observe(copy.deepcopy(manifest))

@@ -182,7 +182,7 @@ def test_a_refused_snapshot_does_not_hold_a_rollback_up() -> None:
     world.refuse["VolumeSnapshot"] = ClusterError(403, "Forbidden", "exceeded quota: snapshots")
     world.check(saved=(500, 1000, 1500, 2000))
     world.pass_()
-    assert world.condition("Snapshotted") == ("False", "Refused")
+    assert world.condition("Snapshotted") == ("False", "QuotaExceeded")
     world.fail(1400, saved=(500, 1000, 1500, 2000))
     world.settle()
     assert world.serves[1] == "1000"

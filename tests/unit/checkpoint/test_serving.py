@@ -111,6 +111,22 @@ def test_a_deployment_that_comes_back_with_gits_claim_is_put_right() -> None:
     assert world.condition("Ready") == ("True", "Serving")
 
 
+def test_a_change_back_that_is_refused_is_no_contest() -> None:
+    """It was never made, so nobody has undone it."""
+    world = trained()
+    served = world.serves
+    denied = 'admission webhook "freeze.example.com" denied the request: no change on a Friday'
+    world.refuse_changes["Deployment"] = ClusterError(403, "Forbidden", denied)
+    world.set_claim("from-git")
+    for _ in range(5):
+        world.pass_()
+    assert world.condition("Stalled") == ("True", "Forbidden")
+    assert "no change on a Friday" in world.message("Stalled")
+    world.refuse_changes.clear()
+    world.settle()
+    assert (world.serves, world.condition("Ready")) == (served, ("True", "Serving"))
+
+
 def test_somebody_who_insists_gets_his_way_and_is_named() -> None:
     world = trained()
     served = world.serves

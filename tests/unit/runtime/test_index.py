@@ -59,16 +59,38 @@ def test_children_follow_their_controller(index: Index) -> None:
 
 def test_an_object_that_is_gone_does_not_come_back_with_a_late_answer(index: Index) -> None:
     index.observe(service(1))
-    index.remove(KEY, "u1")
+    index.remove(KEY, "u1", 3)
     assert index.observe(service(2)) is None
+    assert index.observe(service(3)) is None
     assert index.get(KEY) is None
     assert not index.children("p1")
+
+
+def test_an_object_that_comes_back_with_its_uid_is_believed(index: Index) -> None:
+    # Given an object that has left a watch by label
+    index.observe(service(1))
+    index.remove(KEY, "u1", 5)
+    # When it is back in it, then it is there again, and its next departure is heard as well
+    change = index.observe(service(6))
+    assert change is not None
+    assert change.old is None
+    assert list(index.children("p1")) == [KEY]
+    assert index.remove(KEY, "u1", 7) is not None
+    assert index.get(KEY) is None
+
+
+def test_a_late_deletion_does_not_take_away_what_has_come_back(index: Index) -> None:
+    index.observe(service(1))
+    index.observe(service(6))
+    assert index.remove(KEY, "u1", 5) is None
+    assert index.get(KEY) is not None
+    assert index.observe(service(7)) is not None
 
 
 def test_the_deletion_of_a_namesake_is_not_ours(index: Index) -> None:
     index.observe(service(1, uid="old"))
     index.observe(service(7, uid="new"))
-    assert index.remove(KEY, "old") is None
+    assert index.remove(KEY, "old", 8) is None
     live = index.get(KEY)
     assert live is not None
     assert live["metadata"]["uid"] == "new"
@@ -80,7 +102,7 @@ def test_slices_are_found_by_their_service(index: Index) -> None:
     slice_["metadata"]["labels"]["kubernetes.io/service-name"] = "s"
     index.observe(slice_)
     assert len(index.slices("ns", "s")) == 1
-    index.remove(ObjectKey.of(slice_), "u1")
+    index.remove(ObjectKey.of(slice_), "u1", 2)
     assert index.slices("ns", "s") == ()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ import pytest
 from accord.adapters.kubernetes.resources import TRAFFIC_POLICIES
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.children import needs_apply
 from accord.domain.plan import Event, ObjectKey, Plan, Refusal
+from accord.domain.refusals import reason, sentence
 from accord.observability.metrics import OperatorMetrics
-from accord.ports.clock import SystemClock
 from accord.ports.cluster import ClusterError
 from accord.runtime.fence import FencedCluster
 from accord.runtime.index import Index
@@ -45,6 +47,12 @@ class World:
         self.conflicts: list[Mapping[ObjectKey, str]] = []
         self.reported, self.forgotten = 0, 0
         self.fail: ClusterError | None = None
+        self.refuse: dict[str, ClusterError] = {}
+        """Name of an object → what the API server says to its writes."""
+        self.admit: Callable[[Manifest], Manifest] = lambda manifest: manifest
+        """What an admission webhook makes of what is applied."""
+        self.refusals = Refusals()
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
         self._versions = itertools.count(10)
         self.index = Index()
         self.reconciler = Reconciler(
@@ -52,10 +60,13 @@ class World:
             self.index,
             FencedCluster(self, self),
             self.index.observe,  # type: ignore[arg-type]
-            SystemClock(),
+            self,
             OperatorMetrics(),
         )
         self.policy(weight=100)
+
+    def now(self) -> datetime:
+        return self.time
 
     def policy(self, weight: Any, **status: Any) -> None:
         mode = {"name": "a", "weight": weight, "deploymentRef": {"name": "a"}, "port": 80}
@@ -80,13 +91,23 @@ class World:
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], _: datetime) -> Plan:
         TrafficPolicy.model_validate(manifest)
         self.conflicts.append(dict(conflicts))
-        return self.next
+        return self.refusals.decide(KEY, self.decide)
+
+    def decide(self) -> Plan:
+        """What the test wants done, or the status that tells of refusals instead."""
+        told = self.refusals.of(KEY)
+        if not told or self.next.status is None:
+            return self.next
+        words = "; ".join(sentence(key, refusal) for key, refusal in told.items())
+        events = (Event("Warning", reason(next(iter(told.values()))), "no"),)
+        return replace(self.next, status={"target": words}, events=events)
 
     def report(self, _: Manifest) -> None:
         self.reported += 1
 
     def forget(self, _: ObjectKey) -> None:
         self.forgotten += 1
+        self.refusals.forget(KEY)
 
     # The cluster.
 
@@ -95,14 +116,20 @@ class World:
 
     async def apply(self, manifest: Manifest) -> Manifest:
         self._write(f"apply {manifest['metadata']['name']}")
-        return self.live(manifest, watched=False)
+        if manifest["metadata"]["name"] in self.refuse:
+            raise self.refuse[manifest["metadata"]["name"]]
+        return self.live(self.admit(copy.deepcopy(manifest)), watched=False)
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         self._write("status")
+        if "status" in self.refuse:
+            raise self.refuse["status"]
         return self.live({**self.objects[KEY], "status": manifest["status"]}, watched=False)
 
     async def delete(self, key: ObjectKey, uid: str) -> None:
         self._write(f"delete {key.name} {uid}")
+        if key.name in self.refuse:
+            raise self.refuse[key.name]
 
     async def record(self, _: Manifest, event: Event) -> None:
         self._write(f"event {event.reason}")
@@ -171,6 +198,27 @@ async def test_whose_an_object_is(world: World, meta: dict[str, Any], holder: st
     assert world.writes == ([] if holder else ["apply x"])
 
 
+@pytest.mark.parametrize(
+    ("labels", "manager", "writes"),
+    [
+        ({}, "accord", ["apply c"]),
+        ({"accord.dev/traffic-policy": "p"}, "accord", ["apply c"]),
+        ({"accord.dev/traffic-policy": "q"}, "accord", []),
+        ({"app.kubernetes.io/managed-by": "Helm"}, "accord", []),
+        ({}, "somebody", []),
+    ],
+)
+async def test_a_claim_that_lost_its_labels_is_adopted_again(
+    world: World, labels: dict[str, str], manager: str, writes: list[str]
+) -> None:
+    managed = [{"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
+    claim = {**service("c", ownerReferences=[], labels=labels, managedFields=managed), "kind": "PersistentVolumeClaim"}
+    world.live(claim)
+    world.next = Plan(apply=({**service("c", ownerReferences=[]), "kind": "PersistentVolumeClaim"},))
+    await world.reconciler(KEY)
+    assert world.writes == writes
+
+
 async def test_an_object_that_cannot_be_read_says_so_and_keeps_its_shares(world: World) -> None:
     world.policy("many", target="100")
     outcome = await world.reconciler(KEY)
@@ -210,46 +258,221 @@ async def test_what_is_gone_or_going_is_left_alone(world: World) -> None:
     live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     world.live(live)
     assert not (await world.reconciler(KEY)).wrote
-    world.index.remove(KEY, "policy")
+    world.index.remove(KEY, "policy", 99)
     await world.reconciler(KEY)
     assert world.forgotten == 1
     assert world.writes == []
 
 
-class Hearing(World):
-    """A kind that tells its users of refusals: its plan depends on them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refusals = Refusals()
-
-    def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
-        plan = super().plan(manifest, conflicts, now)
-        if not self.refusals.of(KEY):
-            return plan
-        self.fail = None
-        return Plan(apply=plan.apply, status={"target": "refused"}, events=(Event("Warning", "Quota", "no"),))
+QUOTA = ClusterError(403, "Forbidden", "PATCH /x: exceeded quota: none", "exceeded quota: none")
+NO_LEADER = ClusterError(500, "InternalError", "etcdserver: leader changed")
 
 
-async def test_a_refusal_is_told_in_the_status_and_tried_again() -> None:
-    world = Hearing()
+def told(world: World) -> str:
+    live = world.index.get(KEY)
+    assert live is not None
+    return str((live.get("status") or {}).get("target", ""))
+
+
+async def test_a_refusal_is_told_once_in_the_status_and_tried_again(world: World) -> None:
     world.next = Plan(apply=(service("x"),), status={"target": "100"})
-    world.fail = ClusterError(403, "Forbidden", "exceeded quota")
-    outcome = await world.reconciler(KEY)
-    assert outcome.failed
-    assert world.refusals.of(KEY) == {ObjectKey.of(service("x")): Refusal(403, "exceeded quota")}
-    assert world.writes == ["status", "event Quota"]
-    assert world.index.get(KEY)["status"] == {"target": "refused"}  # type: ignore[index]
+    world.refuse["x"] = QUOTA
+    assert (await world.reconciler(KEY)).failed
+    assert world.refusals.of(KEY) == {ObjectKey.of(service("x")): Refusal(403, "exceeded quota: none")}
+    assert world.writes == ["apply x", "status", "event QuotaExceeded"]
+    assert told(world) == "Service x was refused: exceeded quota: none"
+    # When it is refused again, then nothing is written that says the same
+    del world.writes[:]
+    world.next = replace(world.next, events=())
+    assert (await world.reconciler(KEY)).failed
+    assert world.writes[:1] == ["apply x"]
+    assert "status" not in world.writes
+    # When it is taken, then it is told no more
+    world.refuse.clear()
+    assert not (await world.reconciler(KEY)).failed
     await world.reconciler(KEY)
-    assert world.refusals.of(KEY) == {}
+    assert (world.refusals.of(KEY), told(world)) == ({}, "100")
 
 
-async def test_an_error_that_is_no_refusal_is_not_told() -> None:
-    world = Hearing()
+async def test_where_one_object_is_refused_the_others_are_made(world: World) -> None:
+    world.next = Plan(apply=(service("x"), service("y")), status={"target": "100"})
+    world.refuse["x"] = QUOTA
+    await world.reconciler(KEY)
+    assert world.writes == ["apply x", "apply y", "status", "event QuotaExceeded"]
+
+
+async def test_a_refused_deletion_is_told(world: World) -> None:
+    world.live(service("old"))
+    world.next = Plan(delete=(ObjectKey("v1", "Service", "ns", "old"),), status={"target": "100"})
+    world.refuse["old"] = ClusterError(500, "InternalError", 'failed calling webhook "a": connection refused')
+    assert (await world.reconciler(KEY)).failed
+    assert told(world) == 'deletion of Service old was refused: failed calling webhook "a": connection refused'
+    assert world.writes[-1] == "event WebhookFailed"
+
+
+async def test_a_fault_of_the_server_is_told_only_when_it_lasts(world: World) -> None:
+    world.next = Plan(apply=(service("x"),), status={"target": "100"})
+    world.refuse["x"] = NO_LEADER
+    for _ in range(3):
+        world.time += timedelta(seconds=19)
+        assert (await world.reconciler(KEY)).failed
+    assert (world.refusals.of(KEY), told(world)) == ({}, "")
+    world.time += timedelta(seconds=30)
+    assert (await world.reconciler(KEY)).failed
+    assert told(world) == "Service x fails: etcdserver: leader changed"
+    assert world.writes[-1] == "event ServerError"
+
+
+async def test_without_an_answer_nothing_is_told(world: World) -> None:
     world.next = Plan(apply=(service("x"),), status={"target": "100"})
     world.fail = ClusterError(0, "Unreachable", "no answer")
-    assert (await world.reconciler(KEY)).failed
+    for _ in range(2):
+        assert (await world.reconciler(KEY)).failed
+        world.time += timedelta(hours=1)
     assert (world.refusals.of(KEY), world.writes) == ({}, [])
+
+
+@pytest.mark.parametrize("code", [404, 409])
+async def test_an_object_that_was_deleted_or_made_anew_meanwhile_is_no_failure(
+    world: World, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.next = Plan(status={"target": "100"})
+    world.refuse["status"] = ClusterError(code, "NotFound", "not found")
+    for _ in range(3):
+        assert not (await world.reconciler(KEY)).failed
+    assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_a_status_that_is_refused_is_told_by_an_event_once(world: World) -> None:
+    world.next = Plan(status={"target": "100"})
+    world.refuse["status"] = ClusterError(403, "Forbidden", 'admission webhook "a" denied the request: frozen')
+    for _ in range(3):
+        assert (await world.reconciler(KEY)).failed
+    assert world.writes == ["status", "event Forbidden", "status", "status"]
+
+
+def rewritten(manifest: Manifest) -> Manifest:
+    """What a mutating policy makes of it: another image."""
+    if manifest["metadata"]["name"] == "x":
+        manifest["spec"] = {"containers": [{"name": "envoy", "image": "mirror/envoy"}]}
+    return manifest
+
+
+class Wishing(World):
+    """Its plan is a function of what exists: it applies what is not as it is wanted, as all kinds do."""
+
+    def decide(self) -> Plan:
+        children = self.index.children("policy")
+        spec = {"containers": [{"name": "envoy", "image": "envoy"}]}
+        wanted = [{**service(name), "spec": spec} for name in ("x", "y")]
+        missing = (manifest for manifest in wanted if needs_apply(manifest, children.get(ObjectKey.of(manifest))))
+        self.next = Plan(apply=tuple(missing), status={"target": "100"})
+        return super().decide()
+
+    async def settle(self) -> int:
+        """Passes until nothing is written; how many times x was."""
+        del self.writes[:]
+        for _ in range(50):
+            outcome = await self.reconciler(KEY)
+            assert not outcome.failed
+            if not outcome.wrote:
+                self.again = outcome.requeue_after
+                return self.writes.count("apply x")
+        raise AssertionError(f"no rest: {self.writes}")
+
+
+async def test_a_field_that_is_changed_back_each_time_is_left_alone_and_named() -> None:
+    world = Wishing()
+    world.admit = rewritten
+    # When a policy rewrites an image on each write, then that is tried a few times
+    assert await world.settle() == 6
+    # And then left alone and told, while all else is done
+    assert "y" in {key.name for key in world.index.children("policy")}
+    assert told(world).startswith("Service x: spec.containers[envoy].image does not stay as it is written: a mutating")
+    assert world.refusals.of(KEY)
+    assert "event OwnershipConflict" in world.writes
+    assert world.again == pytest.approx(600)
+    assert await world.settle() == 0
+    # When ten minutes are over, then it is tried again
+    world.time += timedelta(minutes=10)
+    assert await world.settle() == 5
+    assert told(world).startswith("Service x: spec.containers[envoy].image")
+    # When the policy is gone, then the field is ours, and nothing is told
+    world.admit = lambda manifest: manifest
+    world.time += timedelta(minutes=10)
+    assert await world.settle() == 1
+    assert (told(world), world.refusals.of(KEY)) == ("100", {})
+
+
+async def test_who_keeps_changing_a_field_is_named() -> None:
+    world = Wishing()
+    await world.settle()
+    key = ObjectKey.of(service("x"))
+    owned = {"f:spec": {"f:containers": {'k:{"name":"envoy"}': {"f:image": {}}}}}
+    managed = [
+        {"manager": "accord", "operation": "Apply", "fieldsV1": owned},
+        {"manager": "kustomize-controller", "operation": "Apply", "fieldsV1": owned, "time": "2026-01-01T00:00:00Z"},
+    ]
+    for _ in range(7):
+        world.time += timedelta(seconds=20)
+        live = copy.deepcopy(world.objects[key])
+        live["metadata"]["managedFields"] = managed
+        live["spec"]["containers"][0]["image"] = "theirs"
+        world.live(live)
+        await world.settle()
+    assert told(world).startswith("Service x: kustomize-controller keeps changing spec.containers[envoy].image back")
+    # When somebody changes another field as well, then that is put right
+    live = copy.deepcopy(world.objects[key])
+    live["metadata"]["labels"] = {}
+    world.live(live)
+    assert await world.settle() == 1
+
+
+async def test_a_change_now_and_then_is_put_right_each_time() -> None:
+    world = Wishing()
+    await world.settle()
+    for _ in range(20):
+        world.time += timedelta(minutes=2)
+        live = copy.deepcopy(world.objects[ObjectKey.of(service("x"))])
+        live["spec"]["containers"][0]["image"] = "theirs"
+        world.live(live)
+        assert await world.settle() == 1
+    assert not world.refusals.of(KEY)
+
+
+async def test_an_object_that_must_be_made_anew_each_time_is_left_alone() -> None:
+    world = World()
+    old = ObjectKey("v1", "Service", "ns", "old")
+    for number in range(8):
+        world.live(service("old", uid=f"u{number}"))
+        world.next = Plan(delete=(old,), status={"target": "100"})
+        await world.reconciler(KEY)
+        world.index.remove(old, f"u{number}", 10_000)
+    assert sum(write.startswith("delete") for write in world.writes) == 5
+    assert told(world).startswith("Service old: made anew 5 times")
+
+
+async def test_of_an_object_that_is_gone_nothing_is_remembered(world: World) -> None:
+    # Given an object of which much is remembered: a deletion, a write, a refusal, a failure
+    world.next = Plan(apply=(service("x"),), delete=(ObjectKey("v1", "Service", "ns", "old"),))
+    world.live(service("old"))
+    world.live(service("x"))
+    await world.reconciler(KEY)
+    world.refuse["x"] = QUOTA
+    await world.reconciler(KEY)
+    reconciler = world.reconciler
+    books = (reconciler._complaints, reconciler._deleted, reconciler._contests._writes, world.refusals._book)
+    assert all(books)
+
+    # When it goes, while a pass is at work that enters another refusal
+    def going(_: Manifest) -> None:
+        world.index.remove(KEY, "policy", 10_000)
+        raise QUOTA
+
+    world.refuse.clear()
+    world.admit = going  # type: ignore[assignment]
+    await world.reconciler(KEY)
+    assert not any(books)
 
 
 async def test_an_object_may_end_itself(world: World) -> None:
@@ -268,7 +491,7 @@ async def test_an_object_that_the_watch_still_shows_is_not_deleted_again(world: 
     assert not (await world.reconciler(KEY)).wrote
     assert world.writes == ["delete old old"]
     # When another one takes its name, then that one is deleted
-    world.index.remove(old, "old")
+    world.index.remove(old, "old", 99)
     world.live(service("old", uid="another"))
     await world.reconciler(KEY)
     assert world.writes == ["delete old old", "delete old another"]

@@ -15,7 +15,8 @@ from accord.domain.plan import ObjectKey
 from accord.domain.samples import Answer, Shape
 from accord.domain.traffic.observed import Measurement
 from accord.ports.clock import SystemClock
-from accord.runtime.sampler import Sampler
+from accord.runtime import sampler
+from accord.runtime.sampler import Sampler, always
 
 
 def key(name: str) -> ObjectKey:
@@ -177,3 +178,55 @@ async def test_what_has_ended_is_measured_no_more_until_it_changes() -> None:
     await until(lambda: world.asked["p"] > seen)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_an_error_while_measuring_does_not_end_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    # Given one object whose answers make the interpretation fail, and another
+    broken = {"p": True}
+    interpret = world.interpret
+
+    def fails(subject: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
+        if broken.get(subject.metadata.name):
+            raise ZeroDivisionError
+        return interpret(subject, answer, now)
+
+    world.sampler._interpret = fails
+    world.add("p", "20ms")
+    world.add("q", "20ms")
+    await until(lambda: world.asked["p"] >= 4 and world.asked["q"] >= 4)
+    assert key("p") not in world.sampler.book
+    # Then it is said once, and both are asked for as often as before
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+    # When it can be interpreted again, then it is measured as if nothing had been
+    broken.clear()
+    await until(lambda: key("p") in world.sampler.book)
+
+
+async def test_an_error_of_the_schedule_ends_neither_its_measuring_nor_that_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "_AFTER_ERROR", timedelta(milliseconds=20))
+    broken = {"p": True}
+
+    def schedule(subject: TrafficPolicy, now: datetime) -> timedelta | None:
+        if broken.get(subject.metadata.name):
+            raise ValueError(subject)
+        return always(subject, now)
+
+    world.sampler._schedule = schedule
+    world.add("p", "20ms")
+    world.add("q", "20ms")
+    await until(lambda: world.asked["q"] >= 3)
+    assert world.asked["p"] == 0
+    broken.clear()
+    await until(lambda: world.asked["p"] >= 2)
+
+
+async def test_of_an_object_that_is_gone_nothing_is_remembered(world: World) -> None:
+    world.add("p", "20ms")
+    await until(lambda: world.asked["p"] >= 2)
+    world.sampler._broken.add(key("p"))
+    del world.policies[key("p")]
+    world.sampler.forget(key("p"))
+    made = world.sampler
+    assert not any((made.book, made._known, made._new, made._broken))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from accord.domain.checkpoint.views import DeploymentView, Mounted
-from accord.runtime.slim import slim
+from accord.runtime.slim import is_made_by_us, slim
 
 
 def deployment(*managed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -92,3 +92,17 @@ def test_readiness_probes_are_kept_and_no_more_of_them_than_is_read() -> None:
     (kept,) = slim(manifest)["spec"]["template"]["spec"]["containers"]
     assert kept["readinessProbe"] == {"httpGet": probe["httpGet"]}
     assert "livenessProbe" not in kept
+
+
+def stripped(labels: dict[str, str], manager: str = "accord", operation: str = "Apply") -> dict[str, Any]:
+    managed = [{"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {}}}, {"manager": "kubectl"}]
+    meta = {"name": "c", "namespace": "ns", "uid": "u", "resourceVersion": "1", "labels": labels}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {**meta, "managedFields": managed}}
+
+
+def test_a_claim_whose_label_was_taken_away_is_known_for_ours() -> None:
+    assert is_made_by_us(stripped({}))
+    assert is_made_by_us(slim(stripped({}))), "as the index keeps it, too"
+    assert not is_made_by_us(stripped({}, manager="somebody"))
+    assert not is_made_by_us(stripped({}, operation="Update"))
+    assert not is_made_by_us(stripped({"app.kubernetes.io/managed-by": "Helm"})), "it is somebody else's now"

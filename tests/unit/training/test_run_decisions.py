@@ -501,6 +501,8 @@ def test_a_job_that_somebody_made_strange_is_still_read() -> None:
     world = training()
     job = copy.deepcopy(world.jobs["r-1"])
     job["metadata"] |= {"labels": {names.ATTEMPT_LABEL: "x"}, "annotations": None}
+    assert JobView.of(job).attempt == 1, "the label of its pod template cannot be changed"
+    job["spec"]["template"]["metadata"]["labels"] = None
     assert JobView.of(job).attempt == 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,21 @@ from accord.ports.cluster import ClusterError
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What JSON lets stand in a string and YAML does not, or takes for a line's end. Half a pair is allowed in neither."""
+
+
+def in_yaml(body: Any) -> bytes:
+    """JSON that a YAML parser reads as the same, in UTF-8: the API server takes an apply for YAML.
+
+    YAML knows no surrogate pairs, with which JSON escapes an emoji; so what may stand there stands there as it is.
+    """
+    return _NOT_IN_YAML.sub(_escaped, json.dumps(body, ensure_ascii=False)).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\u{0xFFFD if 0xD800 <= code <= 0xDFFF else code:04x}"
 
 
 class ConnectionNotFoundError(Exception):
@@ -101,7 +117,7 @@ class Connection:
             self._metrics.api_requests.labels(verb=verb, resource=resource.plural, code=code).inc()
         if status >= 400:
             reason, message = payload.get("reason") or "HTTP", payload.get("message") or ""
-            raise ClusterError(status, reason, f"{method} {path}: {message}")
+            raise ClusterError(status, reason, f"{method} {path}: {message}", message)
         return payload
 
     async def _send(
@@ -116,6 +132,9 @@ class Connection:
         )
         async with asyncio.timeout(self._timeout):
             url, headers = prepared[1], prepared[2]
+            if content_type == APPLY:
+                # With a parameter in the type the client sends bytes as they are; else it would escape all but ASCII.
+                headers, body = {**headers, "Content-Type": f"{APPLY}; charset=utf-8"}, in_yaml(body)
             response = await self._api.call_api(method, url, headers, body)
             raw = await response.read()  # type: ignore[no-untyped-call]
         try:

@@ -22,7 +22,6 @@ from accord.ports.cluster import ClusterError
 CONTROLLER = "accord.dev/operator"
 _SERIES_WINDOW = timedelta(minutes=6)
 _REMEMBERED = 4096
-_NOTE_LIMIT = 1024
 _INSTANCE_LIMIT = 128
 
 
@@ -65,7 +64,7 @@ class EventRecorder:
             "eventTime": micro_time(now),
             "type": event.type,
             "reason": event.reason,
-            "note": event.note if len(event.note) <= _NOTE_LIMIT else event.note[: _NOTE_LIMIT - 1] + "…",
+            "note": event.note,
             "action": "Reconcile",
             "reportingController": CONTROLLER,
             "reportingInstance": self._instance,

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import SnapshotFailure
+from accord.domain import refusals
 from accord.domain.checkpoint import names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.reading import Saved
@@ -137,9 +138,7 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
         return None
     for key, refusal in situation.observed.refusals.items():
         if key.kind == "VolumeSnapshot":
-            return Wanted(
-                "Snapshotted", "False", "Refused", f"snapshot {key.name} was refused: {refusal.message[:300]}"
-            )
+            return Wanted("Snapshotted", "False", refusals.reason(refusal), refusals.sentence(key, refusal))
     if failure is not None:
         message = f"the snapshot of step {failure.step} failed and is tried again: {failure.message}"
         return Wanted("Snapshotted", "False", "SnapshotFailed", message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from accord.domain import refusals
 from accord.domain.checkpoint import events, names, retention, serving, status
 from accord.domain.checkpoint.capture import Capture, capture, unused_claims
 from accord.domain.checkpoint.move import Move
@@ -15,7 +16,6 @@ from accord.domain.conditions import merge
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 
-_MESSAGE_LIMIT = 500
 _IN_USE = 15.0
 
 
@@ -33,9 +33,11 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
     made = () if move.apply or move.patch else kept.apply
     unused = () if stands_still or move.status else unused_claims(situation)
     gone = () if stands_still or move.status else (*kept.delete, *retention.outdated(situation), *unused)
-    refusal = _refusal(situation) if not stands_still else None
-    if refusal is not None and move.state == "Reconciling":
-        move = Move("Stalled", *refusal, move.status, move.apply, move.patch, move.look_again)
+    refusal = _refusal(situation, move) if not stands_still else None
+    if refusal is not None:
+        # A change back that was refused was not made: who is to blame for that has undone nothing.
+        recorded = {name: value for name, value in move.status.items() if name != "put_back"}
+        move = Move("Stalled", *refusal, recorded, move.apply, move.patch, move.look_again)
     said = conditions(situation, move, kept, refused)
     merged = merge(policy.status.conditions, said, generation=policy.metadata.generation, now=now)
     after = status.full(situation, move, kept, merged)
@@ -64,16 +66,16 @@ def _refused(situation: Situation) -> Problem | None:
     return None
 
 
-def _refusal(situation: Situation) -> Problem | None:
+def _refusal(situation: Situation, move: Move) -> Problem | None:
     """What the API server did not take, or what somebody else has under a name that is needed."""
-    for key, holder in situation.observed.conflicts.items():
+    if move.state == "Stalled":
+        return None
+    for key, holder in situation.observed.conflicts.items() if move.state == "Reconciling" else ():
         return Problem("NameTaken", _name_taken(situation, key, holder))
     for key, refusal in situation.observed.refusals.items():
         if key.kind == "VolumeSnapshot" and situation.status.switch is None and situation.status.rollback is None:
             continue
-        quota = refusal.status == 403 and "exceeded quota" in refusal.message
-        reason = "QuotaExceeded" if quota else "Forbidden" if refusal.status == 403 else "Invalid"
-        return Problem(reason, f"{key.kind} {key.name} was refused: {refusal.message[:_MESSAGE_LIMIT]}")
+        return Problem(refusals.reason(refusal), refusals.sentence(key, refusal))
     return None
 
 

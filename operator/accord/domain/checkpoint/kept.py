@@ -11,6 +11,7 @@ from accord.api.v1alpha1.checkpointpolicy import BestModel, CheckpointStatus
 from accord.domain.checkpoint import names
 from accord.domain.checkpoint.detection.memory import Interval, decode
 from accord.domain.conditions import parse_timestamp, timestamp
+from accord.domain.numbers import finite, whole
 from accord.domain.training.names import ATTEMPT_LABEL
 
 Identity = tuple[int, int]
@@ -66,7 +67,7 @@ class Checkpoint:
         """From a VolumeSnapshot that carries our labels; None where somebody made them strange."""
         meta, status = manifest["metadata"], manifest.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-        step, attempt = (_whole(labels.get(key)) for key in (names.STEP_LABEL, ATTEMPT_LABEL))
+        step, attempt = (whole(labels.get(key)) for key in (names.STEP_LABEL, ATTEMPT_LABEL))
         if step is None or attempt is None:
             return None
         error = status.get("error") or {}
@@ -78,8 +79,8 @@ class Checkpoint:
             snapshot=meta["name"],
             ready=bool(status.get("readyToUse")),
             quarantined=labels.get(names.QUARANTINE_LABEL) == "true",
-            loss=_number(annotations.get(names.LOSS_ANNOTATION)),
-            reward=_number(annotations.get(names.REWARD_ANNOTATION)),
+            loss=finite(annotations.get(names.LOSS_ANNOTATION)),
+            reward=finite(annotations.get(names.REWARD_ANNOTATION)),
             remembers=decode(annotations.get(names.SUMS_ANNOTATION), attempt),
             deleting=bool(meta.get("deletionTimestamp")),
             error=str(error.get("message") or "no reason was given") if error else None,
@@ -141,14 +142,3 @@ def best(checkpoints: Sequence[Checkpoint], model: BestModel) -> Checkpoint | No
         return found if model.metric == "Reward" else -found
 
     return max(sorted(measured, key=lambda checkpoint: checkpoint.order), key=rank, default=None)
-
-
-def _whole(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None

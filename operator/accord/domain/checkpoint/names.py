@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from accord.domain.numbers import whole
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training.names import ATTEMPT_LABEL
 
@@ -97,6 +98,5 @@ def target(step: int, attempt: int) -> str:
 def parse_target(text: str) -> tuple[int, int] | None:
     """The inverse of `target`; None for anything else."""
     step, separator, attempt = text.partition("-a")
-    if separator and step.isascii() and step.isdigit() and attempt.isascii() and attempt.isdigit():
-        return int(step), int(attempt)
-    return None
+    found = whole(step), whole(attempt)
+    return (found[0], found[1]) if separator and found[0] is not None and found[1] is not None else None

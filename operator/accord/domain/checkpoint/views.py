@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from accord.api.base import Manifest
 from accord.domain.checkpoint import names
 from accord.domain.conditions import parse_timestamp
+from accord.domain.numbers import whole
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training.names import ATTEMPT_LABEL
 
@@ -51,8 +52,7 @@ class RunView:
 
     def marked(self, annotation: str) -> int:
         """The number that an annotation gives; 0 without one."""
-        text = self.annotations.get(annotation, "")
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return whole(self.annotations.get(annotation)) or 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class DeploymentView:
         template = spec.get("template") or {}
         pod = template.get("spec") or {}
         replicas = spec.get("replicas")
-        step = ((template.get("metadata") or {}).get("annotations") or {}).get(names.SERVED_STEP_ANNOTATION, "")
+        step = ((template.get("metadata") or {}).get("annotations") or {}).get(names.SERVED_STEP_ANNOTATION)
         observed = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
         failed = _condition(status, "Progressing", "False")
         refused = _condition(status, "ReplicaFailure", "True")
@@ -126,7 +126,7 @@ class DeploymentView:
                 for volume in pod.get("volumes") or ()
             },
             mounts=_mounts(pod),
-            step=int(step) if step.isascii() and step.isdigit() else None,
+            step=whole(step),
             replicas=1 if replicas is None else replicas,
             updated=status.get("updatedReplicas") or 0,
             available=status.get("availableReplicas") or 0,
@@ -212,8 +212,7 @@ class ClaimView:
 
     def number(self, label: str) -> int | None:
         """A label that is a number."""
-        text = self.labels.get(label, "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        return whole(self.labels.get(label))
 
 
 def _mounts(pod: Manifest) -> dict[str, tuple[Mount, ...]]:

@@ -10,6 +10,7 @@ from itertools import permutations
 from typing import NamedTuple
 
 from accord.api.v1alpha1.trafficpolicy import Mode
+from accord.domain import refusals
 from accord.domain.traffic import health, shares
 from accord.domain.traffic.observed import DeploymentView
 from accord.domain.traffic.resources import is_selectable, mode_service_key
@@ -180,6 +181,9 @@ def _cause(situation: Situation, mode: Mode | None) -> Objection:
     service = mode_service_key(situation.policy, mode.name)
     if service in situation.observed.conflicts:
         return Objection("NameConflict", f"the name of its Service, {service.name}, is taken")
+    refusal = situation.observed.refusals.get(service)
+    if refusal is not None:
+        return Objection(refusals.reason(refusal), refusals.sentence(service, refusal))
     if not is_selectable(deployment):
         return Objection("UnusableSelector", f"the pods of Deployment {deployment.name} cannot be selected")
     if deployment.replicas == 0:

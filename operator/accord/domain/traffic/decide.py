@@ -62,10 +62,10 @@ def decide(observed: Observed, now: datetime) -> Plan:
 def _wait(situation: Situation) -> float | None:
     """Seconds to leave the status as it is, because the proxies are about to answer; None to write it now.
 
-    The first status is written at once. A refusal or an absent proxy is an answer.
+    The first status is written at once. A refusal, of a proxy or of the API server, or an absent proxy is an answer.
     """
     published_at = situation.observed.router.programming.published_at
-    if situation.policy.status.observed_generation is None or published_at is None:
+    if situation.policy.status.observed_generation is None or published_at is None or situation.observed.refusals:
         return None
     if not situation.cold and (not situation.silent or situation.is_remembered):
         return None

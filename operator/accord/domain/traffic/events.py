@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicyStatus
+from accord.domain import refusals
 from accord.domain.conditions import find
 from accord.domain.plan import Event
 from accord.domain.traffic.shares import percent
@@ -42,8 +43,8 @@ def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iter
     old, new = find(before.conditions, "Programmed"), find(after.conditions, "Programmed")
     was, now = old.reason if old else "", new.reason if new else ""
     if new is not None and now != was:
-        if now == "ProxyRejected":
-            yield Event("Warning", "ProxyRejected", new.message)
+        if now == "ProxyRejected" or now in refusals.REASONS:
+            yield Event("Warning", now, new.message)
         elif now == "Suspended":
             yield Event("Normal", "Suspended", new.message)
         elif was == "Suspended":

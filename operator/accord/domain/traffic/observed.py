@@ -9,7 +9,7 @@ from typing import Literal
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain.plan import ObjectKey
+from accord.domain.plan import ObjectKey, Refusal
 
 
 @dataclass(frozen=True)
@@ -181,3 +181,5 @@ class Observed:
     measurement: Measurement | None = None
     conflicts: Mapping[ObjectKey, str] = field(default_factory=dict)
     """Objects that exist under a name we need and belong to somebody else: who, in words."""
+    refusals: Mapping[ObjectKey, Refusal] = field(default_factory=dict)
+    """Objects that the API server did not take, last time it was asked, or that somebody else insists on."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.meta import Condition
+from accord.domain import refusals
 from accord.domain.conditions import Wanted, find, parse_timestamp
 
 _AT_ONCE = timedelta(0)
@@ -51,6 +52,8 @@ def readiness(
 
 
 def _patience(aspect: Wanted) -> timedelta:
+    if aspect.type == "Programmed" and aspect.reason in refusals.REASONS:
+        return _AT_ONCE
     return _PATIENCE_BY_REASON.get(aspect.reason, _PATIENCE[aspect.type])
 
 

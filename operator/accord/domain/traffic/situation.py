@@ -177,10 +177,16 @@ def _with_targets(policy: TrafficPolicy, targets: Mapping[str, float]) -> Traffi
 
 def _endpoints_awaited(observed: Observed, ready: Mapping[str, int], now: datetime) -> frozenset[str]:
     """Modes whose pods are ready, says the Deployment, but not yet in any EndpointSlice."""
+    # Without its Service a mode has no endpoints, however long one waits.
+    refused = frozenset(
+        mode.name
+        for mode in observed.policy.spec.modes
+        if mode_service_key(observed.policy, mode.name) in observed.refusals
+    )
     published_at = observed.router.programming.published_at
     if published_at is None or now - published_at >= ENDPOINTS_DUE:
-        return frozenset()
-    return frozenset(
+        return refused
+    return refused | frozenset(
         mode.name
         for mode in observed.policy.spec.modes
         if (deployment := observed.deployments.get(mode.deployment_ref.name)) is not None

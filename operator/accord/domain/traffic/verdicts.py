@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from accord.domain import refusals
 from accord.domain.conditions import Wanted
 from accord.domain.traffic import backing, shares
 from accord.domain.traffic.backing import Check, Objection
@@ -22,7 +23,7 @@ def verdicts(situation: Situation) -> tuple[Wanted, ...]:
         ("Accepted", (_refused,), lambda _: Objection("Accepted", "every field of the spec can be honoured")),
         ("ResolvedRefs", backing.UNRESOLVED, backing.resolved),
         ("ModesAvailable", (backing.unavailable, backing.failing), backing.available),
-        ("Programmed", (_not_begun, _rejected, _no_proxy, _unaccepted, _warming, _pending), _programmed),
+        ("Programmed", (_withheld, _not_begun, _rejected, _no_proxy, _unaccepted, _warming, _pending), _programmed),
     )
     return tuple(_judge(situation, *aspect) for aspect in aspects)
 
@@ -53,6 +54,15 @@ def _refused(situation: Situation) -> Objection | None:
 
 
 # Programmed
+
+
+def _withheld(situation: Situation) -> Objection | None:
+    """Objects that the API server does not take: the router, or a mode's Service."""
+    found = sorted(situation.observed.refusals.items())
+    if not found:
+        return None
+    said = "; ".join(refusals.sentence(key, refusal) for key, refusal in found[:3])
+    return Objection(refusals.reason(found[0][1]), said)
 
 
 def _not_begun(situation: Situation) -> Objection | None:

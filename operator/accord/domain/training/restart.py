@@ -7,16 +7,14 @@ Job and in the status, so that it is known whatever becomes of the annotations.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import RestartRecord, TrainingRun
 from accord.domain.conditions import Wanted
+from accord.domain.numbers import whole
 from accord.domain.training import names
 
-_NUMBER = re.compile(r"[0-9]{1,12}")
-"""No float, no sign: what is read must be what was meant."""
 _TYPE = "RolledBack"
 
 
@@ -44,7 +42,7 @@ class Restart:
     def on(cls, manifest: Manifest) -> Restart | None:
         """What a Job was started from; None where that was no rollback, or somebody made the annotations strange."""
         found = manifest["metadata"].get("annotations") or {}
-        step, attempt = (_number(found.get(key)) for key in (_STEP, _ATTEMPT))
+        step, attempt = (whole(found.get(key)) for key in (_STEP, _ATTEMPT))
         return None if step is None or not attempt else cls(step, attempt)
 
     @classmethod
@@ -74,18 +72,18 @@ def asked(run: TrainingRun, attempt: int) -> Asked:
     problems = [
         f"annotation {key} is ignored: {found[key][:40]!r} is not {what}"
         for key, what in ((_STEP, "a step"), (_ATTEMPT, "an attempt"), (_STOP, "an attempt"))
-        if key in found and (_number(found[key]) is None or (key != _STEP and _number(found[key]) == 0))
+        if key in found and (whole(found[key]) is None or (key != _STEP and whole(found[key]) == 0))
     ]
     for key, other in ((_STEP, _ATTEMPT), (_ATTEMPT, _STEP)):
         if key in found and other not in found:
             problems.append(f"annotation {key} is ignored: it goes with {other}, which is missing")
     for key in (_ATTEMPT, _STOP):
-        named = _number(found.get(key))
+        named = whole(found.get(key))
         if named is not None and named > attempt:
             problems.append(f"annotation {key} is ignored: there is no attempt {named} yet")
-    step, wrong = _number(found.get(_STEP)), _number(found.get(_ATTEMPT))
+    step, wrong = whole(found.get(_STEP)), whole(found.get(_ATTEMPT))
     restart = Restart(step, attempt) if step is not None and attempt and wrong == attempt else None
-    return Asked(restart, bool(attempt) and _number(found.get(_STOP)) == attempt, tuple(problems))
+    return Asked(restart, bool(attempt) and whole(found.get(_STOP)) == attempt, tuple(problems))
 
 
 def stopped(run: TrainingRun) -> TrainingRun:
@@ -143,7 +141,3 @@ def why_stopped(asked: Asked, attempt: int) -> str:
             f"training goes on from the newest checkpoint, or from the step in {_STEP} where {_ATTEMPT} is {attempt}"
         )
     return f"a rollback has stopped attempt {attempt}; remove annotation {_STOP} from the run, and {after}"
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and _NUMBER.fullmatch(text) else None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from accord.domain import refusals
 from accord.domain.conditions import Wanted, find, parse_timestamp
-from accord.domain.plan import Refusal
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training import names, restart
 from accord.domain.training.resources import claim_key
@@ -28,7 +28,6 @@ _PATIENCE = {
 """How long a problem may mend by itself before a person must look."""
 _PODS_START = timedelta(minutes=10)
 """The same for all other problems, as `progressDeadlineSeconds` of a Deployment."""
-_MESSAGE_LIMIT = 500
 
 
 @dataclass(frozen=True)
@@ -144,17 +143,10 @@ def _blocked(situation: Situation) -> Problem | None:
         )
         message = f"{key.kind} {key.name} exists already and belongs to {holder}, so it is left alone; {how}"
         return Problem("NameTaken", message)
-    refusals = situation.observed.refusals if situation.course in ("Keep", "Start") else {}
-    for key, refusal in refusals.items():
-        return Problem(refusal_reason(refusal), f"{key.kind} {key.name} was refused: {_cut(refusal.message)}")
+    for key, refusal in situation.observed.refusals.items():
+        if refusal.deleting or situation.course in ("Keep", "Start"):
+            return Problem(refusals.reason(refusal), refusals.sentence(key, refusal))
     return None
-
-
-def refusal_reason(refusal: Refusal) -> str:
-    """One word for a write that was refused."""
-    if refusal.status == 403:
-        return "QuotaExceeded" if "exceeded quota" in refusal.message else "Forbidden"
-    return "Invalid"
 
 
 def _stopping(situation: Situation) -> Verdict:
@@ -249,7 +241,3 @@ def _pods(situation: Situation) -> list[PodView]:
 
 def _job(situation: Situation) -> str:
     return names.job(situation.run.metadata.name, situation.attempt)
-
-
-def _cut(words: str) -> str:
-    return words if len(words) <= _MESSAGE_LIMIT else f"{words[:_MESSAGE_LIMIT]}…"

@@ -10,10 +10,10 @@ from typing import Any
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER
 from accord.domain.conditions import parse_timestamp
+from accord.domain.numbers import whole
 from accord.domain.training import names
 from accord.domain.training.restart import Restart
-
-_MESSAGE_LIMIT = 300
+from accord.domain.words import quote
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class JobView:
         return cls(
             manifest=manifest,
             name=meta["name"],
-            attempt=_number((meta.get("labels") or {}).get(names.ATTEMPT_LABEL)),
+            attempt=_attempt(meta) or _attempt((spec.get("template") or {}).get("metadata") or {}),
             inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
             created=parse_timestamp(meta["creationTimestamp"]),
             suspended=bool(spec.get("suspend")),
             deleting=bool(meta.get("deletionTimestamp")),
             started=parse_timestamp(started) if started else None,
             failed=int(status.get("failed") or 0),
-            failed_before=_number(annotations.get(names.FAILED_BEFORE_ANNOTATION)),
+            failed_before=whole(annotations.get(names.FAILED_BEFORE_ANNOTATION)) or 0,
             restart=Restart.on(manifest),
             end=_end(status),
         )
@@ -101,7 +101,7 @@ class PodView:
         problem = _death(meta["name"], status) if phase == "Failed" else _obstacle(meta["name"], status)
         return cls(
             name=meta["name"],
-            attempt=_number((meta.get("labels") or {}).get(names.ATTEMPT_LABEL)),
+            attempt=_attempt(meta),
             phase=phase,
             created=parse_timestamp(meta["creationTimestamp"]),
             deleting=bool(meta.get("deletionTimestamp")),
@@ -109,8 +109,9 @@ class PodView:
         )
 
 
-def _number(text: str | None) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else 0
+def _attempt(meta: Manifest) -> int:
+    """By the label. A Job may lose it; that of its pod template cannot change."""
+    return whole((meta.get("labels") or {}).get(names.ATTEMPT_LABEL)) or 0
 
 
 def _true(conditions: Iterable[Manifest], type_: str) -> Manifest | None:
@@ -148,7 +149,7 @@ def _obstacle(pod: str, status: Manifest) -> Problem | None:
         words = unscheduled.get("message") or "no node takes it"
         if "persistentvolumeclaim" in words.lower() and "not found" in words:
             return Problem("ClaimMissing", f"pod {pod} waits for its volume: {words}; create that claim")
-        return Problem("Unschedulable", f"pod {pod} is not on any node yet: {_short(words)}")
+        return Problem("Unschedulable", f"pod {pod} is not on any node yet: {quote(words)}")
     for container in _containers(status):
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason, name = waiting.get("reason") or "", container.get("name")
@@ -161,7 +162,7 @@ def _obstacle(pod: str, status: Manifest) -> Problem | None:
             )
         if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
             return Problem(
-                reason, f"container {name} of pod {pod} cannot be started: {_short(waiting.get('message') or reason)}"
+                reason, f"container {name} of pod {pod} cannot be started: {quote(waiting.get('message') or reason)}"
             )
     return None
 
@@ -169,15 +170,15 @@ def _obstacle(pod: str, status: Manifest) -> Problem | None:
 def _death(pod: str, status: Manifest) -> Problem:
     disrupted = _true(status.get("conditions") or (), "DisruptionTarget")
     if status.get("reason") == "Evicted":
-        return Problem("Evicted", f"pod {pod} was evicted: {_short(status.get('message') or 'no reason was given')}")
+        return Problem("Evicted", f"pod {pod} was evicted: {quote(status.get('message') or 'no reason was given')}")
     if disrupted is not None:
-        words = _short(disrupted.get("message") or "no reason was given")
+        words = quote(disrupted.get("message") or "no reason was given")
         return Problem(disrupted.get("reason") or "Disrupted", f"pod {pod} was disrupted: {words}")
     for container in _containers(status):
         ended = (container.get("state") or {}).get("terminated")
         if ended and ended.get("exitCode"):
             return _exit(pod, str(container.get("name")), ended)
-    words = _short(status.get("message") or "no reason was given")
+    words = quote(status.get("message") or "no reason was given")
     return Problem(status.get("reason") or "PodFailed", f"pod {pod} failed: {words}")
 
 
@@ -188,14 +189,9 @@ def _exit(pod: str, container: str, ended: dict[str, Any]) -> Problem:
             f"container {container} of pod {pod} was killed for using more memory than its limit; raise "
             "resources.limits.memory in spec.template",
         )
-    said = f": {_short(ended['message'])}" if ended.get("message") else ""
+    said = f": {quote(ended['message'])}" if ended.get("message") else ""
     return Problem(
         "ExitCode",
         f"container {container} of pod {pod} ended with exit code {ended['exitCode']}{said}; see "
         f"`kubectl logs {pod} -c {container}`",
     )
-
-
-def _short(words: str) -> str:
-    words = " ".join(words.split()).rstrip(".")
-    return words if len(words) <= _MESSAGE_LIMIT else f"{words[:_MESSAGE_LIMIT]}…"

@@ -9,7 +9,11 @@ from typing import Any
 
 _DECIMAL = {"n": -3, "u": -2, "m": -1, "": 0, "k": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
-_QUANTITY = re.compile(r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]+)?$")
+_LONGEST = 100
+"""Characters. What is longer, or has a larger exponent, is no resource of a pod and would be computed for ever."""
+_QUANTITY = re.compile(
+    r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,2})?$"
+)
 
 
 def canonical_quantity(value: str | int | float) -> str:
@@ -18,7 +22,7 @@ def canonical_quantity(value: str | int | float) -> str:
     Source: k8s.io/apimachinery, pkg/api/resource, Quantity.CanonicalizeBytes.
     """
     text = str(value)
-    match = _QUANTITY.match(text)
+    match = _QUANTITY.match(text) if len(text) <= _LONGEST else None
     if match is None:
         return text
     number, suffix = Fraction(match[1]), match[2] or ""

@@ -1,0 +1,52 @@
+"""What the statuses of all objects say, as metrics, so that alerts and dashboards need not read the API.
+
+Made at each scrape from the objects as they are known then. A book of what was shown would have to be kept in step
+with deletions and with leadership, and whatever it missed would be an alert that fires for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from accord.api.base import Manifest
+from accord.domain.plan import ObjectKey
+
+Statuses = Callable[[], Iterable[tuple[ObjectKey, Manifest]]]
+"""Key and live object of everything that this replica reports on; nothing where it does not lead."""
+
+_LABELS = ("kind", "namespace", "name", "type", "status", "reason")
+
+
+class StatusMetrics(Collector):
+    """`accord_condition`: 1 for each condition that an object has, with its status and reason as labels.
+
+    `checkpoint_rollbacks_total`: rollbacks by policy. Counted in the status, so that neither a restart nor another
+    leader loses one.
+    """
+
+    def __init__(self) -> None:
+        self.statuses: Statuses = lambda: ()
+
+    def collect(self) -> Iterator[Metric]:
+        """The samples of this moment."""
+        conditions = GaugeMetricFamily(
+            "accord_condition", "1 for each condition of an object, with its status and reason.", labels=_LABELS
+        )
+        rollbacks = CounterMetricFamily(
+            "checkpoint_rollbacks",
+            "Rollbacks of the present training that were completed.",
+            labels=("namespace", "policy"),
+        )
+        for key, manifest in self.statuses():
+            status = manifest.get("status") or {}
+            for condition in status.get("conditions") or ():
+                said = (condition["type"], condition["status"], condition["reason"])
+                conditions.add_metric((key.kind, key.namespace, key.name, *said), 1)
+            if key.kind == "CheckpointPolicy" and status:
+                rollbacks.add_metric((key.namespace, key.name), status.get("rollbacks") or 0)
+        yield conditions
+        yield rollbacks

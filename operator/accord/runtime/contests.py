@@ -1,0 +1,69 @@
+"""A brake: what somebody else changes back again and again is left alone for a while, and named.
+
+Kept in memory alone. A new leader finds out anew, which costs it a few writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from accord.domain.children import Difference
+from accord.domain.plan import ObjectKey
+
+LIMIT = 5
+"""Writes of one value within WINDOW after which it is left alone."""
+WINDOW = timedelta(minutes=5)
+TRUCE = timedelta(minutes=10)
+"""Then it is tried again: the other side may have given up."""
+
+
+@dataclass
+class _Writes:
+    times: dict[Difference, list[datetime]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A value that does not stay."""
+
+    over: Difference
+    left: timedelta
+    """Until it is written again."""
+
+
+class Contests:
+    """The writes of the last minutes, by the object that asked for them and the one that was written."""
+
+    def __init__(self) -> None:
+        self._writes: dict[ObjectKey, dict[ObjectKey, _Writes]] = {}
+
+    def wrote(self, key: ObjectKey, child: ObjectKey, differences: tuple[Difference, ...], now: datetime) -> None:
+        """`child` was there, and is written because of these differences."""
+        writes = self._writes.setdefault(key, {}).setdefault(child, _Writes())
+        kept = {of: [at for at in times if now - at < max(WINDOW, TRUCE)] for of, times in writes.times.items()}
+        for difference in differences:
+            kept[difference] = [*kept.get(difference, ()), now][-LIMIT:]
+        writes.times = {of: times for of, times in kept.items() if times}
+
+    def standing(
+        self, key: ObjectKey, child: ObjectKey, differences: tuple[Difference, ...], now: datetime
+    ) -> Contest | None:
+        """What of these differences is contested; None where one of them is not, and the write is worth it."""
+        writes = self._writes.get(key, {}).get(child)
+        if writes is None or not differences:
+            return None
+        left = [_left(writes.times.get(difference, []), now) for difference in differences]
+        if min(left) <= timedelta(0):
+            return None
+        return Contest(differences[0], min(left))
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object that asked is gone."""
+        self._writes.pop(key, None)
+
+
+def _left(times: list[datetime], now: datetime) -> timedelta:
+    if len(times) < LIMIT or times[-1] - times[0] > WINDOW:
+        return timedelta(0)
+    return times[-1] + TRUCE - now

@@ -1,0 +1,115 @@
+"""What a watch by label shows no more: deleted, or only without the label."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from accord.adapters.kubernetes.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    ENDPOINT_SLICES,
+    JOBS,
+    PODS,
+    SERVICES,
+    SNAPSHOTS,
+    Resource,
+)
+from accord.api.base import Manifest
+from accord.domain.plan import ObjectKey
+from accord.ports.cluster import ClusterError
+from accord.runtime.departures import Departures
+from accord.runtime.dispatch import Dispatcher
+from accord.runtime.index import Index
+
+POLICY = ObjectKey("accord.dev/v1alpha1", "TrafficPolicy", "ns", "p")
+OWNER = {"apiVersion": POLICY.api_version, "kind": POLICY.kind, "name": "p", "uid": "policy", "controller": True}
+
+
+def made(resource: Resource, version: int, *, uid: str = "u", labelled: bool = True, owner: Any = OWNER) -> Manifest:
+    labels = {"app.kubernetes.io/managed-by": "accord"} if labelled else {}
+    meta = {"namespace": "ns", "name": "x", "uid": uid, "resourceVersion": str(version), "labels": labels}
+    owners = {"ownerReferences": [owner]} if owner else {}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {**meta, **owners}}
+
+
+class World:
+    """An index, and an API server that has one object, or none, or no answer."""
+
+    def __init__(self) -> None:
+        self.index = Index()
+        self.live: Manifest | ClusterError | None = None
+        self.asked: list[ObjectKey] = []
+        self.departures = Departures(self.index, self.get, Dispatcher(self.index, (), lambda _: None))
+        meta = {"namespace": "ns", "name": "p", "uid": "policy", "resourceVersion": "1"}
+        self.policy = {"apiVersion": POLICY.api_version, "kind": POLICY.kind, "metadata": meta}
+        self.index.observe(self.policy)
+
+    async def get(self, key: ObjectKey) -> Manifest | None:
+        self.asked.append(key)
+        if isinstance(self.live, ClusterError):
+            raise self.live
+        return self.live
+
+    async def left(self, resource: Resource, version: int = 5) -> Manifest | None:
+        """The watch says DELETED; what is known of the object then."""
+        key = ObjectKey(resource.api_version, resource.kind, "ns", "x")
+        self.departures.gone(resource, key, "u", version)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others)
+        return self.index.get(key)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize("resource", [SERVICES, CONFIG_MAPS, DISRUPTION_BUDGETS, JOBS, SNAPSHOTS, ENDPOINT_SLICES])
+async def test_an_object_that_only_lost_its_label_stays_known(world: World, resource: Resource) -> None:
+    world.index.observe(made(resource, 2, owner=None if resource is SNAPSHOTS else OWNER))
+    world.live = made(resource, 5, labelled=False)
+    known = await world.left(resource)
+    assert known is not None
+    assert known["metadata"]["labels"] == {}, "so that a pass sees what is missing"
+
+
+async def test_an_object_that_was_deleted_is_gone(world: World) -> None:
+    world.index.observe(made(SERVICES, 2))
+    assert await world.left(SERVICES) is None
+
+
+async def test_one_of_the_same_name_is_another(world: World) -> None:
+    world.index.observe(made(SERVICES, 2))
+    world.live = made(SERVICES, 6, uid="another")
+    known = await world.left(SERVICES)
+    assert known is not None
+    assert known["metadata"]["uid"] == "another"
+
+
+async def test_without_an_answer_the_watch_is_believed(world: World) -> None:
+    world.index.observe(made(SERVICES, 2))
+    world.live = ClusterError(0, "Unreachable", "no answer")
+    assert await world.left(SERVICES) is None
+
+
+async def test_what_goes_with_its_owner_is_not_asked_for(world: World) -> None:
+    # Given children of a policy that is gone, and of one that is going
+    world.index.observe(made(SERVICES, 2, owner={**OWNER, "uid": "earlier"}))
+    assert await world.left(SERVICES) is None
+    going = {"resourceVersion": "7", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    world.index.observe({**world.policy, "metadata": {**world.policy["metadata"], **going}})
+    world.index.observe(made(CONFIG_MAPS, 8))
+    assert await world.left(CONFIG_MAPS, 9) is None
+    # Then a namespace with a thousand of them costs no request
+    assert world.asked == []
+
+
+async def test_what_is_watched_without_a_label_and_pods_are_believed_at_once(world: World) -> None:
+    for resource in (DEPLOYMENTS, PODS):
+        world.index.observe(made(resource, 2))
+        assert await world.left(resource) is None
+    assert world.asked == []

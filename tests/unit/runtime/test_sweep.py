@@ -1,0 +1,57 @@
+"""What a watch has missed is found, also where the API server does not answer at first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from accord.adapters.kubernetes.resources import CONFIG_MAPS, SERVICES, Resource
+from accord.domain.plan import ObjectKey
+from accord.ports.cluster import ClusterError
+from accord.runtime import sweep
+from accord.runtime.index import Index
+from accord.runtime.sweep import Sweeper
+
+
+class World:
+    """An API server without any object, which may refuse to list some."""
+
+    resources = (SERVICES, CONFIG_MAPS)
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.failures = {SERVICES.plural: 3}
+        self.gone: list[tuple[str, str, int]] = []
+        self.index = Index()
+        for resource in self.resources:
+            meta = {"namespace": "ns", "name": resource.plural, "uid": resource.plural, "resourceVersion": "7"}
+            self.index.observe({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta})
+        self.sweeper = Sweeper(self, self, (), self.index, self.found)  # type: ignore[arg-type]
+
+    def found(self, resource: Resource, key: ObjectKey, uid: str, revision: int) -> None:
+        assert resource.kind == key.kind
+        self.gone.append((key.name, uid, revision))
+
+    async def request(self, _: str, __: str, resource: Resource, ___: str, **____: Any) -> Any:
+        self.asked[resource.plural] += 1
+        if self.asked[resource.plural] <= self.failures.get(resource.plural, 0):
+            raise ClusterError(503, "ServiceUnavailable", "not now")
+        return {"metadata": {"resourceVersion": "9"}, "items": []}
+
+
+async def test_a_listing_that_failed_is_repeated_until_it_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "_RETRY", 0.001)
+    world = World()
+    running = asyncio.create_task(world.sweeper.run())
+    world.sweeper.ask()
+    async with asyncio.timeout(5):
+        while len(world.gone) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    # What could be listed is not waited for, and not listed again
+    assert world.gone == [("configmaps", "configmaps", 9), ("services", "services", 9)]
+    assert world.asked == {"services": 4, "configmaps": 1}
