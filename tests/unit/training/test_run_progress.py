@@ -131,6 +131,16 @@ class Measured(World):
         return self.step()
 
 
+def test_a_rate_that_rises_is_followed_and_said() -> None:
+    world = measured(schedules={"learningRate": {"initial": 0, "final": 4e-4, "decayStrategy": "Linear"}})
+    assert condition(world.decide(), "Accepted")[:2] == ("True", "Accepted")
+    assert "spec.schedules.learningRate rises from 0 to 0.0004" in condition(world.decide(), "Accepted")[2]
+    world.measure(5_000)
+    assert condition(world.decide(), "OnSchedule")[0] == "True"
+    world.measure(5_000, learning_rate=4e-4, entropy_coef=0.0125)
+    assert condition(world.decide(), "OnSchedule")[:2] == ("False", "OffSchedule")
+
+
 def measured(**spec: Any) -> Measured:
     world = Measured(**spec)
     world.settle()

@@ -10,7 +10,7 @@ from accord.domain.plan import Event
 from accord.domain.training.restart import Restart
 from accord.domain.training.retuning import in_words
 
-_QUIET = frozenset({"Starting", "Running", "Retrying", "Suspending", "Queued", "Waiting"})
+_QUIET = frozenset({"Starting", "Running", "Retrying", "Suspending", "Queued", "Waiting", "Ending", "Completing"})
 """Reasons of `Ready` that are the ordinary course of things."""
 _NORMAL = frozenset({"Succeeded", "Suspended", "Restarting"})
 
