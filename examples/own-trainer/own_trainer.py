@@ -166,7 +166,7 @@ class Training:
         return saved
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint: within an attempt as if there had been no break, in a later one with other chance."""
+        """Go on from a checkpoint: in its own attempt as if there had been no break, in a later one by other chance."""
         with np.load(checkpoint.file("policy.npz"), allow_pickle=False) as arrays:
             self.policy.weights, self.policy.first, self.policy.second = (arrays[name] for name in ("w", "m", "v"))
         state: dict[str, Any] = json.loads(checkpoint.file("state.json").read_bytes())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
+import signal
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from making import CARTPOLE, SMALL
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
@@ -25,6 +28,7 @@ from accord_trainer.sdk import CheckpointStore, Contract, Metrics, session
 from accord_trainer.sdk.contract import RewardNormalization
 from accord_trainer.sdk.schedules import Schedule
 
+PAGE = Path(os.environ.get("DOCS", "/docs")) / "how-to/bring-your-own-trainer.md"
 AFTER = 130
 """A step in the middle of collecting steps for the second update."""
 
@@ -156,9 +160,24 @@ def test_a_pod_after_a_killed_one_does_the_same_and_a_later_attempt_does_not(con
     assert ends[0] != ends[2]
 
 
-def test_told_to_stop_it_saves_the_last_update_and_is_not_finished(contract: Contract) -> None:
-    import signal
+def test_the_program_on_the_page_trains_and_goes_on(contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"in the trainer's image by the tests -->\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    directory = contract.checkpoint_dir
+    monkeypatch.setenv("CHECKPOINT_DIR", str(directory))
+    monkeypatch.setenv("METRICS_PORT", "0")
+    monkeypatch.setenv("REWARD_NORM_ENABLED", "false")
+    for total in (1000, 1500):
+        monkeypatch.setenv("PPO_TOTAL_STEPS", str(total))
+        names: dict[str, Any] = {}
+        with pytest.raises(SystemExit) as left:
+            exec(code, names)
+        REGISTRY.unregister(names["accord"].session.metrics)
+        assert left.value.code == 0
+        assert max(path.name for path in directory.glob("step-*")) == f"step-{total:08d}"
+    assert names["accord"].session.resumed.step == 1000
 
+
+def test_told_to_stop_it_saves_the_last_update_and_is_not_finished(contract: Contract) -> None:
     def told(run: Run) -> None:
         if run.model.num_timesteps == AFTER:
             signal.raise_signal(signal.SIGTERM)

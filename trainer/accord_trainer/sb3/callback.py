@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -33,8 +34,8 @@ class AccordCallback(BaseCallback):
     """Follows one `learn` of an on-policy algorithm of stable-baselines3.
 
     Make it before the model: it seeds Python, NumPy and PyTorch with the seed of the attempt. A checkpoint holds
-    `model.zip`, which `PPO.load` reads, the statistics of a VecNormalize, and `policy.npz` where the policy is one that a
-    service can use without PyTorch. It is taken between two updates; a resumed training begins new episodes.
+    `model.zip`, which `PPO.load` reads, the statistics of a VecNormalize, and `policy.npz` where the policy is one
+    that a service can use without PyTorch. It is taken between two updates; a resumed training begins new episodes.
     ContractError if the environment is wrong.
     """
 
@@ -94,6 +95,9 @@ class AccordCallback(BaseCallback):
 
     def _for_services(self) -> Files:
         policy = self.model.policy
-        if exported(policy) is None:
-            return {}
-        return {policyfile.FILE: (lambda path: exported(policy).write(path), None)}
+
+        def write(path: Path) -> None:
+            if (found := exported(policy)) is not None:
+                found.write(path)
+
+        return {} if exported(policy) is None else {policyfile.FILE: (write, None)}

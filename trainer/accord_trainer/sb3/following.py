@@ -27,6 +27,7 @@ class Fixed:
     value: float
 
     def __call__(self, progress_remaining: float) -> float:
+        """The value."""
         return self.value
 
 
@@ -127,5 +128,5 @@ class Follower:
 
 
 def totals(infos: Any) -> list[float | None]:
-    """The returns of the episodes that ended, as stable-baselines3's Monitor tells them: before any wrapper's change."""
+    """Returns of the episodes that ended, as stable-baselines3's Monitor tells them: before wrappers change rewards."""
     return [float(info["episode"]["r"]) if "episode" in info else None for info in infos]
