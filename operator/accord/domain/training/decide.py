@@ -38,6 +38,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     applies_in = situation.attempt + 1 if trains else None
     advice = advise(observed.run, observed.ratings, now, base=base, applies_in=applies_in)
     measured, missed = metering.conditions(situation, verdict)
+    verdict, unseen = metering.unwatched(situation, verdict, measured)
     said = (
         *conditions(situation, verdict, _notes(situation), _remarks(run)),
         *measured,
@@ -46,7 +47,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     merged = merge(run.status.conditions, said, generation=run.metadata.generation, now=now)
     after = status.full(situation, verdict, advice, merged)
     told = (*_lost_claim(situation), *events.transitions(run.status, after))
-    again = [delay for delay in (verdict.look_again, missed, left) if delay is not None]
+    again = [delay for delay in (verdict.look_again, missed, unseen, left) if delay is not None]
     return Plan(
         _to_apply(situation),
         _to_delete(situation),
