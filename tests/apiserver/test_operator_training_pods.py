@@ -63,6 +63,7 @@ def test_a_trainer_that_failed_beside_a_sidecar_is_counted_and_replaced(
     wait_until(
         lambda: namespace.get("pods", name)["spec"].get("activeDeadlineSeconds") == 1, 30, "the pod is not ended"
     )
+    until_ready(namespace, "False", "TrainerEnded")
     message = namespace.condition("r", "Ready", RUNS)["message"]
     assert "container trainer of pod" in message
     assert "exit code 1" in message
