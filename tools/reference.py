@@ -19,6 +19,7 @@ from accord.api.schema import resource_schema
 from accord.api.v1alpha1 import KINDS
 from accord.api.v1alpha1.meta import API_VERSION, Resource
 from accord.domain.training import contract
+from tools import sdkpage
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "trainer"))  # a distribution of its own, which need not be installed to be documented
@@ -71,11 +72,12 @@ def main() -> int:
 
 
 def pages() -> dict[str, str]:
-    """File name → page: one for every kind, and the two sides of a trainer's contract."""
+    """File name → page: one for every kind, the two sides of a trainer's contract, and its SDK."""
     return {
         **{f"{kind.kind.lower()}.md": page(kind) for kind in KINDS},
         "trainer-environment.md": contract.render(),
         "trainer-metrics.md": metrics_table.render(),
+        "trainer-sdk.md": sdkpage.render(),
     }
 
 

@@ -39,6 +39,8 @@ _KINDS = {
     "Lease": _Kind("/apis/coordination.k8s.io/v1", "leases"),
     "Role": _Kind("/apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": _Kind("/apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "ClusterRole": _Kind("/apis/rbac.authorization.k8s.io/v1", "clusterroles", namespaced=False),
+    "ClusterRoleBinding": _Kind("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", namespaced=False),
     "CustomResourceDefinition": _Kind("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False),
     "TrafficPolicy": _Kind("/apis/accord.dev/v1alpha1", "trafficpolicies"),
     "TrainingRun": _Kind("/apis/accord.dev/v1alpha1", "trainingruns"),

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from accord_trainer.sdk import Checkpoint, CheckpointStore, Contract, ContractError, Metrics, StopSignal
+from accord_trainer.sdk import Chance, Checkpoint, CheckpointStore, Contract, ContractError, Metrics, StopSignal
 
 Array = NDArray[np.float64]
 FEATURES, ANSWERS = 8, 5
@@ -106,7 +106,8 @@ class Training:
         self.policy = Policy()
         self.rollout = Rollout()
         self.normalizer = contract.reward_normalization.normalizer()
-        self.chance = np.random.default_rng(contract.seed)
+        self.chance = np.random.default_rng()
+        self.seeded = Chance(contract, self.chance)
 
     def advance(self) -> None:
         """One step: a user, an answer, a rating; and an update when enough of them are collected."""
@@ -153,7 +154,7 @@ class Training:
             "rollout": dataclasses.asdict(self.rollout),
             "normalizer": self.normalizer.state_dict(),
             "metrics": self.metrics.state_dict(),
-            "chance": self.chance.bit_generator.state,
+            "chance": self.seeded.state_dict(),
         }
         saved = checkpoints.save(
             self.step,
@@ -165,7 +166,7 @@ class Training:
         return saved
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint as if there had been no break."""
+        """Go on from a checkpoint: in its own attempt as if there had been no break, in a later one by other chance."""
         with np.load(checkpoint.file("policy.npz"), allow_pickle=False) as arrays:
             self.policy.weights, self.policy.first, self.policy.second = (arrays[name] for name in ("w", "m", "v"))
         state: dict[str, Any] = json.loads(checkpoint.file("state.json").read_bytes())
@@ -174,7 +175,7 @@ class Training:
         self.normalizer.load_state_dict(state["normalizer"])
         self.metrics.load_state_dict(state["metrics"])
         self.metrics.resumed(checkpoint)
-        self.chance.bit_generator.state = state["chance"]
+        self.seeded.load_state_dict(state["chance"])
 
     def _write_policy(self, path: Path) -> None:
         np.savez(path, w=self.policy.weights, m=self.policy.first, v=self.policy.second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +43,35 @@ def test_the_pod_reads_the_step_from_the_annotation_that_the_operator_writes() -
     path = variables["CHECKPOINT_STEP"]["valueFrom"]["fieldRef"]["fieldPath"]
     assert path == f"metadata.annotations['{SERVED_STEP_ANNOTATION}']"
     assert Path(variables["CHECKPOINT_DIR"]["value"]) == Path(pod["containers"][0]["volumeMounts"][0]["mountPath"])
+
+
+def scraped_by(**labels: str) -> list[str]:
+    """The scrape jobs of the example's Prometheus that keep a running pod with these labels of its discovery."""
+    documents = list(yaml.safe_load_all((EXAMPLE / "manifests/prometheus.yaml").read_text()))
+    (configured,) = (each["data"]["prometheus.yml"] for each in documents if each["kind"] == "ConfigMap")
+    found = []
+    pod = {"pod_phase": "Running", **labels}
+    for job in yaml.safe_load(configured)["scrape_configs"]:
+        (discovery,) = job["kubernetes_sd_configs"]
+        kept = not (discovery.get("namespaces") or {}).get("own_namespace") or labels["namespace"] == "accord-demo"
+        for rule in job["relabel_configs"]:
+            values = (pod.get(name.removeprefix("__meta_kubernetes_"), "") for name in rule["source_labels"])
+            matches = re.fullmatch(str(rule.get("regex", "(.*)")), ";".join(values)) is not None
+            kept = kept and {"keep": matches, "drop": not matches}.get(rule.get("action", "replace"), True)
+        found += [job["job_name"]] if kept else []
+    return found
+
+
+def test_prometheus_sees_every_trainer_and_every_pod_that_asks_once() -> None:
+    trainer = {"pod_label_accord_dev_training_run": "r", "pod_container_port_name": "metrics"}
+    service = {"pod_label_app_kubernetes_io_name": "example", "pod_container_port_name": "http"}
+    asks = {"pod_annotation_prometheus_io_scrape": "true"}
+    for namespace in ("accord-demo", "shop"):
+        assert scraped_by(namespace=namespace, **trainer) == ["trainers"]
+        assert scraped_by(namespace=namespace, **trainer, **asks) == ["trainers"]
+        assert scraped_by(namespace=namespace, pod_container_port_name="http", **asks) == ["asking"]
+        assert scraped_by(namespace=namespace, pod_container_port_name="http") == []
+    assert scraped_by(namespace="accord-demo", **service, **asks) == ["example"]
+    assert scraped_by(namespace="shop", **service, **asks) == ["asking"]
+    assert scraped_by(namespace="shop", **service) == []
+    assert scraped_by(namespace="shop", **{**trainer, "pod_phase": "Pending"}) == []

@@ -22,6 +22,7 @@ from devcluster.rootfs import RootFilesystem
 UID = 65532
 PATIENCE = 240
 """Seconds for what takes two on an idle machine."""
+_ROOT = Path(__file__).parents[2]
 _RUNNER = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 
 
@@ -60,7 +61,7 @@ class TrainerImage:
             _copy_runner(runner)
         command = self.root.command(
             ["python", "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir=/tests", "-p", "no:cacheprovider", file],
-            binds={"/tests": tests, "/runner": runner},
+            binds={"/tests": tests, "/runner": runner, "/examples": _ROOT / "examples", "/docs": _ROOT / "docs"},
             environment={"PYTHONPATH": "/runner"},
             directory="/tests",
         )

@@ -22,6 +22,7 @@ _FOREIGN_META = (
 )
 _WITH_STATUS = frozenset({"Job", "VolumeSnapshot", "PersistentVolumeClaim"})
 _ROLLOUT = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "conditions")
+_POD_SPEC = ("nodeName", "activeDeadlineSeconds")
 _OUR_MANAGER = "accord"
 
 
@@ -49,18 +50,26 @@ def slim(manifest: Manifest) -> Manifest:
     kind = manifest["kind"]
     meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
     if kind == "Pod":
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": manifest.get("status") or {}}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, **_pod(manifest)}
     if is_ours(manifest) or kind not in ("Deployment", "PersistentVolumeClaim"):
         has_status = manifest["apiVersion"] == API_VERSION or kind in _WITH_STATUS
         left_out = ("metadata",) if has_status else ("metadata", "status")
-        return {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
-    kept = {
+        kept = {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
+        by = _suspended_by(manifest) if kind == "Job" else None
+        return kept if by is None else {**kept, "managers": {"suspend": by}}
+    foreign = {
         "apiVersion": manifest["apiVersion"],
         "kind": kind,
         "metadata": {name: meta[name] for name in _FOREIGN_META if name in meta},
         **({"maker": _OUR_MANAGER} if is_made_by_us(manifest) else {}),
     }
-    return {**kept, **(_deployment(manifest) if kind == "Deployment" else _claim(manifest))}
+    return {**foreign, **(_deployment(manifest) if kind == "Deployment" else _claim(manifest))}
+
+
+def _pod(manifest: Manifest) -> Manifest:
+    spec = manifest.get("spec") or {}
+    kept = {name: spec[name] for name in _POD_SPEC if name in spec}
+    return {**({"spec": kept} if kept else {}), "status": manifest.get("status") or {}}
 
 
 def _claim(manifest: Manifest) -> Manifest:
@@ -125,6 +134,15 @@ def _container(container: Manifest) -> Manifest:
         **({"restartPolicy": container["restartPolicy"]} if container.get("restartPolicy") else {}),
         **({"readinessProbe": handler} if handler else {}),
     }
+
+
+def _suspended_by(job: Manifest) -> str | None:
+    """Who else than we set `spec.suspend` of a Job last, from managedFields; None where it is ours."""
+    for entry in job["metadata"].get("managedFields") or ():
+        ours = entry.get("manager") == _OUR_MANAGER
+        if not ours and not entry.get("subresource") and "f:suspend" in _at(entry.get("fieldsV1"), "f:spec"):
+            return str(entry.get("manager"))
+    return None
 
 
 def _managers(manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -120,7 +120,7 @@ def test_a_slow_snapshot_is_waited_for_and_then_the_newest_checkpoint_is_next() 
     assert world.condition("Snapshotted") == ("True", "Pending")
     for step in range(1500, 4001, 500):
         world.save(step)
-        world.advance(600)
+        world.advance(600, checked=True)
     assert steps(world) == [500, 1000], "at most one is pending for a volume"
     assert world.condition("Snapshotted") == ("False", "SnapshotSlow")
     assert world.condition("Ready") == ("True", "Serving"), "a warning is nothing that a person has to mend"

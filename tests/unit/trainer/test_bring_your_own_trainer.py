@@ -20,11 +20,22 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/how-to/bring-your-own-trainer.md").read_text(encoding="utf-8")
 
 
+RUN_HERE = re.findall(r"<!-- this block is run by the tests -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    """The one made of pieces."""
     path = tmp_path / "my_trainer.py"
-    path.write_text(code)
+    path.write_text(RUN_HERE[1])
+    return path
+
+
+@pytest.fixture
+def session_program(tmp_path: Path) -> Path:
+    """The one with a session."""
+    path = tmp_path / "my_trainer.py"
+    path.write_text(RUN_HERE[0])
     return path
 
 
@@ -68,6 +79,33 @@ def test_it_trains_stops_and_resumes_past_a_torn_checkpoint(program: Path, tmp_p
     assert second.returncode == 0
     assert "state.json has 10 bytes" in log
     assert "falling back to the one before" in log
+
+
+def test_the_one_with_a_session_stops_and_goes_on_to_its_end(session_program: Path, tmp_path: Path) -> None:
+    environment = _environment(tmp_path, PPO_TOTAL_STEPS="1000000000")
+    with subprocess.Popen([sys.executable, session_program], env=environment) as first:
+        _wait_for(tmp_path, 1000)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(30) == 143
+    stopped = CheckpointStore(tmp_path / "checkpoints").latest_verified()
+    assert stopped is not None
+    end, port = stopped.step + 1000, _free_port()
+    changes = {"PPO_TOTAL_STEPS": str(end), "METRICS_PORT": str(port), "ACCORD_ATTEMPT": "2"}
+    with subprocess.Popen([sys.executable, session_program], env=_environment(tmp_path, **changes)) as second:
+        _wait_for(tmp_path, end)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert f"ppo_training_step {float(end)}\n" in answer.read().decode()
+        assert second.wait(60) == 0
+    newest = CheckpointStore(tmp_path / "checkpoints").load(end)
+    assert newest.attempt == 2
+    assert newest.metrics["rewardCount"] == 500
+
+
+def test_the_lines_on_the_page_are_those_of_the_program() -> None:
+    (shown,) = re.findall(r"lines of examples/own-trainer/(?:.*?)```text\n(.*?)```", PAGE, re.DOTALL)
+    program = iter((ROOT / "examples/own-trainer/cleanrl_style.py").read_text(encoding="utf-8").splitlines())
+    for line in shown.splitlines():
+        assert line in program, f"{line!r} is not in the program, or not in this order"
 
 
 def test_the_manifest_on_the_page_is_accepted(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,14 +119,14 @@ def test_a_run_that_was_stopped_and_one_that_was_killed_end_like_an_unbroken_one
         assert first.process.wait(30) == 143
     stopped = CheckpointStore(broken).latest_verified()
     assert stopped is not None
-    with _trainer(broken, 2, spec) as second:
+    with _trainer(broken, 1, spec) as second:
         assert second.first_step == stopped.step >= 750, "nothing is lost where there was time to save"
         second.wait_for_log("step 3500:")
         second.process.kill()
         second.process.wait(30)
     killed = CheckpointStore(broken).latest_verified()
     assert killed is not None
-    with _trainer(broken, 3, spec) as third:
+    with _trainer(broken, 1, spec) as third:
         assert third.first_step == killed.step >= 3500
         resumed = third.last_scrape()
 
@@ -134,6 +135,23 @@ def test_a_run_that_was_stopped_and_one_that_was_killed_end_like_an_unbroken_one
     )
     for name in ("ppo_reward_sum", "ppo_reward_count", "ppo_loss_sum", "ppo_loss_count", "reward_normalizer_mean"):
         assert resumed[name] == unbroken[name], name
+
+
+def test_a_later_attempt_from_the_same_checkpoint_takes_another_way_each_time_the_same(tmp_path: Path) -> None:
+    spec = {"totalSteps": 1500, "ppo": {"updateFrequency": 200}, "checkpoints": {"saveFrequency": 500}}
+    _finish(tmp_path / "first", 1, spec)
+    first = CheckpointStore(tmp_path / "first").load(1500)
+    ends = []
+    for directory in ("second", "once-more"):
+        shutil.copytree(tmp_path / "first", tmp_path / directory)
+        with _trainer(tmp_path / directory, 2, spec, RESUME_FROM="step-00000500") as second:
+            assert second.first_step == 500
+            second.last_scrape()
+        ends.append(CheckpointStore(tmp_path / directory).load(1500))
+    assert [end.attempt for end in ends] == [2, 2]
+    assert _state(ends[0])[1] == _state(ends[1])[1]
+    assert _state(ends[0])[1] != _state(first)[1]
+    assert ends[0].metrics["reward"] != first.metrics["reward"]
 
 
 def test_a_finished_run_that_is_started_again_changes_nothing(tmp_path: Path) -> None:

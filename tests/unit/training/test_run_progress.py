@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.training.world import NOW, World, condition, run
+from tests.unit.training.world import NOW, TRAINER, World, condition, run
 
 from accord.api.v1alpha1.trainingrun import EntropySchedule, TrainingRun
 from accord.domain.conditions import parse_timestamp, timestamp
@@ -131,6 +131,16 @@ class Measured(World):
         return self.step()
 
 
+def test_a_rate_that_rises_is_followed_and_said() -> None:
+    world = measured(schedules={"learningRate": {"initial": 0, "final": 4e-4, "decayStrategy": "Linear"}})
+    assert condition(world.decide(), "Accepted")[:2] == ("True", "Accepted")
+    assert "spec.schedules.learningRate rises from 0 to 0.0004" in condition(world.decide(), "Accepted")[2]
+    world.measure(5_000)
+    assert condition(world.decide(), "OnSchedule")[0] == "True"
+    world.measure(5_000, learning_rate=4e-4, entropy_coef=0.0125)
+    assert condition(world.decide(), "OnSchedule")[:2] == ("False", "OffSchedule")
+
+
 def measured(**spec: Any) -> Measured:
     world = Measured(**spec)
     world.settle()
@@ -200,9 +210,43 @@ def test_metrics_that_never_arrive_are_missed() -> None:
     assert plan.requeue_after is not None
     world.wait(plan.requeue_after)
     assert condition(world.measure(outcome="NoMetrics"), "MetricsAvailable") == ("False", "NoMetrics", "words")
-    assert condition(world.decide(), "Ready")[0] == "True"
+    # It runs, but nothing could save it.
+    assert condition(world.decide(), "Stalled")[:2] == ("True", "NoMetrics")
+    status, reason, message = condition(world.decide(), "Ready")
+    assert (status, reason, world.status["phase"]) == ("False", "NoMetrics", "Running")
+    assert "no checkpoint of it can be judged: words" in message
     assert world.told() == ["AttemptStarted", "NoMetrics"]
-    assert condition(world.measure(5), "MetricsAvailable")[0] == "True"
+    # What Prometheus does not say takes nothing back.
+    world.wait(600)
+    for outcome in ("NoMetrics", "QueryFailed", "NoMetrics"):
+        assert condition(world.measure(outcome=outcome), "Ready")[:2] == ("False", "NoMetrics")
+    plan = world.measure(5)
+    assert condition(plan, "MetricsAvailable")[0] == condition(plan, "Ready")[0] == "True"
+
+
+def test_metrics_that_are_gone_again_are_missed_after_as_long() -> None:
+    world = measured()
+    world.measure(3_000)
+    plan = world.measure(outcome="Stale")
+    assert condition(plan, "MetricsAvailable")[:2] == ("False", "Stale")
+    assert condition(plan, "Ready")[:2] == ("True", "Running")
+    assert plan.requeue_after == pytest.approx(180)
+    world.wait(180)
+    assert condition(world.measure(outcome="Stale"), "Ready")[:2] == ("False", "Stale")
+    assert condition(world.measure(3_100), "Ready")[:2] == ("True", "Running")
+
+
+def test_the_next_pod_of_a_run_that_was_never_seen_is_given_its_time_anew() -> None:
+    world = measured()
+    world.wait(200)
+    assert condition(world.measure(outcome="NoMetrics"), "Ready")[1] == "NoMetrics"
+    world.edit(template={"metadata": {"annotations": {"scrape": "yes"}}, "spec": {"containers": [TRAINER]}})
+    world.progress = None
+    world.settle()
+    assert world.attempt == 2
+    assert condition(world.measure(outcome="NoMetrics"), "Ready")[:2] == ("True", "Running")
+    world.wait(200)
+    assert condition(world.measure(outcome="NoMetrics"), "Ready")[1] == "NoMetrics"
 
 
 @pytest.mark.parametrize(("outcome", "status"), [("QueryFailed", "Unknown"), ("Stale", "False")])

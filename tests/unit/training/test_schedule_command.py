@@ -99,6 +99,13 @@ def test_one_of_several_is_chosen_by_name(tmp_path: Path, capsys: pytest.Capture
     assert f"{file}: holds no TrainingRun named third" in capsys.readouterr().err
 
 
+def test_a_schedule_may_rise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    warm_up = "{initial: 0, final: 0.0004, decaySteps: 5000, decayStrategy: Linear}"
+    assert main(["schedule", "-f", _file(tmp_path, RUN + f"  schedules: {{learningRate: {warm_up}}}\n")]) == 0
+    rates = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert rates == ["0", "0.0002", "0.0004", "0.0004", "0.0004"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -113,8 +120,8 @@ def test_one_of_several_is_chosen_by_name(tmp_path: Path, capsys: pytest.Capture
         ),
         (RUN + "  totalSteps: ten\n", "spec.totalSteps: "),
         (
-            RUN + "  schedules: {entropyCoef: {initial: 0.001}}\n",
-            "spec.schedules.entropyCoef.final: final must not exceed initial",
+            RUN + "  schedules: {learningRate: {initial: 0, decayStrategy: Constant}}\n",
+            "spec.schedules.learningRate.initial: initial must be greater than 0",
         ),
         (RUN.replace("name: trainer", "name: other"), "template needs a container named trainer"),
         (RUN.replace("{name: demo}", "demo"), "TrainingRun without a name would be refused:\n  metadata: is required"),

@@ -75,6 +75,7 @@ class World:
         self.events: list[Event] = []
         self.made: list[str] = []
         self.status_writes = 0
+        self.node_answers = True
 
     # What users, the Job controller and pods do.
 
@@ -108,31 +109,43 @@ class World:
             mine = [pod for pod in self.pods.values() if pod["job"] == name]
             if job["spec"]["suspend"]:
                 for pod in mine:
-                    pod["metadata"]["deletionTimestamp"] = timestamp(self.now)
+                    pod["metadata"].setdefault("deletionTimestamp", timestamp(self.now))
             elif not ended(job) and not any(PodView.of(pod).at_work for pod in mine):
                 self.add_pod(name, job)
         for pod in self.pods.values():
             if pod["job"] not in self.jobs:
-                pod["metadata"]["deletionTimestamp"] = timestamp(self.now)
+                pod["metadata"].setdefault("deletionTimestamp", timestamp(self.now))
 
     def add_pod(self, name: str, job: Manifest) -> None:
         job["status"].setdefault("startTime", timestamp(self.now))
         pod = f"{name}-{len(self.pods)}"
         labels = job["spec"]["template"]["metadata"]["labels"]
-        meta = {"name": pod, "labels": labels, "creationTimestamp": timestamp(self.now)}
-        self.pods[pod] = {"metadata": meta, "job": name, "status": {"phase": "Pending"}}
+        meta = {"name": pod, "uid": f"uid-{pod}", "labels": labels, "creationTimestamp": timestamp(self.now)}
+        self.pods[pod] = {"metadata": meta, "job": name, "spec": {"nodeName": "n-1"}, "status": {"phase": "Pending"}}
 
     def kubelet(self) -> None:
-        """Pods start, and those that were told to go are gone."""
+        """Pods start; those that were told to go are gone, and those past their deadline have failed."""
+        if not self.node_answers:
+            return
         self.pods = {name: pod for name, pod in self.pods.items() if "deletionTimestamp" not in pod["metadata"]}
         for pod in self.pods.values():
             if pod["status"]["phase"] == "Pending":
                 pod["status"] = {"phase": "Running"}
+            if pod["spec"].get("activeDeadlineSeconds") and PodView.of(pod).at_work:
+                self.fail_pod({**pod["status"], "reason": "DeadlineExceeded"})
+
+    def ends_beside(self, code: int, others: Manifest | None = None, phase: str = "Running") -> None:
+        """The trainer's container ends, and the log shipper does not; `others` is the state of that."""
+        (pod,) = (pod for pod in self.pods.values() if PodView.of(pod).at_work)
+        side = {"name": "log-shipper", "image": "s", "state": others or {"running": {}}}
+        ended = {"exitCode": code, "reason": "Error" if code else "Completed", "finishedAt": timestamp(self.now)}
+        trainer = {"name": "trainer", "image": TRAINER["image"], "state": {"terminated": ended}}
+        pod["status"] = {"phase": phase, "containerStatuses": [side, trainer]}
 
     def fail_pod(self, status: Manifest | None = None) -> None:
         for pod in self.pods.values():
             if PodView.of(pod).at_work and pod["job"] in self.jobs:
-                pod["status"] = {"phase": "Failed", **(terminated(1) if status is None else status)}
+                pod["status"] = {**(terminated(1) if status is None else status), "phase": "Failed"}
                 job = self.jobs[pod["job"]]
                 job["status"]["failed"] = job["status"].get("failed", 0) + 1
                 if job["status"]["failed"] > job["spec"]["backoffLimit"]:
@@ -171,10 +184,10 @@ class World:
             return Plan()
         plan = self.decide()
         left = writes
-        for wanted in plan.apply:
+        for write, wanted in (*((self.patch_pod, part) for part in plan.patch), *((self.apply, m) for m in plan.apply)):
             if left <= 0:
                 return plan
-            self.apply(wanted)
+            write(wanted)
             left -= 1
         for key in plan.delete:
             if left <= 0:
@@ -191,6 +204,10 @@ class World:
         if left > 0:
             self.events.extend(plan.events)
         return plan
+
+    def patch_pod(self, part: Manifest) -> None:
+        (pod,) = (pod for pod in self.pods.values() if pod["metadata"]["uid"] == part["metadata"]["uid"])
+        pod["spec"] = pod["spec"] | part["spec"]
 
     def apply(self, wanted: Manifest) -> None:
         if wanted["kind"] == "PersistentVolumeClaim":
@@ -241,7 +258,7 @@ def job_key(attempt: int) -> ObjectKey:
 def at_rest(world: World) -> None:
     """There is nothing to do, and nothing to say."""
     plan = world.decide()
-    assert (plan.apply, plan.delete, plan.events) == ((), (), ())
+    assert (plan.patch, plan.apply, plan.delete, plan.events) == ((), (), (), ())
     assert plan.status == world.status
 
 

@@ -7,5 +7,6 @@
 | `state` | what a checkpoint holds beside the network |
 | `policyfile` | a trained policy for a service that has NumPy only |
 | `environments`, `ppo`, `chance`, `export` | the thin parts that know Gymnasium, stable-baselines3 and PyTorch |
+| `callback`, `following` | any other PPO of stable-baselines3 under a TrainingRun |
 | `training`, `__main__` | one attempt, from the contract to the exit code |
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from accord_trainer.sdk import Metrics, RewardNormalizer
 
@@ -26,15 +26,20 @@ class Scorer:
         """All environments were reset: the episodes that were under way count nowhere."""
         self.returns = [0.0] * len(self.returns)
 
-    def score(self, rewards: Iterable[float], dones: Iterable[bool]) -> list[float]:
-        """One step: the rewards to train on. ValueError unless all rewards are finite."""
+    def score(
+        self, rewards: Iterable[float], dones: Iterable[bool], totals: Sequence[float | None] = ()
+    ) -> list[float]:
+        """One step: the rewards to train on. `totals` are returns of episodes that ended, where somebody else has added
+        them up. ValueError unless all rewards are finite.
+        """
         scored = []
         for number, (raw, done) in enumerate(zip(rewards, dones, strict=True)):
             normalized = self.normalizer(raw)
             self._metrics.reward(raw, normalized, self.normalizer)
             self.returns[number] += raw
             if done:
-                self._metrics.episode(self.returns[number])
+                told = totals[number] if totals else None
+                self._metrics.episode(self.returns[number] if told is None else told)
                 self.returns[number] = 0.0
             scored.append(normalized)
         self._warn_once()

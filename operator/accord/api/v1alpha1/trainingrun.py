@@ -35,17 +35,9 @@ DecayStrategy = Literal["Linear", "Cosine", "Constant"]
 TRAINER_CONTAINER = "trainer"
 """Name of the container that trains: it gets the environment contract."""
 
-_DECAYS = Rule(
-    "self.decayStrategy == 'Constant' || self.final <= self.initial",
-    "final must not exceed initial: a schedule decays; give both, or set decayStrategy to Constant",
-    ".final",
-)
-
 
 class EntropySchedule(Model):
-    """How the entropy coefficient falls from `initial` to `final`."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (_DECAYS,)
+    """How the entropy coefficient goes from `initial` to `final`; it may also rise."""
 
     initial: Annotated[float, Field(ge=0, le=10)] = 0.02
     """Value at step 0."""
@@ -58,11 +50,15 @@ class EntropySchedule(Model):
 
 
 class LearningRateSchedule(Model):
-    """How the learning rate falls from `initial` to `final`."""
+    """How the learning rate goes from `initial` to `final`; it may also rise, as a warm-up does."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        _DECAYS,
-        Rule("self.initial > 0.0", "initial must be greater than 0: with a rate of 0 nothing is learnt", ".initial"),
+        Rule(
+            "self.initial > 0.0 || (self.final > 0.0 && self.decayStrategy != 'Constant')",
+            "initial must be greater than 0, or the rate must rise to a final above 0: with a rate of 0 nothing is "
+            "learnt",
+            ".initial",
+        ),
     )
 
     initial: Annotated[float, Field(ge=0, le=1)] = 3e-4

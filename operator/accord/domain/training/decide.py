@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from accord.api.base import Manifest
+from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.conditions import merge, parse_timestamp
 from accord.domain.plan import Event, ObjectKey, Plan
-from accord.domain.training import events, metering, resources, status
+from accord.domain.training import events, metering, queueing, resources, sidecars, status
 from accord.domain.training.inputs import hyperparameters
 from accord.domain.training.observed import Observed
 from accord.domain.training.retuning import advise, effective
@@ -30,24 +31,30 @@ def decide(observed: Observed, now: datetime) -> Plan:
     if left is not None and left <= 0:
         return Plan(delete=(ObjectKey(*_IDENTITY, run.metadata.namespace, run.metadata.name),))
     base = hyperparameters(run)
-    observed = replace(observed, run=effective(run))
+    observed = replace(observed, run=queueing.with_queue(effective(run)))
     situation = assess(observed, now)
     verdict = judge(situation)
     trains = situation.course == "Keep" and verdict.phase == "Running"
     applies_in = situation.attempt + 1 if trains else None
     advice = advise(observed.run, observed.ratings, now, base=base, applies_in=applies_in)
     measured, missed = metering.conditions(situation, verdict)
+    verdict, unseen = metering.unwatched(situation, verdict, measured)
     said = (
-        *conditions(situation, verdict, _notes(situation)),
+        *conditions(situation, verdict, _notes(situation), _remarks(run)),
         *measured,
         *((advice.condition,) if advice.condition else ()),
     )
     merged = merge(run.status.conditions, said, generation=run.metadata.generation, now=now)
     after = status.full(situation, verdict, advice, merged)
     told = (*_lost_claim(situation), *events.transitions(run.status, after))
-    again = [delay for delay in (verdict.look_again, missed, left) if delay is not None]
+    again = [delay for delay in (verdict.look_again, missed, unseen, left) if delay is not None]
     return Plan(
-        _to_apply(situation), _to_delete(situation), status.render(after), told, requeue_after=min(again, default=None)
+        _to_apply(situation),
+        _to_delete(situation),
+        status.render(after),
+        told,
+        requeue_after=min(again, default=None),
+        patch=_to_patch(situation),
     )
 
 
@@ -79,9 +86,25 @@ def _to_apply(situation: Situation) -> tuple[Manifest, ...]:
     return (*claims, made)
 
 
-def _to_delete(situation: Situation) -> tuple[ObjectKey, ...]:
-    if situation.course in ("Refused", "Finished"):
+def _to_patch(situation: Situation) -> tuple[Manifest, ...]:
+    """A pod whose trainer has failed, and that its other containers keep."""
+    run = situation.run
+    if situation.course != "Keep":
         return ()
+    part = sidecars.to_end(situation.observed.pods, situation.attempt, run.metadata.namespace, situation.now)
+    return () if part is None else (part,)
+
+
+def _to_delete(situation: Situation) -> tuple[ObjectKey, ...]:
+    if situation.course == "Refused" or situation.end is not None:
+        return ()
+    if situation.course == "Finished":
+        # The end is recorded. A Job that has not ended has a pod that only sidecars keep, or would make another one.
+        return tuple(
+            ObjectKey("batch/v1", "Job", situation.run.metadata.namespace, job.name)
+            for job in situation.observed.jobs
+            if job.end is None and not job.deleting
+        )
     replaced = (situation.job,) if situation.course == "Replace" and situation.job is not None else ()
     return tuple(
         ObjectKey("batch/v1", "Job", situation.run.metadata.namespace, job.name)
@@ -100,7 +123,26 @@ def _notes(situation: Situation) -> tuple[str, ...]:
             f"spec.checkpoints.volumeClaim.storage is less than claim {resources.claim_name(run)} has; volumes cannot "
             "shrink, it stays as it is"
         )
+    job = situation.job
+    unasked = job is not None and run.spec.queue_name is None and queueing.is_held(run, job)
+    if job is not None and unasked and situation.course == "Keep" and resources.limits_differ(run, job):
+        notes.append(
+            f"Kueue owns Job {job.name}: backoffLimit and activeDeadlineSeconds count from the next attempt on"
+        )
     return tuple(notes)
+
+
+def _remarks(run: TrainingRun) -> tuple[str, ...]:
+    """How the spec is understood, where that may not be what was meant."""
+    schedules = run.spec.schedules
+    # A `final` that is not given is the default, which may lie above.
+    rising = tuple(
+        f"spec.schedules.{field} rises from {each.initial:g} to {each.final:g}"
+        for field, each in (("entropyCoef", schedules.entropy_coef), ("learningRate", schedules.learning_rate))
+        if each.final > each.initial and each.decay_strategy != "Constant"
+    )
+    queue = queueing.remark(run)
+    return rising if queue is None else (queue, *rising)
 
 
 def _lost_claim(situation: Situation) -> tuple[Event, ...]:

@@ -10,8 +10,10 @@ from accord.domain.plan import Event
 from accord.domain.training.restart import Restart
 from accord.domain.training.retuning import in_words
 
-_QUIET = frozenset({"Starting", "Running", "Retrying", "Suspending", "Queued", "Waiting"})
+_QUIET = frozenset({"Starting", "Running", "Retrying", "Suspending", "Queued", "Waiting", "Ending", "Completing"})
 """Reasons of `Ready` that are the ordinary course of things."""
+_TOLD_BY_METRICS = ("NoMetrics", "Stale")
+"""Reasons that `MetricsAvailable` has brought up before."""
 _NORMAL = frozenset({"Succeeded", "Suspended", "Restarting"})
 
 
@@ -81,7 +83,7 @@ def _readiness(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[
     at_rest = ("Suspended", "StoppedByRollback")
     if old is not None and old.reason in at_rest and new.reason not in at_rest:
         yield Event("Normal", "Resumed", "no longer suspended: training goes on")
-    if new.reason not in _QUIET:
+    if new.reason not in (*_QUIET, *_TOLD_BY_METRICS):
         yield Event("Normal" if new.reason in _NORMAL else "Warning", new.reason, new.message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,10 @@ from accord.domain.training.situation import Situation
 from accord.domain.training.verdicts import Verdict
 
 METRICS_DUE = timedelta(minutes=3)
-"""Two scrapes a minute apart, and a trainer that loads its model first."""
+"""Two scrapes a minute apart, and a trainer that loads its model first. Also how long they may be gone again, before
+`Ready` says so."""
+_UNWATCHED = ("NoMetrics", "Stale")
+"""Reasons for which nothing is known of a training that runs."""
 _UPDATES = 2
 """A trainer sets its coefficients once an update, some at its begin: the value may be that of so many updates ago."""
 _SLACK = 1e-3
@@ -35,6 +39,31 @@ def conditions(situation: Situation, verdict: Verdict) -> tuple[tuple[Wanted, ..
     """`MetricsAvailable` and `OnSchedule`, and after how many seconds a first one will be missed."""
     available, left = _available(situation, verdict)
     return (available, _on_schedule(situation)), left
+
+
+def unwatched(situation: Situation, verdict: Verdict, conditions: Iterable[Wanted]) -> tuple[Verdict, float | None]:
+    """The verdict, unless the run trains and nobody sees how: then nothing can be protected, and `Ready` is not True.
+
+    The second part is after how many seconds that will be so, should it stay as it is. A Prometheus that does not
+    answer neither says so nor takes it back.
+    """
+    available = next(each for each in conditions if each.type == "MetricsAvailable")
+    if verdict.state != "Ready" or verdict.phase != "Running":
+        return verdict, None
+    before = situation.run.status.conditions
+    told, ready = find(before, "MetricsAvailable"), find(before, "Ready")
+    if available.reason == "QueryFailed" and ready is not None and _is_unwatched(situation):
+        return Verdict("Running", "Stalled", ready.reason, ready.message), None
+    if available.status != "False" or available.reason not in _UNWATCHED:
+        return verdict, None
+    if available.reason == "Stale":
+        gone = told is not None and told.status == "False"
+        since = parse_timestamp(told.last_transition_time) if told is not None and gone else situation.now
+        left = (since + METRICS_DUE - situation.now).total_seconds()
+        if left > 0:
+            return verdict, left
+    message = f"attempt {situation.attempt} trains unseen, so no checkpoint of it can be judged: {available.message}"
+    return Verdict("Running", "Stalled", available.reason, message), None
 
 
 def fields(situation: Situation, verdict: Verdict) -> dict[str, Any]:
@@ -75,7 +104,8 @@ def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | 
         return Wanted(type_, "True", "Measured", "the run's metrics are read from Prometheus"), None
     told = find(situation.run.status.conditions, type_)
     if verdict.phase != "Running":
-        if told is not None and told.reason != "Awaited":
+        # What was never seen is awaited anew when the next pod runs.
+        if told is not None and told.reason not in ("Awaited", "NoMetrics"):
             return Wanted(type_, told.status, told.reason, told.message), None
         return Wanted(type_, "Unknown", "NotRunning", "nothing trains, so there is nothing to measure"), None
     if measured is None:
@@ -87,9 +117,15 @@ def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | 
     if measured.outcome == "Stale":
         return Wanted(type_, "False", "Stale", measured.message), None
     left = (_runs_since(situation) + METRICS_DUE - situation.now).total_seconds()
-    if left > 0:
+    if left > 0 and not _is_unwatched(situation):
         return Wanted(type_, "Unknown", "Awaited", "the run's metrics have not been seen yet"), left
     return Wanted(type_, "False", "NoMetrics", measured.message), None
+
+
+def _is_unwatched(situation: Situation) -> bool:
+    """Whether `Ready` has said so already."""
+    told = find(situation.run.status.conditions, "Ready")
+    return told is not None and told.status == "False" and told.reason in _UNWATCHED
 
 
 def _runs_since(situation: Situation) -> datetime:

@@ -11,7 +11,7 @@ from accord.api.v1alpha1.meta import API_VERSION
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.children import needs_apply, quantity
 from accord.domain.plan import ObjectKey
-from accord.domain.training import names
+from accord.domain.training import names, queueing
 from accord.domain.training.inputs import inputs
 from accord.domain.training.restart import Restart
 from accord.domain.training.template import pod_template
@@ -116,9 +116,9 @@ def job_to_apply(run: TrainingRun, live: JobView) -> Manifest | None:
     """The Job of the current attempt with what changes in place; None where nothing is to be written.
 
     The template is the live one: it cannot change, and another version of the operator may have written it. A Job that
-    is queued is left to Kueue, which starts and stops it.
+    Kueue holds is left to it.
     """
-    if run.spec.queue_name is not None or live.deleting:
+    if queueing.is_held(run, live) or live.deleting:
         return None
     spec, meta = live.manifest.get("spec") or {}, live.manifest["metadata"]
     wanted = _changeable(run, suspend=run.spec.suspend)
@@ -143,6 +143,12 @@ def job_to_apply(run: TrainingRun, live: JobView) -> Manifest | None:
         },
         "spec": {**kept, **wanted},
     }
+
+
+def limits_differ(run: TrainingRun, live: JobView) -> bool:
+    """Whether the Job has other limits than the spec says."""
+    spec, wanted = live.manifest.get("spec") or {}, _changeable(run, suspend=live.suspended)
+    return any(spec.get(field) != wanted.get(field) for field in ("backoffLimit", "activeDeadlineSeconds"))
 
 
 def _changeable(run: TrainingRun, *, suspend: bool) -> Manifest:

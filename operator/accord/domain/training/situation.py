@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from accord.api.v1alpha1.trainingrun import RestartRecord, TrainingRun
-from accord.domain.training import restart
+from accord.domain.training import queueing, restart, sidecars
 from accord.domain.training.inputs import inputs
 from accord.domain.training.observed import Observed
 from accord.domain.training.restart import Asked, Restart
@@ -42,6 +42,8 @@ class Situation:
     """What a rollback asks of the newest attempt."""
     restart: RestartRecord | None
     """The newest restart that was done."""
+    ended: End | None = None
+    """How the Job ended, or the trainer in a pod that sidecars keep."""
 
     @property
     def run(self) -> TrainingRun:
@@ -50,8 +52,8 @@ class Situation:
 
     @property
     def end(self) -> End | None:
-        """How the Job ended, where that is not recorded yet."""
-        return self.job.end if self.course == "Finished" and not is_finished(self.run) and self.job else None
+        """How the newest attempt ended, where that is not recorded yet."""
+        return self.ended if self.course == "Finished" and not is_finished(self.run) else None
 
     @property
     def is_changed(self) -> bool:
@@ -90,16 +92,18 @@ def assess(observed: Observed, now: datetime) -> Situation:
     wanted, asked = inputs(run), restart.asked(run, attempt)
     if asked.stop:
         observed = replace(observed, run=restart.stopped(run))
+    ended = None if job is None else sidecars.finished(observed.pods, attempt, now) or job.end
     return Situation(
         observed=observed,
         now=now,
-        course=_course(observed, job, wanted, asked),
+        course=_course(observed, job, wanted, asked, ended),
         attempt=attempt,
         job=job,
         stale=tuple(other for other in observed.jobs if other is not job and other.end is None and not other.deleting),
         inputs=wanted,
         asked=asked,
         restart=_restart(observed, job, attempt),
+        ended=ended,
     )
 
 
@@ -112,15 +116,15 @@ def _restart(observed: Observed, job: JobView | None, attempt: int) -> RestartRe
     return restart.record(before, origin, attempt, saved)
 
 
-def _course(observed: Observed, job: JobView | None, wanted: str, asked: Asked) -> Course:
+def _course(observed: Observed, job: JobView | None, wanted: str, asked: Asked, ended: End | None) -> Course:
     run = observed.run
-    if is_finished(run) or (job is not None and job.end is not None):
+    if is_finished(run) or ended is not None:
         return "Finished"
     if trainer_of(run) is None:
         return "Refused"
     if job is not None and not job.deleting:
-        # Kueue owns the suspension of a queued Job, so a run that is suspended has none.
-        parked = run.spec.suspend and run.spec.queue_name is not None
+        # Kueue owns the suspension of a Job that it holds, so a run that is suspended has none.
+        parked = run.spec.suspend and queueing.is_held(run, job)
         ends = asked.restart is not None and not asked.stop
         return "Replace" if job.inputs != wanted or parked or ends else "Keep"
     if any(other.end is None for other in observed.jobs) or any(pod.at_work for pod in observed.pods):

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from accord.domain import refusals
-from accord.domain.conditions import Wanted, find, parse_timestamp
+from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
-from accord.domain.training import names, restart
+from accord.domain.training import names, queueing, restart, sidecars
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
 from accord.domain.training.situation import Situation
@@ -28,6 +28,8 @@ _PATIENCE = {
 """How long a problem may mend by itself before a person must look."""
 _PODS_START = timedelta(minutes=10)
 """The same for all other problems, as `progressDeadlineSeconds` of a Deployment."""
+_NODE_SILENT = timedelta(minutes=1)
+"""Kubelet reports the end of a pod seconds after its grace period; much later there is no kubelet."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ def judge(situation: Situation) -> Verdict:
         return Verdict("Pending", "Reconciling", problem.reason, problem.message, _LOOK_AGAIN)
     if problem is not None:
         return _stalled(problem.reason, problem.message, _phase_of_pods(situation))
+    lost = _lost(situation)
+    if lost is not None:
+        return lost
     if course in ("Replace", "Drain"):
         return _stopping(situation)
     if course == "Rest":
@@ -67,8 +72,12 @@ def _suspended(situation: Situation) -> Verdict:
     return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: nothing trains, the checkpoints stay")
 
 
-def conditions(situation: Situation, verdict: Verdict, notes: tuple[str, ...]) -> tuple[Wanted, ...]:
-    """All conditions, kstatus first."""
+def conditions(
+    situation: Situation, verdict: Verdict, notes: tuple[str, ...], remarks: tuple[str, ...] = ()
+) -> tuple[Wanted, ...]:
+    """All conditions, kstatus first. `notes` say what of the spec is not followed to the letter; `remarks` how the
+    rest is understood.
+    """
     told = (verdict.reason, verdict.message)
     ready = Wanted("Ready", "True" if verdict.state == "Ready" else "False", *told)
     finished = situation.course == "Finished"
@@ -76,7 +85,7 @@ def conditions(situation: Situation, verdict: Verdict, notes: tuple[str, ...]) -
     kstatus = (ready,) if verdict.state == "Ready" else (ready, Wanted(verdict.state, "True", *told))
     return (
         *kstatus,
-        _accepted(situation, verdict, notes),
+        _accepted(situation, verdict, notes, remarks),
         Wanted("Complete", "True" if verdict.phase == "Succeeded" else "False", *told),
         *((Wanted("Failed", "True", *told),) if verdict.phase == "Failed" else ()),
         Wanted("Suspended", "True" if verdict.phase == "Suspended" else "False", *told),
@@ -84,7 +93,7 @@ def conditions(situation: Situation, verdict: Verdict, notes: tuple[str, ...]) -
     )
 
 
-def _accepted(situation: Situation, verdict: Verdict, notes: tuple[str, ...]) -> Wanted:
+def _accepted(situation: Situation, verdict: Verdict, notes: tuple[str, ...], remarks: tuple[str, ...]) -> Wanted:
     if situation.course == "Refused" or verdict.reason == "Invalid":
         return Wanted("Accepted", "False", verdict.reason, verdict.message)
     if situation.course == "Finished" and situation.is_changed:
@@ -96,8 +105,8 @@ def _accepted(situation: Situation, verdict: Verdict, notes: tuple[str, ...]) ->
             "another name, or delete this one and create it anew",
         )
     if notes:
-        return Wanted("Accepted", "True", "Adjusted", "; ".join(notes))
-    return Wanted("Accepted", "True", "Accepted", "the spec can be followed")
+        return Wanted("Accepted", "True", "Adjusted", "; ".join((*notes, *remarks)))
+    return Wanted("Accepted", "True", "Accepted", "; ".join(("the spec can be followed", *remarks)))
 
 
 def _stalled(reason: str, message: str, phase: Phase = "Pending") -> Verdict:
@@ -115,12 +124,39 @@ def _finished(situation: Situation) -> Verdict:
             return Verdict("Succeeded", "Ready", reason, message)
         return _stalled(reason, message, "Failed")
     if end.succeeded:
-        return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {situation.attempt} has trained to the end")
+        aside = f": {end.message}" if end.reason == sidecars.COMPLETED else ""
+        return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {situation.attempt} has trained to the end{aside}")
     death = last_death(situation)
     if death is None or end.reason == "DeadlineExceeded":
         return _stalled(end.reason, end.message or f"Job {_job(situation)} failed", "Failed")
     tries = situation.job.failed if situation.job is not None else 0
     return _stalled(death.reason, f"{death.message}; {tries} pods of attempt {situation.attempt} failed", "Failed")
+
+
+def _lost(situation: Situation) -> Verdict | None:
+    """A pod that was told to end and does not, long after its grace period: its node is gone, or cut off.
+
+    It may still write to the volume for all anybody knows, so no other pod is started until a person has decided.
+    """
+    for pod in situation.observed.pods:
+        if not pod.at_work or not pod.node or pod.due_to_end is None or pod.told_to_end is None:
+            continue
+        if pod.due_to_end + _NODE_SILENT <= situation.now:
+            message = (
+                f"node {pod.node} does not answer: pod {pod.name} was told to end at {timestamp(pod.told_to_end)} and "
+                "has not, so no other pod starts while it may still write to the volume. Where the node is off: "
+                f"`kubectl taint node {pod.node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`; where it "
+                f"will not come back: `kubectl delete node {pod.node}`"
+            )
+            return _stalled("NodeLost", message)
+    return None
+
+
+def _until_lost(situation: Situation) -> float:
+    """Seconds until a pod that is to end counts as lost, or the usual time where that is sooner."""
+    due = [pod.due_to_end for pod in situation.observed.pods if pod.at_work and pod.due_to_end is not None]
+    left = [(at + _NODE_SILENT - situation.now).total_seconds() for at in due]
+    return max(min(left, default=_LOOK_AGAIN), _LOOK_AGAIN)
 
 
 def last_death(situation: Situation) -> Problem | None:
@@ -190,22 +226,46 @@ def _kept(situation: Situation, job: JobView) -> Verdict:
             message = _suspending(situation)
             return Verdict(_phase_of_pods(situation), "Reconciling", "Suspending", message, _LOOK_AGAIN)
         return _suspended(situation)
-    if job.suspended and run.spec.queue_name is not None:
-        return Verdict("Pending", "Reconciling", "Queued", f"waits for admission by queue {run.spec.queue_name}")
+    if job.suspended and queueing.is_held(run, job):
+        return Verdict("Pending", "Reconciling", "Queued", queueing.waits(run, job))
+    return _at_work(situation, job, working) if working else _between_pods(situation, job)
+
+
+def _at_work(situation: Situation, job: JobView, working: list[PodView]) -> Verdict:
+    if all(pod.deleting for pod in working):
+        message = f"the pod of attempt {situation.attempt} is ending; another one follows"
+        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, _until_lost(situation))
+    held = sidecars.held(working, situation.attempt)
+    if held is not None:
+        return _held(situation, job, held)
     if any(pod.phase == "Running" for pod in working):
         return Verdict("Running", "Ready", "Running", f"attempt {situation.attempt} trains")
     stuck = next((pod for pod in working if pod.problem is not None), None)
     if stuck is not None and stuck.problem is not None:
         return _patient(stuck.problem, stuck.created, situation.now)
-    if working:
-        return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {situation.attempt} is starting")
+    return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {situation.attempt} is starting")
+
+
+def _between_pods(situation: Situation, job: JobView) -> Verdict:
     death = last_death(situation)
     if death is not None:
-        message = f"{death.message}; another pod follows (failed: {job.failed}, allowed: {run.spec.backoff_limit})"
+        allowed = situation.run.spec.backoff_limit
+        message = f"{death.message}; another pod follows (failed: {job.failed}, allowed: {allowed})"
         return Verdict("Pending", "Reconciling", "Retrying", message)
     if any(pod.phase == "Succeeded" for pod in _pods(situation)):
         return Verdict("Running", "Ready", "Running", f"the pod of attempt {situation.attempt} has ended well")
     return _without_pod(situation, job)
+
+
+def _held(situation: Situation, job: JobView, pod: PodView) -> Verdict:
+    left = max(sidecars.left(pod, situation.now), _LOOK_AGAIN)
+    words = sidecars.in_words(pod)
+    if pod.trainer is not None and pod.trainer.code == 0:
+        message = f"{words}; when it has not ended by itself after half a minute, the run is complete all the same"
+        return Verdict("Running", "Reconciling", "Completing", message, left)
+    allowed = situation.run.spec.backoff_limit
+    message = f"{words}; the pod is stopped, and another one follows (failed: {job.failed}, allowed: {allowed})"
+    return Verdict("Pending", "Reconciling", "TrainerEnded", message, left)
 
 
 def _without_pod(situation: Situation, job: JobView) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from accord.api.base import Manifest
@@ -35,7 +35,13 @@ class JobView:
     attempt: int
     inputs: str
     created: datetime
+    generation: int
+    """1 until its spec is changed."""
     suspended: bool
+    suspended_by: str | None
+    """Who else than the operator set `spec.suspend` last; None where nobody did."""
+    queue: str | None
+    """Kueue's LocalQueue, by the label as it lives."""
     deleting: bool
     started: datetime | None
     failed: int
@@ -50,7 +56,7 @@ class JobView:
     def of(cls, manifest: Manifest) -> JobView:
         """From the object as the API server has it."""
         meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
-        annotations = meta.get("annotations") or {}
+        annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
         started = status.get("startTime")
         return cls(
             manifest=manifest,
@@ -58,7 +64,10 @@ class JobView:
             attempt=_attempt(meta) or _attempt((spec.get("template") or {}).get("metadata") or {}),
             inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
             created=parse_timestamp(meta["creationTimestamp"]),
+            generation=int(meta.get("generation") or 0),
             suspended=bool(spec.get("suspend")),
+            suspended_by=(manifest.get("managers") or {}).get("suspend"),
+            queue=labels.get(names.QUEUE_LABEL),
             deleting=bool(meta.get("deletionTimestamp")),
             started=parse_timestamp(started) if started else None,
             failed=int(status.get("failed") or 0),
@@ -77,16 +86,45 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class TrainerExit:
+    """How the container `trainer` of a pod ended, whatever became of the pod."""
+
+    code: int
+    at: datetime | None
+    problem: Problem
+    """Its end in words."""
+
+
+@dataclass(frozen=True)
 class PodView:
     """A pod of the run."""
 
     name: str
+    uid: str
     attempt: int
     phase: str
     created: datetime
-    deleting: bool
+    node: str
+    """Empty where it has none yet."""
+    told_to_end: datetime | None
+    """When its deletion was asked for."""
+    due_to_end: datetime | None
+    """When its grace period is over."""
+    deadline: int | None
+    """`spec.activeDeadlineSeconds`."""
     problem: Problem | None
     """Why it does not start, or why it failed; None where neither is the case."""
+    trainer: TrainerExit | None
+    """How its trainer ended; None while it has not."""
+    others: tuple[str, ...]
+    """Other containers that have not ended. Native sidecars are none of them: kubelet ends those by itself."""
+    disrupted: bool
+    """Whether it was told to stop from outside, so that an exit code of 0 says nothing."""
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it was told to go."""
+        return self.due_to_end is not None
 
     @property
     def at_work(self) -> bool:
@@ -96,16 +134,28 @@ class PodView:
     @classmethod
     def of(cls, manifest: Manifest) -> PodView:
         """From the object as the API server has it."""
-        meta, status = manifest["metadata"], manifest.get("status") or {}
+        meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
         phase = status.get("phase", "Pending")
         problem = _death(meta["name"], status) if phase == "Failed" else _obstacle(meta["name"], status)
+        due = parse_timestamp(meta["deletionTimestamp"]) if meta.get("deletionTimestamp") else None
+        grace = timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0)
         return cls(
             name=meta["name"],
+            uid=meta.get("uid", ""),
             attempt=_attempt(meta),
             phase=phase,
             created=parse_timestamp(meta["creationTimestamp"]),
-            deleting=bool(meta.get("deletionTimestamp")),
+            node=spec.get("nodeName") or "",
+            # The API server writes down when the grace period will be over.
+            told_to_end=None if due is None else due - grace,
+            due_to_end=due,
+            deadline=spec.get("activeDeadlineSeconds"),
             problem=problem,
+            trainer=_trainer(meta["name"], status),
+            others=_others(status),
+            disrupted=bool(
+                due or status.get("reason") or _true(status.get("conditions") or (), "DisruptionTarget") is not None
+            ),
         )
 
 
@@ -138,6 +188,24 @@ def _containers(status: Manifest) -> list[Manifest]:
     """Statuses of all containers, the trainer's first."""
     found = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
     return sorted(found, key=lambda container: bool(container.get("name") != TRAINER_CONTAINER))
+
+
+def _trainer(pod: str, status: Manifest) -> TrainerExit | None:
+    for container in status.get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated")
+        if container.get("name") == TRAINER_CONTAINER and ended:
+            at = ended.get("finishedAt")
+            problem = _exit(pod, TRAINER_CONTAINER, {"exitCode": 0, **ended})
+            return TrainerExit(int(ended.get("exitCode") or 0), parse_timestamp(at) if at else None, problem)
+    return None
+
+
+def _others(status: Manifest) -> tuple[str, ...]:
+    return tuple(
+        str(container.get("name"))
+        for container in status.get("containerStatuses") or ()
+        if container.get("name") != TRAINER_CONTAINER and not (container.get("state") or {}).get("terminated")
+    )
 
 
 def _obstacle(pod: str, status: Manifest) -> Problem | None:
@@ -190,6 +258,8 @@ def _exit(pod: str, container: str, ended: dict[str, Any]) -> Problem:
             "resources.limits.memory in spec.template",
         )
     said = f": {quote(ended['message'])}" if ended.get("message") else ""
+    if not ended["exitCode"]:
+        return Problem("Completed", f"container {container} of pod {pod} ended with exit code 0{said}")
     return Problem(
         "ExitCode",
         f"container {container} of pod {pod} ended with exit code {ended['exitCode']}{said}; see "
