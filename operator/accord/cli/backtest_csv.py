@@ -1,36 +1,97 @@
-"""A recorded run in a CSV file."""
+"""A recorded run in a CSV file: our own columns, or a log of stable-baselines3.
+
+- `step`, `loss`, `reward`, and `time` in seconds if wanted: looks at a trainer, or events.
+- `progress.csv` of its logger: `time/total_timesteps`, `rollout/ep_rew_mean`, `train/loss`, `time/time_elapsed`.
+- `monitor.csv` of its Monitor: a comment line, then `r`, `l`, `t` of each episode.
+"""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import io
+import math
 import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accord.cli.documents import InputError
 from accord.domain.checkpoint.detection.rows import Row
 
-_SERIES = ("loss", "reward")
+_MEANS = (
+    "its rewards are means of the last 100 episodes, so a drop is seen late; if there is a monitor.csv of the run, use "
+    "that"
+)
 
 
-def read(path: Path) -> list[Row]:
-    """All rows. InputError that names line and column of what cannot be read."""
+@dataclass(frozen=True)
+class Recording:
+    """A run, as its file has it."""
+
+    rows: Sequence[Row]
+    events: bool | None
+    """Whether each row is an event; None where that is to be told from the rows."""
+    note: str | None = None
+    """What a reader of the figures should know of it."""
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the file says when each row was."""
+        return self.rows[0].at is not None
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Where a kind of file has what. None: nowhere."""
+
+    step: str
+    loss: str | None
+    reward: str | None
+    time: str | None
+    events: bool | None = None
+    note: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        return [column for column in (self.step, self.loss, self.reward, self.time) if column is not None]
+
+
+_OWN = _Form("step", "loss", "reward", "time")
+_PROGRESS = _Form(
+    "time/total_timesteps", "train/loss", "rollout/ep_rew_mean", "time/time_elapsed", events=True, note=_MEANS
+)
+_MONITOR = _Form("l", None, "r", "t", events=True)
+"""Its steps are the lengths of the episodes, one after the other."""
+
+
+def read(path: Path) -> Recording:
+    """The whole run. InputError that names line and column of what cannot be read."""
     name = "stdin" if str(path) == "-" else str(path)
-    reader = csv.reader(io.StringIO(_text(path, name), newline=""))
-    header = [cell.strip() for cell in next(reader, [])]
-    if "step" not in header or not set(_SERIES) & set(header):
-        raise InputError(f"{name}: line 1: must name the columns step and loss or reward, as `step,loss,reward`")
-    for column in ("step", *_SERIES):
-        if header.count(column) > 1:
-            raise InputError(f"{name}: line 1: column {column} stands there twice")
+    text, skipped = _without_comment(_text(path, name))
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        rows = [_row(header, cells, f"{name}: line {reader.line_num}") for cells in reader if cells]
+        header = [cell.strip() for cell in next(reader, [])]
+        form = _form(header, f"{name}: line {skipped + 1}")
+        take = _monitored() if form is _MONITOR else _row
+        rows = [
+            take(_cells(header, cells, place, skipped + 1), form, place)
+            for cells, place in _lines(reader, name, skipped)
+        ]
     except csv.Error as error:
-        raise InputError(f"{name}: line {reader.line_num}: {error}") from error
+        raise InputError(f"{name}: line {skipped + reader.line_num}: {error}") from error
     if not rows:
         raise InputError(f"{name}: holds no row")
-    return rows
+    return Recording(rows, form.events, f"{name}: {form.note}" if form.note else None)
+
+
+def _lines(reader: Any, name: str, skipped: int) -> Iterator[tuple[list[str], str]]:
+    """The fields of each line of a `csv.reader`, and its place. `skipped` lines stand before the header."""
+    for cells in reader:
+        if cells:
+            yield cells, f"{name}: line {skipped + reader.line_num}"
 
 
 def _text(path: Path, name: str) -> str:
@@ -41,21 +102,80 @@ def _text(path: Path, name: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: is not UTF-8 text: {error}") from error
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{name}: is not whole: {error}") from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
 
-def _row(header: list[str], cells: list[str], place: str) -> Row:
+def _without_comment(text: str) -> tuple[str, int]:
+    """The text from its header on, and the number of lines before it."""
+    if not text.startswith("#"):
+        return text, 0
+    return text.partition("\n")[2], 1
+
+
+def _form(header: Sequence[str], place: str) -> _Form:
+    names = set(header)
+    if _PROGRESS.step in names and names & {_PROGRESS.loss, _PROGRESS.reward}:
+        form = _PROGRESS
+    elif {"r", "l"} <= names:
+        form = _MONITOR
+    elif "step" in names and names & {"loss", "reward"}:
+        form = _OWN
+    else:
+        raise InputError(
+            f"{place}: must name the columns step and loss or reward, as `step,loss,reward`, or be that of "
+            "stable-baselines3's progress.csv or monitor.csv"
+        )
+    for column in form.columns:
+        if header.count(column) > 1:
+            raise InputError(f"{place}: column {column} stands there twice")
+    return form
+
+
+def _cells(header: Sequence[str], cells: Sequence[str], place: str, line: int) -> Mapping[str, str]:
     if len(cells) != len(header):
-        raise InputError(f"{place}: has {len(cells)} fields where line 1 names {len(header)}")
-    found = dict(zip(header, cells, strict=True))
-    step = _number(found["step"], f"{place}, column step")
+        raise InputError(f"{place}: has {len(cells)} fields where line {line} names {len(header)}")
+    return dict(zip(header, cells, strict=True))
+
+
+def _row(found: Mapping[str, str], form: _Form, place: str) -> Row:
+    loss, reward = (_optional(found, column, place) for column in (form.loss, form.reward))
+    return Row(_step(found, form.step, place), loss, reward, _time(found, form.time, place))
+
+
+def _monitored() -> Callable[[Mapping[str, str], _Form, str], Row]:
+    step = 0
+
+    def take(found: Mapping[str, str], form: _Form, place: str) -> Row:
+        nonlocal step
+        row = _row(found, form, place)
+        step += row.step
+        return row._replace(step=step)
+
+    return take
+
+
+def _step(found: Mapping[str, str], column: str, place: str) -> int:
+    text = found[column]
+    step = _number(text, f"{place}, column {column}")
     if step is None or not 0 <= step < 2**53 or step != int(step):
-        raise InputError(f"{place}, column step: {found['step']!r} is not a whole number of 0 or more")
-    loss, reward = (_number(found.get(name, ""), f"{place}, column {name}") for name in _SERIES)
-    return Row(int(step), loss, reward)
+        raise InputError(f"{place}, column {column}: {text!r} is not a whole number of 0 or more")
+    return int(step)
+
+
+def _time(found: Mapping[str, str], column: str | None, place: str) -> float | None:
+    if column is None or column not in found:
+        return None
+    seconds = _number(found[column], f"{place}, column {column}")
+    if seconds is None or not math.isfinite(seconds):
+        raise InputError(f"{place}, column {column}: {found[column]!r} is not a time in seconds")
+    return seconds
+
+
+def _optional(found: Mapping[str, str], column: str | None, place: str) -> float | None:
+    return None if column is None else _number(found.get(column, ""), f"{place}, column {column}")
 
 
 def _number(text: str, place: str) -> float | None:

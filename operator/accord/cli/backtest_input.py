@@ -14,14 +14,16 @@ from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.api.validation import stored, validate
 from accord.cli import backtest_csv, documents
+from accord.cli.backtest_csv import Recording
 from accord.cli.documents import Document, InputError
 from accord.domain.checkpoint.detection import rows, scrapes
 from accord.domain.checkpoint.detection.live import selector, source_labels
 from accord.domain.checkpoint.detection.replay import Pace
+from accord.domain.checkpoint.detection.rows import Row
 from accord.domain.checkpoint.detection.series import Life
 
 _SAVE_FREQUENCY = 500
-_CHECKS_A_WINDOW = 10
+_SPEED = 10.0
 _DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
 _TIMEOUT = 60.0
 
@@ -33,26 +35,45 @@ class Given:
     policy: CheckpointPolicy
     lives: Sequence[Life]
     pace: Pace
+    note: str | None = None
+    """What a reader of the figures should know of the recording."""
 
 
 def read(args: argparse.Namespace) -> Given:
     """Read what the arguments name. InputError for what cannot be used."""
-    found = documents.read(args.filename, None)
-    policy = _policy(found, ", ".join(map(str, args.filename)), args.name)
-    frequency = args.save_frequency or _save_frequency(policy, found)
+    policy, frequency = read_policy(args)
     each = policy.spec.detection.method == "Ratio"
-    saved: Sequence[int]
-    lives: Sequence[Life]
     if args.csv is not None:
         if args.range or args.end:
             raise InputError("--range and --end go with --prometheus")
-        lives = rows.lives(backtest_csv.read(args.csv), each=each)
-        saved, every = _multiples(frequency, lives), args.every or _every(policy)
-    else:
-        lives, saved = _from_prometheus(policy, args, each)
-        # The checks of the operator come with the scrapes or less often: each scrape is one here.
-        saved, every = saved or _multiples(frequency, lives), args.every or 1
-    return Given(policy, lives, Pace(every, args.speed, saved))
+        recording = backtest_csv.read(args.csv)
+        found, pace = paced(recording, policy, args, frequency)
+        return Given(policy, rows.lives(found, each=each, events=recording.events), pace, recording.note)
+    lives, saved = _from_prometheus(policy, args, each)
+    # The checks of the operator come with the scrapes or less often: each scrape is one here.
+    pace = Pace(args.every or 1, args.speed or _SPEED, saved or _multiples(frequency, _last(lives)))
+    return Given(policy, lives, pace)
+
+
+def read_policy(args: argparse.Namespace) -> tuple[CheckpointPolicy, int]:
+    """The policy, and the steps between two checkpoints. InputError for what cannot be used."""
+    found = documents.read(args.filename, None)
+    policy = _policy(found, ", ".join(map(str, args.filename)), args.name)
+    return policy, args.save_frequency or _save_frequency(policy, found)
+
+
+def paced(
+    recording: Recording, policy: CheckpointPolicy, args: argparse.Namespace, frequency: int
+) -> tuple[Sequence[Row], Pace]:
+    """The rows, with their times unless `--speed` stands for those; looked at as often as the operator would."""
+    interval = policy.spec.detection.interval.total_seconds()
+    speed = args.speed or _SPEED
+    found = recording.rows
+    if args.speed is not None and recording.has_times:
+        found = [row._replace(at=None) for row in found]
+    timed = found[0].at is not None and args.every is None
+    saved = _multiples(frequency, max(row.step for row in found))
+    return found, Pace(args.every or interval * speed, speed, saved, interval if timed else None)
 
 
 def _policy(found: Sequence[Document], filename: str, name: str | None) -> CheckpointPolicy:
@@ -84,14 +105,12 @@ def _save_frequency(policy: CheckpointPolicy, found: Sequence[Document]) -> int:
     return _SAVE_FREQUENCY
 
 
-def _multiples(frequency: int, lives: Sequence[Life]) -> range:
-    last = max((moment.step for life in lives for moment in life.moments), default=0)
+def _multiples(frequency: int, last: int) -> range:
     return range(frequency, last + 1, frequency)
 
 
-def _every(policy: CheckpointPolicy) -> int:
-    detection = policy.spec.detection
-    return max(min(detection.loss_spike.window, detection.reward_drop.window) // _CHECKS_A_WINDOW, 1)
+def _last(lives: Sequence[Life]) -> int:
+    return max((moment.step for life in lives for moment in life.moments), default=0)
 
 
 def _from_prometheus(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -50,6 +51,18 @@ def recorded(steps: int = 4000, fault: int | None = 3000) -> str:
     return "\n".join(lines) + "\n"
 
 
+def episodes(bad: int) -> str:
+    """A row an episode; so many of them are bad after the hundredth."""
+    chance = random.Random(1)
+    levels = [8] * 100 + [2] * bad + [8] * (60 - bad)
+    rows = [f"{40 * number},{level + chance.gauss(0, 0.5):.4f}" for number, level in enumerate(levels, start=1)]
+    return "\n".join(["step,reward", *rows]) + "\n"
+
+
+def styles(picture: Path) -> set[str | None]:
+    return {each.get("class") for each in ElementTree.parse(picture).getroot().iter()}
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     path = tmp_path / "run.csv"
@@ -62,28 +75,108 @@ def test_json_is_what_programs_read(policy: Path, run: Path, capsys: pytest.Capt
     printed = capsys.readouterr()
     assert printed.err == ""
     found = json.loads(printed.out)
-    assert set(found) == {"checks", "rollbacks"}
-    assert found["checks"] == 401
+    assert set(found) == {"checks", "rollbacks", "pauses"}
+    # One each 15 s at ten steps a second, and one at the end.
+    assert found["checks"] == 28
     [rollback] = found["rollbacks"]
-    assert list(rollback) == ["step", "signal", "target", "baseline", "recent"]
-    assert (rollback["signal"], rollback["target"]) == ("RewardDrop", 2500)
-    assert 3000 < rollback["step"] <= 3100
+    assert list(rollback) == ["step", "signal", "target", "baseline", "recent", "limit", "share", "message"]
+    assert (rollback["step"], rollback["signal"], rollback["target"]) == (3150, "RewardDrop", 2500)
     assert rollback["baseline"] == pytest.approx(8, abs=0.2)
-    assert rollback["recent"] < 4
+    assert rollback["recent"] < rollback["limit"] == pytest.approx(4, abs=0.2)
+    assert main(["backtest", "-f", str(policy), "--csv", str(run), "--json", "--every", "10"]) == 0
+    often = json.loads(capsys.readouterr().out)
+    assert often["checks"] == 401
+    assert 3000 < often["rollbacks"][0]["step"] <= 3100
 
 
 def test_the_table_and_the_picture(policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "run.svg"
     assert main(["backtest", "-f", str(policy), "--csv", str(run), "--plot", str(picture)]) == 0
     head, columns, line = capsys.readouterr().out.splitlines()
-    assert head.startswith("CheckpointPolicy ns/p, method Adaptive: 401 checks, ")
-    assert columns.split() == ["STEP", "SIGNAL", "TARGET", "BASELINE", "RECENT", "RULE"]
+    assert head.startswith("CheckpointPolicy ns/p, method Adaptive, sensitivity Medium: 28 checks, ")
+    assert columns.split() == ["STEP", "SIGNAL", "TARGET", "BASELINE", "RECENT", "LIMIT", "RULE"]
     assert line.endswith("Adaptive on reward by steps")
     text = "".join(ElementTree.parse(picture).getroot().itertext())
-    assert "to 2,500" in text
+    assert "Reward: rolled back at 3,150 to 2,500" in text
+    assert "Loss: no reason to roll back" in text
+    assert {"reported", "newest", "before", "limit", "band", "unsure", "rollback", "elsewhere"} <= styles(picture)
     run.write_text(recorded(fault=None))
     assert main(["backtest", "-f", str(policy), "--csv", str(run)]) == 0
     assert "never rolled back" in capsys.readouterr().out
+
+
+def test_when_promotion_would_have_been_paused_and_why(
+    policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Ten episodes of 40 steps that are bad: too few to roll back.
+    run.write_text(episodes(bad=10))
+    picture = tmp_path / "run.svg"
+    command = ["backtest", "-f", str(policy), "--csv", str(run)]
+    assert main([*command, "--plot", str(picture)]) == 0
+    head, end, empty, sentence, columns, line = capsys.readouterr().out.splitlines()
+    assert head.endswith("never rolled back.")
+    assert end.startswith("At the end: Pass, reward 8")
+    assert (empty, sentence) == ("", "Promotion would have been paused once:")
+    assert columns.split() == ["FROM", "UNTIL", "SIGNAL", "BECAUSE"]
+    begin, until, signal, because = re.split(" {3,}", line)
+    assert 4000 < int(begin) <= 4400 < int(until) <= 5000
+    assert (signal, because.split()[0]) == ("RewardDrop", "reward")
+    assert "suspect" in styles(picture)
+    assert main([*command, "--json"]) == 0
+    [pause] = json.loads(capsys.readouterr().out)["pauses"]
+    assert pause == {
+        "from": int(begin),
+        "until": int(until),
+        "signal": "RewardDrop",
+        "rolledBack": False,
+        "message": because,
+    }
+
+
+def test_a_rollback_ends_a_pause_and_a_policy_that_only_watches_keeps_it(
+    policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.write_text(episodes(bad=60))
+    command, picture = ["backtest", "-f", str(policy), "--csv", str(run)], tmp_path / "run.svg"
+    assert main(command) == 0
+    printed = capsys.readouterr().out.splitlines()
+    step = printed[2].split()[0]
+    assert re.split(" {3,}", printed[-1])[1] == f"{step} (rolled back)"
+    policy.write_text(yaml.safe_dump({**POLICY, "spec": {**POLICY["spec"], "rollback": {"enabled": False}}}))  # type: ignore[dict-item]
+    assert main([*command, "--plot", str(picture)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert re.split(" {3,}", printed[-1])[1] == "the end"
+    assert {"suspect", "fail"} <= styles(picture)
+    assert "rollback" not in styles(picture)
+
+
+def test_a_run_that_is_too_short_says_what_it_lacks(
+    policy: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.write_text("step,loss,reward\n0,1,1\n10,1,1\n20,2,3\n")
+    assert main(["backtest", "-f", str(policy), "--csv", str(run)]) == 0
+    assert (
+        "Too short to be judged: reward has 30 of 1100 steps; loss has 30 of 1100 steps.\n" in capsys.readouterr().out
+    )
+
+
+def test_checks_and_cooldown_go_by_the_times_of_a_csv_unless_a_speed_is_given(
+    policy: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Two steps a second, after a pause of a day.
+    lines = [f"{step},{86_400 + step / 2},{1 + step % 7 / 10}" for step in range(3001)]
+    run.write_text("\n".join(["step,time,loss", *lines]) + "\n")
+
+    def checks(*options: str) -> int:
+        assert main(["backtest", "-f", str(policy), "--csv", str(run), "--json", *options]) == 0
+        return int(json.loads(capsys.readouterr().out)["checks"])
+
+    assert checks() == 101
+    assert checks("--speed", "10") == 21
+    assert checks("--every", "100") == 31
+    run.write_text("step,time,loss\n1,1,1\n2,,1\n")
+    assert main(["backtest", "-f", str(policy), "--csv", str(run)]) == 2
+    assert "line 3, column time: '' is not a time in seconds" in capsys.readouterr().err
 
 
 def test_a_finite_number_or_null_for_what_is_not_finite(
@@ -92,7 +185,9 @@ def test_a_finite_number_or_null_for_what_is_not_finite(
     run.write_text("step,loss\n1,1\n2,nan\n")
     assert main(["backtest", "-f", str(policy), "--csv", str(run), "--json", "--every", "1"]) == 0
     [rollback] = json.loads(capsys.readouterr().out)["rollbacks"]
-    assert rollback == {"step": 2, "signal": "NonFinite", "target": None, "baseline": None, "recent": None}
+    figures = dict.fromkeys(("baseline", "recent", "limit", "share"))
+    told = "the trainer reports a loss that is not a finite number"
+    assert rollback == {"step": 2, "signal": "NonFinite", "target": None, **figures, "message": told}
 
 
 def test_checkpoints_are_saved_as_the_run_says_unless_an_option_does(
@@ -132,6 +227,10 @@ def test_the_ratio_rule_comes_with_a_warning(
         ("step,reward\n,2\n", "line 2, column step: '' is not a whole number"),
         ("step,reward\nnan,2\n", "line 2, column step: 'nan' is not a whole number"),
         ("step,loss,reward\n1,2\n", "line 2: has 2 fields where line 1 names 3"),
+        ("#{}\nr,l,t\n1,2,3\n1,x,3\n", "line 4, column l: 'x' is not a number"),
+        ("#{}\nr,l,t\n1,2\n", "line 3: has 2 fields where line 2 names 3"),
+        ("#{}\n", "line 2: must name the columns"),
+        ("time/total_timesteps,rollout/ep_rew_mean\n1,\n1.5,\n", "line 3, column time/total_timesteps: '1.5' is not a"),
     ],
 )
 def test_a_csv_that_cannot_be_read_is_refused_with_the_place(

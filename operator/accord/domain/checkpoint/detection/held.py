@@ -48,8 +48,7 @@ def samples(rows: Iterable[Row], held: bool) -> Iterator[Row]:
 
 def kind(name: Name, found: Sequence[Row], stride: float = 1) -> Kind:
     """What the samples of a series are, from their distances. `stride` is that of rows."""
-    distances = [later[0] - earlier[0] for earlier, later in pairwise(found)]
-    distances = [distance for distance in distances if distance > 0]
+    distances = _distances(found)
     if not distances:
         return "updates" if name == "loss" else "episodes"
     middle = median(distances)
@@ -60,21 +59,30 @@ def kind(name: Name, found: Sequence[Row], stride: float = 1) -> Kind:
     return "updates" if name == "loss" or regular else "episodes"
 
 
-def reports(name: Name, rows: Sequence[tuple[int, float | None]], each: bool) -> tuple[Kind, list[Report]]:
-    """What each row reports that is new, and the kind of the series. `each`: every row is a sample, held or not.
+def _distances(found: Sequence[Row]) -> list[int]:
+    """Steps between samples, but for those at the same step."""
+    distances = (later[0] - earlier[0] for earlier, later in pairwise(found))
+    return [distance for distance in distances if distance > 0]
+
+
+def reports(
+    name: Name, rows: Sequence[tuple[int, float | None]], each: bool, new: bool = False
+) -> tuple[Kind, list[Report]]:
+    """What each row reports that is new, and the kind of the series. `each`: every row is a sample, held or not. `new`:
+    a value stands only where it is new, and for the steps since the one before it.
 
     What is not finite before the first finite value is none yet: the mean of no episodes is NaN.
     """
     finite = [(step, value) for step, value in rows if value is not None and math.isfinite(value)]
-    held = not each and is_held(finite)
+    held = not each and not new and is_held(finite)
     taken = list(samples(finite, held))
     found: list[Report] = []
     before: float | None = None
     begun = False
     last = previous = _begin(rows)
-    if held and len(taken) > 1:
+    if (held or new) and len(taken) > 1:
         # Nobody saw the first one begin: it stands for as many steps as the others do.
-        last = min(last, taken[0][0] - int(median(later[0] - earlier[0] for earlier, later in pairwise(taken))))
+        last = min(last, taken[0][0] - int(median(_distances(taken) or [0])))
     for step, value in rows:
         report: Report = None
         if value is not None and not math.isfinite(value):
@@ -82,11 +90,12 @@ def reports(name: Name, rows: Sequence[tuple[int, float | None]], each: bool) ->
                 report, before, last = "NotFinite", None, step
         elif value is not None and not (held and value == before):
             begun = True
-            report = Segment(last if held else previous, step, 1, value, value * value)
+            report = Segment(last if held or new else previous, step, 1, value, value * value)
             before, last = value, step
         found.append(report)
         previous = step
-    stride = median([later[0] - earlier[0] for earlier, later in pairwise(rows)] or [1])
+    # Returns that are written down one by one are those of episodes, however regular.
+    stride = math.inf if new else median([later[0] - earlier[0] for earlier, later in pairwise(rows)] or [1])
     return kind(name, taken, stride), found
 
 

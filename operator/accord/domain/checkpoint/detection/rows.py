@@ -1,12 +1,20 @@
-"""Lives from rows of step, loss and reward, as a CSV has them: a row a step or any stride, values held in between."""
+"""Lives from rows of step, loss and reward, as a CSV has them.
+
+A row is either a look (a row a step or any stride, values held in between) or an event (an episode that ended, or an
+update that was made), with nothing in the other column.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from accord.domain.checkpoint.detection.held import reports
 from accord.domain.checkpoint.detection.series import Life, Moment
+
+_EVENTS = 0.5
+"""Part of the rows that no series of looks would have, from which on rows are events."""
 
 
 class Row(NamedTuple):
@@ -18,11 +26,27 @@ class Row(NamedTuple):
     at: float | None = None
 
 
-def lives(rows: Sequence[Row], *, each: bool) -> list[Life]:
+def lives(rows: Sequence[Row], *, each: bool, events: bool | None = None) -> list[Life]:
     """One for each start of the trainer: where the step goes back, it was restarted. `each`: every row is a sample, as
-    the rule `Ratio` takes them.
+    the rule `Ratio` takes them. `events`: rows are events, or looks; None: to be told from the rows.
     """
-    return [_life(part, each) for part in _unbroken(rows)]
+    new = are_events(rows) if events is None else events
+    return [_life(part, each, new) for part in _unbroken(rows)]
+
+
+def are_events(rows: Sequence[Row]) -> bool:
+    """Whether, once both series have begun, most rows hold one of two values only, or share the step before them."""
+    begun = max(_first(rows, "loss"), _first(rows, "reward"))
+    odd = [
+        later.step == earlier.step or (begun < len(rows) and (later.loss is None) != (later.reward is None))
+        for earlier, later in pairwise(rows[begun if begun < len(rows) else 0 :])
+    ]
+    return sum(odd) > _EVENTS * len(odd)
+
+
+def _first(rows: Sequence[Row], name: str) -> int:
+    """Where a series begins; the number of rows, if it does not."""
+    return next((index for index, row in enumerate(rows) if getattr(row, name) is not None), len(rows))
 
 
 def _unbroken(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -35,9 +59,9 @@ def _unbroken(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         yield rows[begin:]
 
 
-def _life(rows: Sequence[Row], each: bool) -> Life:
-    loss_kind, losses = reports("loss", [(row.step, row.loss) for row in rows], each)
-    reward_kind, rewards = reports("reward", [(row.step, row.reward) for row in rows], each)
+def _life(rows: Sequence[Row], each: bool, new: bool) -> Life:
+    loss_kind, losses = reports("loss", [(row.step, row.loss) for row in rows], each, new)
+    reward_kind, rewards = reports("reward", [(row.step, row.reward) for row in rows], each, new)
     found = zip(rows, losses, rewards, strict=True)
     return Life(
         {"loss": loss_kind, "reward": reward_kind},
