@@ -131,7 +131,7 @@ def test_from_no_data_to_a_fault_a_restart_and_an_outage(world: World) -> None:
 )
 def test_every_wrong_answer_is_a_failure_with_words(body: str, status: int, told: str) -> None:
     with rig.serving(lambda request: rig.answer(request, body, status)) as url:
-        answer = PrometheusEndpoint(Endpoint(url)).query(query(Subject(POLICY, 1)), "matrix")
+        answer = PrometheusEndpoint(Endpoint(url)).query(query(Subject(POLICY, 1), datetime.now(UTC)), "matrix")
     reading = interpret(Subject(POLICY, 1), answer, datetime.now(UTC))
     assert (reading.outcome, reading.signal) == ("QueryFailed", None)
     assert told in reading.message
@@ -142,5 +142,5 @@ def test_one_that_does_not_answer_is_not_waited_for() -> None:
         time.sleep(3)
 
     with rig.serving(hang) as url:
-        answer = PrometheusEndpoint(Endpoint(url, timeout=0.2)).query(query(Subject(POLICY, 1)), "matrix")
+        answer = PrometheusEndpoint(Endpoint(url, timeout=0.2)).query(query(Subject(POLICY, 1), datetime.now(UTC)), "matrix")
     assert answer.failure == "Timeout"
