@@ -142,5 +142,7 @@ def test_one_that_does_not_answer_is_not_waited_for() -> None:
         time.sleep(3)
 
     with rig.serving(hang) as url:
-        answer = PrometheusEndpoint(Endpoint(url, timeout=0.2)).query(query(Subject(POLICY, 1), datetime.now(UTC)), "matrix")
+        answer = PrometheusEndpoint(Endpoint(url, timeout=0.2)).query(
+            query(Subject(POLICY, 1), datetime.now(UTC)), "matrix"
+        )
     assert answer.failure == "Timeout"
