@@ -72,6 +72,19 @@ VARIANTS = {
 """What a fifth of the runs of an environment have for rewards."""
 
 
+LEARNERS, LEARNERS_SEED = 56, 3000
+LEARNING = (
+    *("CartPole-v1", "InvertedPendulum-v5", "Pendulum-v1", "RatingSessions", "FrozenLake-v1", "Taxi-v4"),
+    *("MountainCarContinuous-v0", "InvertedDoublePendulum-v5", "accord/Ratings-v0", "MountainCar-v0"),
+)
+"""Where good hyperparameters nearly always learn in a short time, of both halves in turn."""
+HURTING = (
+    *(("weights", "noise", 1.0), ("learning-rate", "factor", 100.0), ("gradients", "negated", -1.0)),
+    *(("reward", "sign", 1.0), ("entropy", "one-action", 20.0), ("environment", "actions", 1.0)),
+    *(("weights", "noise", 2.0), ("environment", "permuted", 1.0)),
+)
+
+
 def _good(
     environments: int,
     n_steps: int,
@@ -186,7 +199,7 @@ def runs() -> list[Planned]:
             if (turn * cell.quota + cell.number) % ROUNDS < cell.quota:
                 planned.append(_run(cell, counts[cell], len(planned), turns))
                 counts[cell] += 1
-    return planned
+    return planned + [_learner(number) for number in range(LEARNERS)]
 
 
 def _cells() -> list[_Cell]:
@@ -239,6 +252,31 @@ def _run(cell: _Cell, ordinal: int, number: int, turns: _Turns) -> Planned:
         settings=settings,
         fault=fault,
         file=f"{place.folder}{variant.replace('/', '-')}/{cell.trainer}-{kind}-{seed}.csv.gz",
+        half=place.half,
+    )
+
+
+def _learner(number: int) -> Planned:
+    """A run that surely learns something; two of three are then struck by a fault that surely hurts."""
+    seed = LEARNERS_SEED + number
+    chance = np.random.default_rng(seed)
+    environment = LEARNING[number % len(LEARNING)]
+    place = place_of(environment)
+    steps = int(chance.choice([40_000, 60_000])) if LENGTHS.get(environment, ORDINARY)[0] > 20_000 else 25_000
+    turn = number // len(LEARNING) + number
+    fault = None
+    if turn % 3:
+        kind, how, strength = HURTING[turn // 3 * 2 % len(HURTING) + turn % 3 - 1]
+        fault = Fault(kind, how, strength, int(chance.uniform(0.45, 0.75) * steps))
+    return Planned(
+        environment=environment,
+        trainer="numpy",
+        algorithm="PPO",
+        seed=seed,
+        steps=steps,
+        settings=GOOD[environment],
+        fault=fault,
+        file=f"{place.folder}/numpy-{fault.kind if fault else 'healthy'}-{seed}.csv.gz",
         half=place.half,
     )
 
