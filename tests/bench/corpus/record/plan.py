@@ -1,0 +1,329 @@
+"""Which runs there are, in the order they are recorded.
+
+Cells of environment and trainer are gone through round by round, so that the corpus is balanced wherever the recording
+stops. All of it follows from this module: the same plan has the same seeds, hyperparameters and faults.
+
+The halves were fixed before anything was recorded: environments belong to one of them (`environments.PLACES`), and
+the half to judge by has trainers that the half to build on has not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from tests.bench.corpus.record.environments import PLACES, place_of
+from tests.bench.corpus.record.planned import Fault, Planned, Settings
+
+FIRST_SEED = 2000
+ROUNDS = 14
+QUOTAS = {
+    "build": {"sb3": 6, "cleanrl": 8, "numpy": 14},
+    "judge": {"contrib": 5, "cleanrl": 5, "numpy": 6, "sb3": 2},
+}
+"""Runs of each cell, of the rounds."""
+
+RLLIB = (
+    *("InvertedPendulum-v5", "RatingSessions", "CliffWalking-v1", "Reacher-v5", "Blackjack-v1"),
+    *("InvertedDoublePendulum-v5", "MountainCar-v0", "Swimmer-v5", "Taxi-v4", "LunarLanderContinuous-v3"),
+)
+"""It is slow: these alone, twice each."""
+
+COSTLY = "BipedalWalker-v3"
+"""Not even with two trainers of the four."""
+
+KINDS = (
+    *("weights", "learning-rate", "environment", "entropy", "reward", "gradients"),
+    *("weights", "environment", "nan", "learning-rate", "entropy", "gradients", "reward"),
+)
+HOWS: dict[str, tuple[tuple[str, float], ...]] = {
+    "weights": (("noise", 1.0), ("noise", 0.5), ("noise", 2.0)),
+    "learning-rate": (("factor", 100.0), ("factor", 100.0), ("factor", 30.0)),
+    "gradients": (("negated", -1.0), ("noise", 10.0), ("scaled", 1000.0), ("negated", -10.0)),
+    "entropy": (("one-action", 20.0), ("coefficient", -1.0), ("coefficient", 3.0), ("sharp", 20.0)),
+    "environment": (("permuted", 1.0), ("actions", 1.0), ("physics", 2.0), ("negated", 1.0), ("noise", 1.0)),
+    "reward": (("sign", 1.0), ("noise", 1.0), ("sign", 1.0), ("zero", 1.0)),
+    "nan": (("weights", 1.0),),
+}
+"""The ways of each kind, taken in turn, with how strong they are."""
+
+REFUSED = {
+    "TRPO": {"learning-rate", "gradients", "nan"},  # it has no learning rate for its policy, and takes no gradient step
+    "RecurrentPPO": {"nan"},  # a distribution of what is not a number is an error there, and the run would end
+    "MaskablePPO": {"nan"},
+    "RLlib": {"nan"},
+}
+REFUSED_WAYS = {"TRPO": (("coefficient", -1.0), ("coefficient", 3.0))}
+
+VARIANTS = {
+    "CartPole-v1": "/small",
+    "Pendulum-v1": "/small",
+    "Hopper-v5": "/small",
+    "Acrobot-v1": "/heavy",
+    "LunarLander-v3": "/heavy",
+    "InvertedPendulum-v5": "/small",
+    "HalfCheetah-v5": "/small",
+    "CliffWalking-v1": "/small",
+    "Reacher-v5": "/heavy",
+    "Taxi-v4": "/heavy",
+    "LunarLanderContinuous-v3": "/heavy",
+}
+"""What a fifth of the runs of an environment have for rewards."""
+
+
+LEARNERS, LEARNERS_SEED = 56, 3000
+LEARNING = (
+    *("CartPole-v1", "InvertedPendulum-v5", "Pendulum-v1", "RatingSessions", "FrozenLake-v1", "Taxi-v4"),
+    *("MountainCarContinuous-v0", "InvertedDoublePendulum-v5", "accord/Ratings-v0", "MountainCar-v0"),
+)
+"""Where good hyperparameters nearly always learn in a short time, of both halves in turn."""
+HURTING = (
+    *(("weights", "noise", 1.0), ("learning-rate", "factor", 100.0), ("gradients", "negated", -1.0)),
+    *(("reward", "sign", 1.0), ("entropy", "one-action", 20.0), ("environment", "actions", 1.0)),
+    *(("weights", "noise", 2.0), ("environment", "permuted", 1.0)),
+)
+
+
+def _good(
+    environments: int,
+    n_steps: int,
+    batch_size: int,
+    epochs: int,
+    learning_rate: float,
+    gamma: float,
+    gae_lambda: float,
+    entropy: float,
+    normalize: str = "",
+) -> Settings:
+    return Settings(
+        environments=environments,
+        n_steps=n_steps,
+        batch_size=batch_size,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        gamma=gamma,
+        gae_lambda=gae_lambda,
+        entropy=entropy,
+        normalize_observations="o" in normalize,
+        normalize_rewards="r" in normalize,
+        anneal=False,
+    )
+
+
+GOOD = {
+    "CartPole-v1": _good(8, 64, 256, 8, 1.5e-3, 0.98, 0.9, 0.0),
+    "Acrobot-v1": _good(16, 64, 512, 6, 1.5e-3, 0.99, 0.94, 0.005, "o"),
+    "Pendulum-v1": _good(8, 128, 256, 8, 1.5e-3, 0.9, 0.95, 0.0, "r"),
+    "MountainCarContinuous-v0": _good(8, 128, 256, 8, 5e-4, 0.99, 0.95, 0.005, "or"),
+    "FrozenLake-v1": _good(16, 32, 256, 8, 2.5e-3, 0.99, 0.95, 0.002),
+    "LunarLander-v3": _good(16, 64, 512, 6, 1.5e-3, 0.99, 0.98, 0.01, "r"),
+    "Hopper-v5": _good(8, 128, 512, 8, 1e-3, 0.99, 0.95, 0.001, "or"),
+    "accord/Ratings-v0": _good(16, 64, 512, 6, 1.5e-3, 0.99, 0.95, 0.005, "r"),
+    "MountainCar-v0": _good(16, 64, 512, 6, 1.5e-3, 0.99, 0.98, 0.0, "or"),
+    "Taxi-v4": _good(16, 64, 512, 6, 2.5e-3, 0.99, 0.95, 0.01, "r"),
+    "CliffWalking-v1": _good(16, 64, 512, 6, 2e-3, 0.99, 0.95, 0.01, "r"),
+    "Blackjack-v1": _good(16, 64, 512, 6, 1e-3, 0.99, 0.95, 0.005),
+    "LunarLanderContinuous-v3": _good(16, 64, 512, 6, 1e-3, 0.99, 0.98, 0.002, "r"),
+    "BipedalWalker-v3": _good(8, 128, 512, 6, 7e-4, 0.99, 0.95, 0.001, "or"),
+    "HalfCheetah-v5": _good(8, 128, 512, 8, 1e-3, 0.98, 0.92, 0.0005, "or"),
+    "InvertedPendulum-v5": _good(8, 128, 256, 8, 1e-3, 0.99, 0.95, 0.0, "o"),
+    "InvertedDoublePendulum-v5": _good(8, 128, 256, 8, 1e-3, 0.99, 0.95, 0.0, "or"),
+    "Reacher-v5": _good(16, 64, 512, 8, 1e-3, 0.95, 0.95, 0.0, "or"),
+    "Swimmer-v5": _good(8, 128, 512, 8, 1e-3, 0.999, 0.98, 0.0, "or"),
+    "RatingSessions": _good(16, 64, 512, 6, 1.5e-3, 0.9, 0.95, 0.005, "r"),
+}
+"""Close to what is known to learn (the tuned hyperparameters of RL Zoo), with updates that suit runs this short."""
+
+LENGTHS = {
+    "accord/Ratings-v0": (20_000,),
+    "Blackjack-v1": (20_000,),
+    "RatingSessions": (20_000, 30_000),
+    "BipedalWalker-v3": (20_000,),
+    "LunarLander-v3": (30_000, 40_000),
+    "LunarLanderContinuous-v3": (30_000, 40_000),
+    "Hopper-v5": (30_000,),
+    "HalfCheetah-v5": (30_000,),
+    "Swimmer-v5": (30_000,),
+    "FrozenLake-v1": (30_000, 40_000),
+    "MountainCar-v0": (40_000, 60_000),
+    "Taxi-v4": (40_000, 60_000),
+    "Pendulum-v1": (40_000, 60_000),
+}
+ORDINARY = (20_000, 30_000, 40_000)
+
+LONG = {
+    ("CartPole-v1", 4): 1_000_000,
+    ("Pendulum-v1", 7): 1_000_000,
+    ("MountainCar-v0", 3): 1_000_000,
+    ("MountainCarContinuous-v0", 6): 1_000_000,
+    ("CartPole-v1", 2): 200_000,
+    ("CartPole-v1", 8): 200_000,
+    ("Pendulum-v1", 3): 200_000,
+    ("Acrobot-v1", 3): 100_000,
+    ("MountainCar-v0", 0): 300_000,
+    ("MountainCar-v0", 1): 200_000,
+    ("MountainCar-v0", 2): 300_000,
+    ("Taxi-v4", 1): 150_000,
+    ("Taxi-v4", 2): 150_000,
+    ("Taxi-v4", 3): 200_000,
+    ("CliffWalking-v1", 2): 100_000,
+}
+"""Runs of the NumPy trainer, by environment and their place among its runs, that are longer than the others."""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    environment: str
+    trainer: str
+    quota: int
+    number: int
+
+
+@dataclass
+class _Turns:
+    """Whose turn it is among the kinds of faults of a half, and among the ways of a kind."""
+
+    kinds: dict[str, list[str]] = field(default_factory=dict)
+    ways: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def runs() -> list[Planned]:
+    """All of them, in order."""
+    cells = _cells()
+    planned: list[Planned] = []
+    counts = dict.fromkeys(cells, 0)
+    turns = _Turns()
+    for turn in range(ROUNDS):
+        for cell in cells:
+            if (turn * cell.quota + cell.number) % ROUNDS < cell.quota:
+                planned.append(_run(cell, counts[cell], len(planned), turns))
+                counts[cell] += 1
+    return planned + [_learner(number) for number in range(LEARNERS)]
+
+
+def _cells() -> list[_Cell]:
+    """The cells of both halves, interleaved."""
+    halves: dict[str, list[tuple[str, str, int]]] = {}
+    for half, quotas in QUOTAS.items():
+        names = [name for name, place in PLACES.items() if place.half == half]
+        halves[half] = [
+            (name, trainer, quota)
+            for trainer, quota in quotas.items()
+            for name in names
+            if name != COSTLY or trainer in {"contrib", "numpy"}
+        ]
+    halves["judge"] += [(name, "rllib", 2) for name in RLLIB]
+    mixed: list[tuple[str, str, int]] = []
+    builds, judges = halves["build"], halves["judge"]
+    for index, judge in enumerate(judges):
+        mixed.append(judge)
+        mixed += builds[index * len(builds) // len(judges) : (index + 1) * len(builds) // len(judges)]
+    return [_Cell(*each, number) for number, each in enumerate(mixed)]
+
+
+def _run(cell: _Cell, ordinal: int, number: int, turns: _Turns) -> Planned:
+    seed = FIRST_SEED + number
+    chance = np.random.default_rng(seed)
+    place = place_of(cell.environment)
+    steps = int(chance.choice(LENGTHS.get(cell.environment, ORDINARY)))
+    if cell.trainer == "numpy":
+        steps = LONG.get((cell.environment, ordinal), steps)
+    algorithm = _algorithm(cell.trainer, place.discrete, ordinal)
+    if algorithm in {"RLlib", "RecurrentPPO"}:
+        steps = min(steps, 20_000)
+    quick = cell.trainer != "numpy"
+    settings = GOOD[cell.environment]
+    if ordinal % 2:
+        settings = _varied(settings, steps, quick, chance)
+    elif quick:
+        settings = replace(settings, epochs=min(settings.epochs, 6), batch_size=512)
+    fault = None
+    if (ordinal * 9 + cell.number * 7) % 20 < 9:
+        fault = _fault(cell, algorithm, steps, turns, chance)
+    variant = VARIANTS.get(cell.environment, "") if (ordinal + cell.number) % 5 == 4 else ""
+    kind = fault.kind if fault else "healthy"
+    return Planned(
+        environment=cell.environment + variant,
+        trainer=cell.trainer,
+        algorithm=algorithm,
+        seed=seed,
+        steps=steps,
+        settings=settings,
+        fault=fault,
+        file=f"{place.folder}{variant.replace('/', '-')}/{cell.trainer}-{kind}-{seed}.csv.gz",
+        half=place.half,
+    )
+
+
+def _learner(number: int) -> Planned:
+    """A run that surely learns something; two of three are then struck by a fault that surely hurts."""
+    seed = LEARNERS_SEED + number
+    chance = np.random.default_rng(seed)
+    environment = LEARNING[number % len(LEARNING)]
+    place = place_of(environment)
+    steps = int(chance.choice([40_000, 60_000])) if LENGTHS.get(environment, ORDINARY)[0] > 20_000 else 25_000
+    turn = number // len(LEARNING) + number
+    fault = None
+    if turn % 3:
+        kind, how, strength = HURTING[turn // 3 * 2 % len(HURTING) + turn % 3 - 1]
+        fault = Fault(kind, how, strength, int(chance.uniform(0.45, 0.75) * steps))
+    return Planned(
+        environment=environment,
+        trainer="numpy",
+        algorithm="PPO",
+        seed=seed,
+        steps=steps,
+        settings=GOOD[environment],
+        fault=fault,
+        file=f"{place.folder}/numpy-{fault.kind if fault else 'healthy'}-{seed}.csv.gz",
+        half=place.half,
+    )
+
+
+def _algorithm(trainer: str, discrete: bool, ordinal: int) -> str:
+    if trainer == "rllib":
+        return "RLlib"
+    if trainer != "contrib":
+        return "PPO"
+    if ordinal % 4 == 1:
+        return "RecurrentPPO"
+    return "MaskablePPO" if discrete else "TRPO"
+
+
+def _varied(good: Settings, steps: int, quick: bool, chance: np.random.Generator) -> Settings:
+    """Ordinary hyperparameters that nobody tuned; `quick` has more environments side by side and larger minibatches."""
+    environments = int(chance.choice([4, 8, 16, 16] if quick else [1, 2, 4, 8, 16]))
+    update = min(int(chance.choice([512, 1024, 2048, 4096])), 2 ** int(np.log2(steps / 20)))
+    n_steps = max(update // environments, 64 if quick else 128)
+    smallest = 256 if quick else 128
+    return replace(
+        good,
+        environments=environments,
+        n_steps=n_steps,
+        batch_size=int(np.clip(environments * n_steps // int(chance.choice([2, 4, 8])), smallest, 512)),
+        epochs=int(chance.integers(4, 8 if quick else 11)),
+        learning_rate=float(f"{10 ** chance.uniform(-3.7, np.log10(2.5e-3)):.2g}"),
+        gamma=float(chance.choice([0.9, 0.95, 0.98] if good.gamma <= 0.9 else [0.95, 0.98, 0.99, 0.995, 0.999])),
+        gae_lambda=float(chance.choice([0.9, 0.95, 0.98])),
+        entropy=float(chance.choice([0.0, 0.001, 0.005, 0.01, 0.02])),
+        clip_range=float(chance.choice([0.1, 0.2, 0.2, 0.3])),
+        anneal=bool(chance.random() < 0.4),
+    )
+
+
+def _fault(cell: _Cell, algorithm: str, steps: int, turns: _Turns, chance: np.random.Generator) -> Fault:
+    place = place_of(cell.environment)
+    refused = REFUSED.get(algorithm, set())
+    if cell.trainer == "sb3" and place.discrete:
+        refused = refused | {"nan"}
+    waiting = turns.kinds.setdefault(place.half, [])
+    if all(kind in refused for kind in waiting):
+        waiting += KINDS
+    kind = next(kind for kind in waiting if kind not in refused)
+    waiting.remove(kind)
+    ways = [way for way in HOWS[kind] if way not in REFUSED_WAYS.get(algorithm, ())]
+    ways = [way for way in ways if way[0] != "negated" or kind != "environment" or not place.one_hot]
+    how, strength = ways[turns.ways[place.half, kind] % len(ways)]
+    turns.ways[place.half, kind] += 1
+    return Fault(kind, how, strength, int(chance.uniform(0.45, 0.75) * steps))
