@@ -213,6 +213,7 @@ DEFAULTS: dict[str, Json] = {
         "bestModel": {"metric": "Reward"},
         "detection": {
             "method": "Adaptive",
+            "sensitivity": "Medium",
             "lossSpike": {"enabled": True, "threshold": 2, "window": 100, "baselineWindow": 1000},
             "rewardDrop": {"enabled": True, "threshold": 0.5, "window": 100, "baselineWindow": 1000},
             "nanPolicy": "Fail",
