@@ -110,8 +110,8 @@ class History:
         if self.not_finite is None:
             before = (step if self.step is None else self.step) - _rule(self._detection, name).window
             if self._kinds["loss"] == "updates" and "loss" in self._finite:
-                # What an update was told is finite; what it made of the weights is first told by the next one.
-                before = min(before, self._finite["loss"])
+                # The newest finite update was told what the one before had made of the weights, and no more.
+                before = min(before, self._finite["loss"] + 1)
             self.not_finite = NotFinite(name, max(before, 0), step)
 
     def judge(self) -> Judgement:
