@@ -141,6 +141,17 @@ def test_a_pod_that_is_being_deleted_is_left_to_its_end() -> None:
         assert condition(plan, "Ready")[:2] == ("False", "Ending")
 
 
+def test_a_sidecar_that_could_be_native_is_said_beforehand() -> None:
+    trainer = {"name": "trainer", "image": "t"}
+    ordinary = World(template={"spec": {"containers": [trainer, {"name": "log-shipper", "image": "s"}]}})
+    status, reason, message = condition(ordinary.decide(), "Accepted")
+    assert (status, reason) == ("True", "Accepted")
+    assert "container log-shipper may keep the pod" in message
+    native = {"name": "log-shipper", "image": "s", "restartPolicy": "Always"}
+    world = World(template={"spec": {"initContainers": [native], "containers": [trainer]}})
+    assert condition(world.decide(), "Accepted")[2] == "the spec can be followed"
+
+
 def test_a_native_sidecar_keeps_no_pod() -> None:
     world = training()
     (pod,) = world.pods.values()

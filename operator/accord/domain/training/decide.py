@@ -141,8 +141,8 @@ def _remarks(run: TrainingRun) -> tuple[str, ...]:
         for field, each in (("entropyCoef", schedules.entropy_coef), ("learningRate", schedules.learning_rate))
         if each.final > each.initial and each.decay_strategy != "Constant"
     )
-    queue = queueing.remark(run)
-    return rising if queue is None else (queue, *rising)
+    said = (queueing.remark(run), sidecars.remark(run))
+    return (*(each for each in said if each is not None), *rising)
 
 
 def _lost_claim(situation: Situation) -> tuple[Event, ...]:

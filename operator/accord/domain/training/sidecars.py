@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from accord.api.base import Manifest
+from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER, TrainingRun
 from accord.domain.training.views import End, PodView
 
 GRACE = timedelta(seconds=30)
@@ -69,6 +70,18 @@ def in_words(pod: PodView) -> str:
     """Both containers of a held pod: the one that ended, and what keeps the pod."""
     ended = "" if pod.trainer is None else f"{pod.trainer.problem.message}; "
     return f"{ended}{_containers(pod.others)} still {'runs' if len(pod.others) == 1 else 'run'}"
+
+
+def remark(run: TrainingRun) -> str | None:
+    """What to say of a template with ordinary containers beside the trainer; None where there are none."""
+    containers = (run.spec.template.get("spec") or {}).get("containers") or ()
+    others = tuple(str(each.get("name")) for each in containers if each.get("name") != TRAINER_CONTAINER)
+    if not others:
+        return None
+    return (
+        f"{_containers(others)} may keep the pod when the trainer has ended; one of initContainers with restartPolicy "
+        "Always does not"
+    )
 
 
 def _containers(names: tuple[str, ...]) -> str:
