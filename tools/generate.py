@@ -134,8 +134,8 @@ def rbac_page() -> str:
     return (
         "<!-- Generated from helm/accord/files/permissions.yaml. Do not edit. -->\n"
         "# What the operator may do\n\n"
-        "It reads no Secret, creates no Role, runs nothing in the nodes, and asks for no wildcard. Of objects that it did\n"
-        "not create it patches three: the volume of a serving Deployment with one annotation, annotations of a\n"
+        "It reads no Secret, creates no Role, runs nothing in the nodes, and asks for no wildcard. Of objects that it\n"
+        "did not create it patches three: the volume of a serving Deployment with one annotation, annotations of a\n"
         "TrainingRun that a rollback restarts, and the deadline of a pod whose trainer has failed. What it creates\n"
         "carries a controller reference to its policy or run, but for the volumes of checkpoints, which outlive it.\n\n"
         "## In the namespaces that it looks after\n\n"
