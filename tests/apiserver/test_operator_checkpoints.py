@@ -293,6 +293,7 @@ def test_somebody_who_insists_is_named(stage: Stage) -> None:
     sync()
     cp.until_condition(namespace, "Stalled", ("True", "OwnershipConflict"))
     assert "argocd-controller" in namespace.condition("p", "Stalled", cp.POLICIES)["message"]
+    cp.at_rest(stage.operator)
     writes = stage.operator.writes()
     time.sleep(2)
     assert (cp.serves(namespace)[0], stage.operator.writes()) == (cp.UNTRAINED, writes)
