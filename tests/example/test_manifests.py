@@ -62,6 +62,33 @@ def scraped_by(**labels: str) -> list[str]:
     return found
 
 
+def test_prometheus_scrapes_the_proxies_of_a_router_where_they_say_and_not_their_traffic() -> None:
+    """At the port for the traffic, some mode or other answers: its requests would count twice."""
+    documents = yaml.safe_load_all((EXAMPLE / "manifests/prometheus.yaml").read_text())
+    (configured,) = (each["data"]["prometheus.yml"] for each in documents if each["kind"] == "ConfigMap")
+    jobs = yaml.safe_load(configured)["scrape_configs"]
+    (asking,) = (job for job in jobs if job["job_name"] == "asking")
+    router = {
+        "__meta_kubernetes_pod_ip": "10.0.0.7",
+        "__meta_kubernetes_pod_annotation_prometheus_io_port": "8081",
+        "__meta_kubernetes_pod_annotation_prometheus_io_path": "/stats/prometheus",
+    }
+    found = {}
+    for rule in asking["relabel_configs"]:
+        matches = re.fullmatch(
+            str(rule.get("regex", "(.*)")), ";".join(router.get(name, "") for name in rule["source_labels"])
+        )
+        if rule.get("action", "replace") == "replace" and matches:
+            found[rule["target_label"]] = matches.expand(re.sub(r"\$(\d)", r"\\\1", rule.get("replacement", "$1")))
+    assert (found["__address__"], found["__metrics_path__"]) == ("10.0.0.7:8081", "/stats/prometheus")
+    asks = {"pod_annotation_prometheus_io_scrape": "true", "pod_annotation_prometheus_io_port": "8081"}
+    assert scraped_by(namespace="shop", pod_container_port_name="traffic", **asks) == ["asking"]
+    assert (
+        scraped_by(namespace="shop", pod_container_port_name="sidecar", pod_annotation_prometheus_io_scrape="true")
+        == []
+    )
+
+
 def test_prometheus_sees_every_trainer_and_every_pod_that_asks_once() -> None:
     trainer = {"pod_label_accord_dev_training_run": "r", "pod_container_port_name": "metrics"}
     service = {"pod_label_app_kubernetes_io_name": "example", "pod_container_port_name": "http"}

@@ -54,6 +54,8 @@ def test_counts_and_ages_come_in_one_answer(tmp_path: Path) -> None:
                     series("balanced", "c", "0+10x10 _x30"),
                     series("other", "d", "0+1x40"),
                     series("fast", "e", "0+9x40", namespace="elsewhere"),
+                    # A Prometheus that scrapes every port reads the metrics of one mode or another at the router.
+                    series("fast", "shop-router-6fc77ffb97-p6cnk", "0+500x20 7+500x20"),
                 ],
                 "promql_expr_test": checks,
             }

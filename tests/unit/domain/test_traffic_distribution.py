@@ -34,7 +34,8 @@ def answer(counts: dict[str, float], ages: dict[str, float] | None = None) -> An
 
 
 def test_our_query_asks_for_counts_and_for_their_age() -> None:
-    series = 'http_requests_total{namespace="demo",mode=~"balanced|creative|fast"}'
+    router = f"{manifest()['metadata']['name']}-router-[a-z0-9]+-[a-z0-9]+"
+    series = f'http_requests_total{{namespace="demo",mode=~"balanced|creative|fast",pod!~"{router}"}}'
     assert query(policy(window="1h30m")) == (
         f'label_replace(sum by (mode) (increase({series}[1h30m])), "accord", "requests", "", "")'
         f' or label_replace(max by (mode) (timestamp({series})), "accord", "sampled", "", "")'

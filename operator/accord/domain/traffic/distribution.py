@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.samples import Answer, Sample
+from accord.domain.traffic import names
 from accord.domain.traffic.observed import Measurement
 
 _LEAST_PATIENCE = timedelta(seconds=90)
@@ -35,7 +36,9 @@ def query(policy: TrafficPolicy) -> str:
             lambda match: values[match[1] or match[2]],
             policy.spec.monitoring.query,
         )
-    series = f'http_requests_total{{namespace="{namespace}",mode=~"{modes}"}}'
+    # A Prometheus that also scrapes the port for the traffic reads some mode's metrics there a second time.
+    router = _quoted(f"{_literally(names.router(policy.metadata.name))}-[a-z0-9]+-[a-z0-9]+")
+    series = f'http_requests_total{{namespace="{namespace}",mode=~"{modes}",pod!~"{router}"}}'
     return (
         f'label_replace(sum by (mode) (increase({series}[{window}])), "{_PART}", "requests", "", "")'
         f' or label_replace(max by (mode) (timestamp({series})), "{_PART}", "sampled", "", "")'
@@ -117,7 +120,12 @@ def _names(policy: TrafficPolicy) -> list[str]:
 
 def _modes(policy: TrafficPolicy) -> str:
     """A regular expression (RE2) that matches the names of the modes."""
-    return "|".join(sorted(re.sub(r"([^\w-])", r"\\\1", name) for name in _names(policy)))
+    return "|".join(sorted(_literally(name) for name in _names(policy)))
+
+
+def _literally(name: str) -> str:
+    """A regular expression (RE2) that matches just this name."""
+    return re.sub(r"([^\w-])", r"\\\1", name)
 
 
 def _window(policy: TrafficPolicy) -> str:

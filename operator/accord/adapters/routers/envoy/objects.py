@@ -169,7 +169,8 @@ def _container(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
         "args": arguments(policy, f"{_DIRECTORY}/{_FILE}", f"$(POD_NAMESPACE)/{policy.metadata.name}/$(POD_NAME)"),
         "env": [_downward("POD_NAMESPACE", "metadata.namespace"), _downward("POD_NAME", "metadata.name")],
         "ports": [
-            {"name": "http", "containerPort": settings.http_port, "protocol": "TCP"},
+            # Not `http`: a Prometheus that scrapes every port of that name would count the answers of some mode again.
+            {"name": "traffic", "containerPort": settings.http_port, "protocol": "TCP"},
             {"name": "probes", "containerPort": settings.probe_port, "protocol": "TCP"},
         ],
         # No liveness probe: a proxy that waits for its first configuration answers nothing, and must not be killed
