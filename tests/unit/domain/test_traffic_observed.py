@@ -24,3 +24,15 @@ def test_a_live_one() -> None:
     }
     views = (ContainerView({"8080": 8080, "9090": 9090}), ContainerView())
     assert DeploymentView.of(live) == DeploymentView("fast", {}, True, 0, 3, (8080, 9090), views)
+
+
+def test_why_the_api_server_refuses_pods_is_read_while_it_does() -> None:
+    entry = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: team"}
+
+    def refused(**changes: str) -> str | None:
+        live = {"metadata": {"name": "fast"}, "spec": {}, "status": {"conditions": [{**entry, **changes}]}}
+        return DeploymentView.of(live).refused
+
+    assert refused() == "exceeded quota: team"
+    assert refused(message="") == "FailedCreate"
+    assert refused(status="False") is None

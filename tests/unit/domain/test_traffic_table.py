@@ -85,6 +85,25 @@ ROWS = [
         effective={"fast": 70, "balanced": 30, "creative": 0},
     ),
     Row(
+        "a mode whose pods the API server does not take",
+        observed(
+            ready={"fast", "balanced"},
+            deployments=views(
+                creative={"ready_replicas": 0, "refused": 'pods "c-1" is forbidden: exceeded quota: team'}
+            ),
+        ),
+        ready=FALSE,
+        kstatus="Reconciling",
+        says={
+            "ModesAvailable": (
+                FALSE,
+                "PodsRefused",
+                'the API server refuses pods of Deployment creative: pods "c-1" is forbidden: exceeded quota: team',
+            )
+        },
+        effective={"fast": 70, "balanced": 30, "creative": 0},
+    ),
+    Row(
         "the fallback mode itself is away",
         observed(manifest(fallbackMode="creative"), ready={"fast", "balanced"}),
         ready=FALSE,

@@ -15,6 +15,7 @@ from accord.domain.traffic import health, shares
 from accord.domain.traffic.observed import DeploymentView
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.situation import Situation
+from accord.domain.words import quote
 
 
 class Objection(NamedTuple):
@@ -191,6 +192,10 @@ def _cause(situation: Situation, mode: Mode | None) -> Objection:
     if deployment.ready_replicas:
         return Objection(
             "EndpointsMissing", f"Service {service.name} does not list the ready pods of {deployment.name}"
+        )
+    if deployment.refused is not None:
+        return Objection(
+            "PodsRefused", f"the API server refuses pods of Deployment {deployment.name}: {quote(deployment.refused)}"
         )
     return Objection("PodsNotReady", f"no pod of Deployment {deployment.name} is ready")
 

@@ -42,6 +42,8 @@ class DeploymentView:
     containers: tuple[ContainerView, ...] = ()
     rolling: bool = False
     """Whether pods of an earlier pod template may still serve."""
+    refused: str | None = None
+    """Why the API server does not take its pods: a quota, an admission policy."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> DeploymentView:
@@ -61,7 +63,15 @@ class DeploymentView:
             ports=tuple(port["containerPort"] for container in containers for port in _ports(container)),
             containers=tuple(ContainerView.of(container) for container in containers),
             rolling=_is_rolling(manifest["metadata"].get("generation"), status),
+            refused=_refusal(status),
         )
+
+
+def _refusal(status: Manifest) -> str | None:
+    for entry in status.get("conditions") or ():
+        if (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
+            return str(entry.get("message") or entry.get("reason") or "no reason was given")
+    return None
 
 
 def _ports(container: Manifest) -> Iterable[Manifest]:
