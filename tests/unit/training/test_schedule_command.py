@@ -153,4 +153,4 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path: Path, capsys: 
     assert "no/where.svg: cannot write: No such file or directory" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["schedule", "-f", _file(tmp_path), "--plot", "picture.png"])
-    assert "'picture.png' must end in .svg" in capsys.readouterr().err
+    assert "'picture.png' is not a .svg file" in capsys.readouterr().err
