@@ -15,6 +15,7 @@ from devcluster import (
     csibuild,
     health,
     imagebuild,
+    imagelist,
     paths,
     preflight,
     programs,
@@ -156,6 +157,16 @@ def _image_prune(_: argparse.Namespace) -> None:
         imagebuild.prune()
 
 
+def _images(_: argparse.Namespace) -> None:
+    print(imagelist.table(imagelist.images()))
+
+
+def _images_rm(options: argparse.Namespace) -> None:
+    imagelist.remove(options.image)
+    for name in options.image:
+        print(f"removed {name}")
+
+
 def _image_build(options: argparse.Namespace) -> None:
     context = Path(options.context).resolve()
     dockerfile = Path(options.file).resolve() if options.file else context / "Dockerfile"
@@ -197,13 +208,19 @@ def _parser() -> argparse.ArgumentParser:
     enter = verb("enter", _enter, "run a command, or a shell, in the node's namespaces")
     enter.add_argument("arguments", nargs=argparse.REMAINDER)
 
+    images = verb("images", _images, "list images: built here, and in the cluster")
+    changes = images.add_subparsers(metavar="COMMAND")
+    rm = changes.add_parser("rm", help="remove images from the cluster and from the cache")
+    rm.add_argument("image", nargs="+", metavar="IMAGE")
+    rm.set_defaults(run=_images_rm)
+
     image = verbs.add_parser("image", help="build images without a container engine")
     kinds = image.add_subparsers(required=True, metavar="COMMAND")
     base = kinds.add_parser("base", help="minimal Debian with Python")
     base.set_defaults(run=_image_base)
     pause = kinds.add_parser("pause", help="the image that holds a pod's network")
     pause.set_defaults(run=_image_pause)
-    prune = kinds.add_parser("prune", help="forget all built images, to get the disk space back")
+    prune = kinds.add_parser("prune", help="remove all built images from the cache")
     prune.set_defaults(run=_image_prune)
     build = kinds.add_parser("build", help="build from a Dockerfile")
     build.add_argument("context")

@@ -98,21 +98,36 @@ def _build(tag: str, dockerfile: Path, context: Path, arguments: dict[str, str],
     options = [option for name, value in arguments.items() for option in ("--build-arg", f"{name}={value}")]
     mounts = [f"--volume={place}:{place}:ro" for place in ("/etc/ssl/certs", "/etc/pip.conf") if Path(place).exists()]
     _buildah("rm", "--all", log=log)  # working containers of builds that were killed
-    _buildah(
-        "build",
-        "--network=host",
-        "--layers",
-        *mounts,
-        *options,
-        f"--file={dockerfile}",
-        f"--tag={tag}",
-        str(context),
-        log=log,
-    )
+    try:
+        _buildah(
+            "build",
+            "--network=host",
+            "--layers",
+            *mounts,
+            *options,
+            f"--file={dockerfile}",
+            f"--tag={tag}",
+            str(context),
+            log=log,
+        )
+    except DevclusterError as problem:
+        raise DevclusterError(f"{problem}{_hint(dockerfile)}") from problem
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
     _buildah("push", "--quiet", tag, f"docker-archive:{scratch}:{tag}", log=log)
     scratch.replace(target)
     _remember(tag, target)
+
+
+def _hint(dockerfile: Path) -> str:
+    """What to do about a base image that only a registry has; empty where the Dockerfile names none."""
+    pulled = imageinputs.pulled(dockerfile)
+    if not pulled:
+        return ""
+    return (
+        f"\n{dockerfile.name} is built FROM {pulled[0]}, which would have to be pulled, and no registry is used here. "
+        f"Start the Dockerfile with\n  ARG BASE_IMAGE={pulled[0]}\n  FROM ${{BASE_IMAGE}}\nThen a Debian base image "
+        "made from packages takes its place here, and elsewhere the Dockerfile builds as before"
+    )
 
 
 def prune() -> None:
@@ -136,7 +151,7 @@ def load_archive(archive: Path) -> bool:
     mark = paths.state_dir() / "loaded" / key
     if mark.exists():
         return False
-    socket = paths.state_dir() / "containerd" / "containerd.sock"
+    socket = containerd_socket()
     if not socket.exists():
         raise DevclusterError("the cluster does not run; start it with: python3 -m devcluster up")
     commands.run(
@@ -145,6 +160,11 @@ def load_archive(archive: Path) -> bool:
     mark.parent.mkdir(exist_ok=True)
     mark.touch()
     return True
+
+
+def containerd_socket() -> Path:
+    """Where the cluster's containerd listens while it runs."""
+    return paths.state_dir() / "containerd" / "containerd.sock"
 
 
 def _buildah(*arguments: str, log: Path) -> None:

@@ -23,6 +23,19 @@ def key(dockerfile: Path, context: Path, arguments: dict[str, str], tag: str, ba
     return digest.hexdigest()[:16]
 
 
+def pulled(dockerfile: Path) -> list[str]:
+    """The images that a Dockerfile is built from and that are neither a stage of it nor an argument."""
+    stages = {"scratch"}
+    found = []
+    for line in re.findall(r"^FROM\s+(.+)$", dockerfile.read_text(), re.MULTILINE | re.IGNORECASE):
+        words = [word for word in line.split() if not word.startswith("--")]
+        if words[0] not in stages and not words[0].startswith(("$", "localhost/")):
+            found.append(words[0])
+        if len(words) == 3 and words[1].upper() == "AS":
+            stages.add(words[2])
+    return found
+
+
 def _inputs(dockerfile: Path, context: Path) -> Iterator[Path]:
     """The files that the Dockerfile copies from its context."""
     text = dockerfile.read_text().replace("\\\n", " ")

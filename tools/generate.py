@@ -58,8 +58,10 @@ def files() -> dict[Path, str]:
     crds = {CHART / "files" / "crds" / crd.name: crd.read_text(encoding="utf-8") for crd in _crds()}
     return {
         **crds,
-        ROOT / "crds" / "kustomization.yaml": HEADER
-        + yaml.safe_dump({"resources": [crd.name for crd in _crds()]}, sort_keys=False),
+        # Not in crds/, where `kubectl apply -f crds/` would take it for an object; and kustomize reads no file outside
+        # of its own folder.
+        CHART / "files" / "kustomization.yaml": HEADER
+        + yaml.safe_dump({"resources": [f"crds/{crd.name}" for crd in _crds()]}, sort_keys=False),
         ROOT / "docs" / "reference" / "helm-values.md": values_page(),
         ROOT / "docs" / "reference" / "rbac.md": rbac_page(),
         ROOT / "manifests" / "argocd" / "argocd-cm.yaml": argocd_config(),

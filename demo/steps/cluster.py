@@ -18,6 +18,7 @@ from demo.steps.errors import StepError
 
 Manifest = dict[str, Any]
 FIELD_MANAGER = "accord-demo"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True)
@@ -150,11 +151,15 @@ class Cluster:
         return json.loads(self.request("POST", path, manifest))
 
     def apply(self, manifest: Manifest) -> Manifest:
-        """Server-side apply."""
+        """Server-side apply, with the annotation for which `kubectl apply` looks: without it kubectl warns for each
+        object, and leaves fields that were in the manifest before.
+        """
         meta = manifest["metadata"]
+        annotations = {**meta.get("annotations", {}), LAST_APPLIED: json.dumps(manifest, separators=(",", ":"))}
+        body = {**manifest, "metadata": {**meta, "annotations": annotations}}
         path = path_of(manifest["kind"], meta.get("namespace", ""), meta["name"])
         query = f"?fieldManager={FIELD_MANAGER}&force=true"
-        return json.loads(self.request("PATCH", path + query, manifest, "application/apply-patch+yaml"))
+        return json.loads(self.request("PATCH", path + query, body, "application/apply-patch+yaml"))
 
     def patch(self, kind: str, name: str, namespace: str, patch: Manifest, subresource: str = "") -> Manifest:
         """JSON merge patch."""

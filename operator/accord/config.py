@@ -144,7 +144,7 @@ def load(path: Path | None) -> Config:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+        raise ConfigError(f"{path}: invalid YAML: {error}") from error
     try:
         return Config.model_validate(document or {})
     except ValidationError as error:

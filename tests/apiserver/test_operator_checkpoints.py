@@ -334,7 +334,7 @@ def test_approval_by_the_command(stage: Stage, control_plane: Any, capsys: pytes
     stage.trained(rollback={"approval": "Manual"})
     approve = ["approve", "p", "-n", namespace.name, "--kubeconfig", str(control_plane.kubeconfig)]
     assert main(approve) == 1
-    assert "no rollback of p is under way" in capsys.readouterr().err
+    assert "no rollback of p is in progress" in capsys.readouterr().err
     stage.break_down()
     cp.until_condition(namespace, "Stalled", ("True", "AwaitingApproval"))
     time.sleep(2)

@@ -24,5 +24,12 @@ def test_they_can_be_left_to_somebody_else(render: Render) -> None:
     assert not render("default", crds__install="false").all("CustomResourceDefinition")
 
 
+def test_the_folder_of_the_crds_can_be_applied_as_it_is() -> None:
+    """`kubectl apply -f crds/` takes every file of these endings for objects."""
+    files = [path for path in (ROOT / "crds").iterdir() if path.suffix in (".yaml", ".yml", ".json")]
+    kinds = {doc["kind"] for path in files for doc in yaml.safe_load_all(path.read_text())}
+    assert kinds == {"CustomResourceDefinition"}
+
+
 def _committed() -> list[dict]:  # type: ignore[type-arg]
     return [yaml.safe_load(path.read_text()) for path in sorted((ROOT / "crds").glob("accord.dev_*.yaml"))]

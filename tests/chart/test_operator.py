@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from tests.chart.conftest import Render
+from tools.generate import CHART
+from tools.programs import ROOT
 
 from accord.config import Config, load
 
@@ -196,3 +199,14 @@ def test_version_of_chart_and_package_agree() -> None:
 
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == chart["version"] == importlib.metadata.version("accord-operator")
+
+
+def test_the_memory_that_the_values_name_is_what_was_measured() -> None:
+    values = (CHART / "values.yaml").read_text(encoding="utf-8")
+    figures = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text(encoding="utf-8")
+    scale = figures.partition("\n## Scale\n")[2].partition("\n## ")[0]
+    said = re.search(r"1,000 TrafficPolicies take about (\d+) MiB", values)
+    measured = re.search(r"memory at rest \(RSS\) \| (\d+) MiB", scale)
+    assert said
+    assert measured
+    assert said[1] == measured[1]

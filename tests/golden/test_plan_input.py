@@ -40,16 +40,16 @@ def write(directory: Path, text: str, name: str = "in.yaml") -> Path:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("a: [", "in.yaml: is not YAML"),
-        ("a: 1\na: 2", "line 2: key 'a' stands there twice"),
-        ("just text", "document 1: is not a Kubernetes object"),
-        ("---\n---\nkind: X", "document 2: apiVersion is missing"),
-        ("apiVersion: v1", "document 1: kind is missing"),
-        ("apiVersion: v1\nkind: X", "document 1, X: metadata.name is missing"),
-        ("apiVersion: v1\nkind: X\nmetadata: {name: 7}", "document 1, X: metadata.name is missing"),
-        (DEPLOYMENT, "none of the 1 objects given is of accord.dev/v1alpha1: nothing to plan"),
-        (f"{POLICY % ''}---{POLICY % ''}", "document 2, TrafficPolicy shop: is given already in"),
-        (POLICY % ", namespace: other", "metadata.namespace is other, but -n says demo"),
+        ("a: [", "in.yaml: invalid YAML"),
+        ("a: 1\na: 2", "line 2: duplicate key 'a'"),
+        ("just text", "document 1: not a Kubernetes object"),
+        ("---\n---\nkind: X", "document 2: apiVersion is required"),
+        ("apiVersion: v1", "document 1: kind is required"),
+        ("apiVersion: v1\nkind: X", "document 1, X: metadata.name is required"),
+        ("apiVersion: v1\nkind: X\nmetadata: {name: 7}", "document 1, X: metadata.name is required"),
+        (DEPLOYMENT, "none of the 1 objects has apiVersion accord.dev/v1alpha1: nothing to plan"),
+        (f"{POLICY % ''}---{POLICY % ''}", "document 2, TrafficPolicy shop: already defined in"),
+        (POLICY % ", namespace: other", "metadata.namespace is other, but --namespace is demo"),
     ],
 )
 def test_input_that_cannot_be_read(tmp_path: Path, text: str, part: str) -> None:
@@ -62,17 +62,17 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert run(tmp_path / "none.yaml")[::2] == (2, f"accord plan: {tmp_path}/none.yaml: No such file or directory\n")
     code, _, err = run(tmp_path)
     assert code == 2
-    assert "holds no file that ends in .yaml, .yml, .json" in err
+    assert "no .yaml, .yml, .json files in this directory" in err
     binary = tmp_path / "x.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
-    assert "is not YAML" in run(binary)[2]
+    assert "invalid YAML" in run(binary)[2]
 
 
 @pytest.mark.parametrize(
     ("spec", "part"),
     [
-        ("{}", "Deployment fast: spec.selector is missing"),
-        ("7", "Deployment fast: spec.selector is missing"),
+        ("{}", "Deployment fast: spec.selector is required"),
+        ("7", "Deployment fast: spec.selector is required"),
         ("{selector: {matchLabels: [a]}}", "spec.selector.matchLabels must be a map of labels"),
         ("{selector: {matchLabels: {a: b}}, replicas: two}", "spec.replicas must be a number"),
     ],
@@ -117,8 +117,8 @@ def test_a_policy_whose_deployment_is_not_given(tmp_path: Path) -> None:
     )
     code, out, err = run(write(tmp_path, text))
     assert code == 1
-    assert "give the manifest of TrainingRun ranker too" in err
-    assert "give the manifest of Deployment ranker too" in err
+    assert "TrainingRun ranker not found: add its manifest" in err
+    assert "Deployment ranker not found: add its manifest" in err
     assert "kind: VolumeSnapshot" in out
 
 

@@ -30,33 +30,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="accord", description="Keeps traffic, training and checkpoints in accord.")
+    parser = argparse.ArgumentParser(
+        prog="accord", description="Kubernetes operator for traffic, training runs and checkpoints."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the operator")
-    run.add_argument("--config", type=Path, metavar="FILE", help="configuration (YAML); defaults without")
-    run.add_argument("--kubeconfig", type=Path, metavar="FILE", help="kubeconfig to use outside a cluster")
-    run.add_argument("--context", metavar="NAME", help="context of that kubeconfig; its current one without")
+    run.add_argument(
+        "--config", type=Path, metavar="FILE", help="operator configuration in YAML (default: built-in defaults)"
+    )
+    run.add_argument("--kubeconfig", type=Path, metavar="FILE", help="kubeconfig file, to run outside a cluster")
+    run.add_argument("--context", metavar="NAME", help="context to use (default: the current context)")
     run.set_defaults(command=_run)
 
     crds = commands.add_parser("crds", help="print the CustomResourceDefinitions")
     target = crds.add_mutually_exclusive_group()
-    target.add_argument("--write", type=Path, metavar="DIR", help="write one file a kind instead")
-    target.add_argument("--check", type=Path, metavar="DIR", help="exit 1 with a diff where the files differ")
+    target.add_argument("--write", type=Path, metavar="DIR", help="write one file per kind to DIR instead")
+    target.add_argument(
+        "--check",
+        type=Path,
+        metavar="DIR",
+        help="compare with the files in DIR: print a diff and exit 1 if they differ",
+    )
     crds.set_defaults(command=_crds)
 
-    plan = commands.add_parser("plan", help="print, offline, what the operator would apply for these manifests")
+    plan = commands.add_parser(
+        "plan", help="print what the operator would apply for these manifests, without a cluster"
+    )
     plan.add_argument(
         *("-f", "--filename"),
         type=Path,
         action="append",
         required=True,
         metavar="FILE",
-        help="or directory; - for stdin",
+        help="file or directory with manifests, or - for stdin (repeatable)",
     )
-    plan.add_argument("-n", "--namespace", help="of objects that name none; `default` without")
-    plan.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml", help="yaml without")
-    plan.add_argument("--config", type=Path, metavar="FILE", help="the operator's configuration; defaults without")
+    plan.add_argument("-n", "--namespace", help="namespace of objects without one (default: default)")
+    plan.add_argument(
+        "-o", "--output", choices=("yaml", "json"), default="yaml", help="output format (default: %(default)s)"
+    )
+    plan.add_argument(
+        "--config", type=Path, metavar="FILE", help="operator configuration in YAML (default: built-in defaults)"
+    )
     plan.set_defaults(command=_plan)
 
     schedule.add_parser(commands)
@@ -72,7 +87,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from accord.observability import logs
 
     if parsed.context and not parsed.kubeconfig:
-        return _fail("--context needs --kubeconfig FILE: the file in your home is not used unasked", 2)
+        return _fail("--context needs --kubeconfig FILE", 2)
     try:
         settings, pod = config.load(parsed.config), config.Pod.from_environment()
     except config.ConfigError as error:
@@ -87,7 +102,7 @@ def _run(parsed: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(f"cannot start: {error}")
     except Exception:
-        logging.getLogger("accord").exception("the operator ends because of an error: please report this")
+        logging.getLogger("accord").exception("operator stopped by an unexpected error; please report it")
         return 1
     return 0
 

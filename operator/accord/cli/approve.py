@@ -1,4 +1,4 @@
-"""`accord approve NAME`: let a rollback that waits for a person go on, or decide against it with `--reject`.
+"""`accord approve NAME`: approve a rollback that waits for it, or reject it with `--reject`.
 
 It sets one annotation on the CheckpointPolicy, with the id of the rollback that is waiting: one that comes up later is
 not approved by it. `kubectl annotate` can do the same.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
-from pathlib import Path
 
 from accord.api.base import Manifest
 
@@ -20,12 +20,14 @@ class ApprovalError(Exception):
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The arguments, and what is run for them."""
-    parser = commands.add_parser("approve", help="approve a rollback that waits for a person")
-    parser.add_argument("name", metavar="NAME", help="of the CheckpointPolicy")
-    parser.add_argument("-n", "--namespace", default="default", help="`default` without")
-    parser.add_argument("--reject", action="store_true", help="decide against it: what is served stays")
-    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="kubeconfig to use outside a cluster")
-    parser.add_argument("--context", metavar="NAME", help="context of that kubeconfig; its current one without")
+    parser = commands.add_parser("approve", help="approve or reject a pending rollback")
+    parser.add_argument("name", metavar="NAME", help="name of the CheckpointPolicy")
+    parser.add_argument("-n", "--namespace", default="default", help="namespace (default: %(default)s)")
+    parser.add_argument("--reject", action="store_true", help="reject the rollback: serving does not change")
+    parser.add_argument(
+        "--kubeconfig", metavar="FILE", help="kubeconfig file (default: $KUBECONFIG, or the service account in a pod)"
+    )
+    parser.add_argument("--context", metavar="NAME", help="context to use (default: the current context)")
     parser.set_defaults(command=_main)
 
 
@@ -33,10 +35,9 @@ def _main(parsed: argparse.Namespace) -> int:
     from accord.adapters.kubernetes.connection import ConnectionNotFoundError
     from accord.ports.cluster import ClusterError
 
+    parsed.kubeconfig = parsed.kubeconfig or os.environ.get("KUBECONFIG") or None
     if parsed.context and not parsed.kubeconfig:
-        sys.stderr.write(
-            "accord approve: --context needs --kubeconfig FILE: the file in your home is not used unasked\n"
-        )
+        sys.stderr.write("accord approve: --context needs a kubeconfig: use --kubeconfig FILE or set KUBECONFIG\n")
         return 2
     try:
         said = asyncio.run(_approve(parsed))
@@ -68,17 +69,17 @@ async def _approve(parsed: argparse.Namespace) -> str:
         await connection.close()
     what = f"rollback {record['id']} of {parsed.namespace}/{parsed.name}"
     if parsed.reject:
-        return f"{what} is rejected: what is served stays"
-    return f"{what} is approved: back to step {record.get('toStep')}"
+        return f"{what} rejected: serving does not change"
+    return f"{what} approved: rolling back to step {record.get('toStep')}"
 
 
 def waiting(policy: Manifest, *, reject: bool = False) -> Manifest:
-    """The rollback that waits for a person; to reject, also one that waits for room. Raises ApprovalError where none
-    does.
+    """The rollback that can be approved; to reject, also one that waits for room. Raises ApprovalError where there is
+    none.
     """
     record = (policy.get("status") or {}).get("rollback")
     if not isinstance(record, dict):
-        raise ApprovalError(f"no rollback of {policy['metadata']['name']} is under way")
+        raise ApprovalError(f"no rollback of {policy['metadata']['name']} is in progress")
     if record["phase"] != "AwaitingApproval" and not (reject and record["phase"] != "Restarting"):
-        raise ApprovalError(f"rollback {record['id']} waits for nobody: it is {record['phase']}")
+        raise ApprovalError(f"rollback {record['id']} is not waiting for approval: its phase is {record['phase']}")
     return record

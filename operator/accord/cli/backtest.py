@@ -1,8 +1,8 @@
-"""`accord backtest -f policy.yaml (--csv run.csv | --prometheus URL --range 2h | --runs DIR)`: what a policy would have
-done.
+"""`accord backtest -f policy.yaml (--csv run.csv | --prometheus URL --range 2h | --runs DIR)`: show when a
+CheckpointPolicy would have rolled back.
 
-Recorded runs are replayed through the same judgement that the operator makes live, as often as it would. Exit code 0:
-replayed, whatever came of it. 2: an input cannot be used.
+Recorded runs are replayed through the same checks that the operator runs live, at the same interval. Exit code 0: the
+replay ran, with or without rollbacks. 2: an input is invalid.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `backtest` to the commands of `accord`."""
     parser = subparsers.add_parser(
-        "backtest", help="show when a CheckpointPolicy would have rolled a recorded run back", description=__doc__
+        "backtest", help="show when a CheckpointPolicy would have rolled back a recorded run", description=__doc__
     )
     parser.add_argument(
         *("-f", "--filename"),
@@ -24,50 +24,52 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         required=True,
         type=Path,
         metavar="FILE",
-        help="the policy, and the TrainingRun for its saveFrequency, if wanted; - for stdin; may be repeated",
+        help="file with the CheckpointPolicy and, optionally, its TrainingRun (for saveFrequency), or - for stdin "
+        "(repeatable)",
     )
-    parser.add_argument("--name", help="which CheckpointPolicy, if the file holds several")
+    parser.add_argument("--name", help="name of the CheckpointPolicy, if the file has more than one")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--csv",
         type=Path,
         metavar="FILE",
-        help="columns step, loss, reward; a row a step or any stride, values held in between, empty where there is "
-        "none, nan where that was reported, and time (seconds) if wanted; or a progress.csv or monitor.csv of "
-        "stable-baselines3; .gz and - (stdin) are read too",
+        help="recorded run: columns step, loss, reward and, optionally, time in seconds; an empty cell is no value, "
+        "nan is a reported NaN. Or a progress.csv or monitor.csv of stable-baselines3. May be gzipped; - for stdin",
     )
-    source.add_argument("--prometheus", metavar="URL", help="a Prometheus that has scraped the training")
+    source.add_argument("--prometheus", metavar="URL", help="Prometheus server that scraped the training")
     source.add_argument(
         "--runs",
         type=Path,
         metavar="DIR",
-        help="judge every .csv and .csv.gz below DIR at each sensitivity. DIR/index.csv (columns file, fault_step, "
-        "label) says which have a fault, and from which step on; without it all of them count as healthy",
+        help="replay every .csv and .csv.gz under DIR at each sensitivity. DIR/index.csv (columns file, fault_step, "
+        "label) lists the runs with a fault and its first step (default: all runs are healthy)",
     )
-    parser.add_argument("--range", metavar="TIME", help="how far back to look there, as 90m or 1d")
-    parser.add_argument("--end", metavar="TIME", help="until when (2026-05-01T12:00:00Z); now without")
+    parser.add_argument("--range", metavar="TIME", help="how far back to read from Prometheus, for example 90m or 1d")
+    parser.add_argument(
+        "--end", metavar="TIME", help="end of the range, for example 2026-05-01T12:00:00Z (default: now)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "--plot", type=_svg_file, metavar="FILE.svg", help="draw the run, what was compared, and what came of it"
+        "--plot", type=_svg_file, metavar="FILE.svg", help="write a plot of the run and its checks to FILE.svg"
     )
     parser.add_argument(
         "--every",
         type=_positive,
         metavar="STEPS",
-        help="steps between two checks of a CSV; without, those that take detection.interval",
+        help="steps between checks of a CSV (default: the steps in detection.interval)",
     )
     parser.add_argument(
         "--save-frequency",
         type=_positive,
         metavar="STEPS",
-        help="steps between two checkpoints, where the metrics do not show them; that of the TrainingRun in FILE, or "
-        "500, without",
+        help="steps between checkpoints, if the metrics do not show them (default: saveFrequency of the TrainingRun in "
+        "FILE, or 500)",
     )
     parser.add_argument(
         "--speed",
         type=_speed,
         metavar="STEPS",
-        help="steps a second in a CSV, for checks and cooldown; without, as its times say, or 10",
+        help="steps per second of a CSV, for checks and cooldown (default: from its time column, or 10)",
     )
     parser.set_defaults(command=run)
 
@@ -114,7 +116,7 @@ def _runs(args: argparse.Namespace) -> tuple[Iterable[str], str]:
 def _svg_file(text: str) -> Path:
     path = Path(text)
     if path.suffix.lower() != ".svg":
-        raise argparse.ArgumentTypeError(f"{text!r} must end in .svg, the one format there is")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a .svg file: only SVG is supported")
     return path
 
 

@@ -21,10 +21,7 @@ from typing import Any
 from accord.cli.documents import InputError
 from accord.domain.checkpoint.detection.rows import Row
 
-_MEANS = (
-    "its rewards are means of the last 100 episodes, so a drop is seen late; if there is a monitor.csv of the run, use "
-    "that"
-)
+_MEANS = "its rewards are means of the last 100 episodes, so drops show late; use the run's monitor.csv if there is one"
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def read(path: Path) -> Recording:
     except csv.Error as error:
         raise InputError(f"{name}: line {skipped + reader.line_num}: {error}") from error
     if not rows:
-        raise InputError(f"{name}: holds no row")
+        raise InputError(f"{name}: no rows")
     return Recording(rows, form.events, f"{name}: {form.note}" if form.note else None)
 
 
@@ -101,11 +98,11 @@ def _text(path: Path, name: str) -> str:
             raw = gzip.decompress(raw)
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{name}: is not UTF-8 text: {error}") from error
+        raise InputError(f"{name}: invalid UTF-8: {error}") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{name}: is not whole: {error}") from error
+        raise InputError(f"{name}: truncated: {error}") from error
     except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{name}: cannot read: {error.strerror}") from error
 
 
 def _without_comment(text: str) -> tuple[str, int]:
@@ -125,18 +122,18 @@ def _form(header: Sequence[str], place: str) -> _Form:
         form = _OWN
     else:
         raise InputError(
-            f"{place}: must name the columns step and loss or reward, as `step,loss,reward`, or be that of "
-            "stable-baselines3's progress.csv or monitor.csv"
+            f"{place}: unknown header: expected columns step and loss or reward (for example `step,loss,reward`), or a "
+            "progress.csv or monitor.csv of stable-baselines3"
         )
     for column in form.columns:
         if header.count(column) > 1:
-            raise InputError(f"{place}: column {column} stands there twice")
+            raise InputError(f"{place}: duplicate column {column}")
     return form
 
 
 def _cells(header: Sequence[str], cells: Sequence[str], place: str, line: int) -> Mapping[str, str]:
     if len(cells) != len(header):
-        raise InputError(f"{place}: has {len(cells)} fields where line {line} names {len(header)}")
+        raise InputError(f"{place}: {len(cells)} fields, but line {line} has {len(header)} columns")
     return dict(zip(header, cells, strict=True))
 
 
@@ -161,7 +158,7 @@ def _step(found: Mapping[str, str], column: str, place: str) -> int:
     text = found[column]
     step = _number(text, f"{place}, column {column}")
     if step is None or not 0 <= step < 2**53 or step != int(step):
-        raise InputError(f"{place}, column {column}: {text!r} is not a whole number of 0 or more")
+        raise InputError(f"{place}, column {column}: {text!r} must be a whole number, 0 or more")
     return int(step)
 
 
@@ -170,7 +167,7 @@ def _time(found: Mapping[str, str], column: str | None, place: str) -> float | N
         return None
     seconds = _number(found[column], f"{place}, column {column}")
     if seconds is None or not math.isfinite(seconds):
-        raise InputError(f"{place}, column {column}: {found[column]!r} is not a time in seconds")
+        raise InputError(f"{place}, column {column}: {found[column]!r} must be a time in seconds")
     return seconds
 
 
@@ -185,4 +182,4 @@ def _number(text: str, place: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"{place}: {text!r} is not a number") from None
+        raise InputError(f"{place}: {text!r} must be a number") from None

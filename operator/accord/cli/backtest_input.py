@@ -45,7 +45,7 @@ def read(args: argparse.Namespace) -> Given:
     each = policy.spec.detection.method == "Ratio"
     if args.csv is not None:
         if args.range or args.end:
-            raise InputError("--range and --end go with --prometheus")
+            raise InputError("--range and --end can only be used with --prometheus")
         recording = backtest_csv.read(args.csv)
         found, pace = paced(recording, policy, args, frequency)
         return Given(policy, rows.lives(found, each=each, events=recording.events), pace, recording.note)
@@ -81,10 +81,10 @@ def _policy(found: Sequence[Document], filename: str, name: str | None) -> Check
     chosen = [each for each in named if name is None or each.manifest["metadata"]["name"] == name]
     if not chosen:
         wanted = CheckpointPolicy.kind if name is None else f"{CheckpointPolicy.kind} named {name}"
-        raise InputError(f"{filename}: holds no {wanted}")
+        raise InputError(f"{filename}: no {wanted} found")
     if len(chosen) > 1:
         names = ", ".join(each.manifest["metadata"]["name"] for each in chosen)
-        raise InputError(f"{filename}: holds several CheckpointPolicies ({names}); choose one with --name")
+        raise InputError(f"{filename}: more than one CheckpointPolicy ({names}): choose one with --name")
     return CheckpointPolicy.model_validate(_checked(chosen[0]))
 
 
@@ -92,7 +92,7 @@ def _checked(document: Document) -> Manifest:
     """As the API server would store it."""
     if errors := validate(document.manifest):
         lines = "\n  ".join(str(error) for error in errors)
-        raise InputError(f"{document} would be refused:\n  {lines}")
+        raise InputError(f"{document} is invalid:\n  {lines}")
     return stored(document.manifest)
 
 
@@ -117,7 +117,7 @@ def _from_prometheus(
     policy: CheckpointPolicy, args: argparse.Namespace, each: bool
 ) -> tuple[Sequence[Life], Sequence[int]]:
     if not args.range or not _DURATION.fullmatch(args.range):
-        raise InputError("--prometheus needs --range, a time as Prometheus writes it: 90m, 1d")
+        raise InputError("--prometheus needs --range, for example 90m or 1d")
     promql = selector(policy.metadata.namespace, _labels(policy), args.range)
     if args.end:
         promql += f" @ {_seconds(args.end):.3f}"
@@ -130,7 +130,7 @@ def _from_prometheus(
         raise InputError(f"{args.prometheus}: {answer.message}")
     targets = scrapes.targets(answer.series)
     if not targets:
-        raise InputError(f"{args.prometheus}: holds nothing in that time for {promql}")
+        raise InputError(f"{args.prometheus}: no data in that range for {promql}")
     # In the order in which the pods began.
     targets.sort(key=lambda target: target.scrapes[0][0])
     lives = [life for target in targets for life in scrapes.lives(target, each=each)]
@@ -147,5 +147,5 @@ def _seconds(text: str) -> float:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f"--end {text}: is not a time such as 2026-05-01T12:00:00Z") from None
+        raise InputError(f"--end {text}: not a time such as 2026-05-01T12:00:00Z") from None
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -11,7 +11,7 @@ from accord.cli.tables import aligned, plural
 from accord.domain.checkpoint.detection.replay import Pause, Replayed, Rollback
 
 _HEADINGS = ("STEP", "SIGNAL", "TARGET", "BASELINE", "RECENT", "LIMIT", "RULE")
-_PAUSED = ("FROM", "UNTIL", "SIGNAL", "BECAUSE")
+_PAUSED = ("FROM", "UNTIL", "SIGNAL", "REASON")
 
 
 def notes(given: Given) -> Iterator[str]:
@@ -20,9 +20,9 @@ def notes(given: Given) -> Iterator[str]:
     if given.note is not None:
         yield given.note
     if spec.detection.method == "Ratio":
-        yield "method Ratio takes neither chance nor trend into account: it fires on many healthy trainings"
+        yield "method Ratio ignores chance and trend: expect rollbacks of healthy trainings"
     if not spec.rollback.enabled:
-        yield "spec.rollback.enabled is false: nothing is rolled back"
+        yield "spec.rollback.enabled is false: nothing would be rolled back"
 
 
 def as_json(result: Replayed) -> str:
@@ -61,14 +61,14 @@ def as_table(given: Given, result: Replayed) -> str:
         method += f", sensitivity {detection.sensitivity}"
     lines = [
         f"CheckpointPolicy {meta.namespace}/{meta.name}, {method}: {plural(result.checks, 'check')}, "
-        f"{result.inconclusive} of them with too little data; {_times(len(result.rollbacks))}."
+        f"{result.inconclusive} without enough data; {_times(len(result.rollbacks))}."
     ]
     if result.rollbacks:
         lines += aligned([_HEADINGS, *(_line(each) for each in result.rollbacks)])
     elif result.last is not None and result.checks == result.inconclusive:
-        lines.append(f"Too short to be judged: {result.last.message}.")
+        lines.append(f"Too short to judge: {result.last.message}.")
     elif result.last is not None:
-        lines.append(f"At the end: {result.last.outcome}, {result.last.message}.")
+        lines.append(f"Last check: {result.last.outcome}, {result.last.message}.")
     if result.pauses:
         lines += ["", f"Promotion would have been paused {_often(len(result.pauses))}:"]
         lines += aligned([_PAUSED, *(_paused(each) for each in result.pauses)])

@@ -67,7 +67,7 @@ def notes(judged: Judged) -> Iterator[str]:
     """What a reader of the figures should know."""
     unnamed = judged.directory.unnamed
     if unnamed:
-        yield f"{plural(unnamed, 'file')} that {INDEX} does not name {'is' if unnamed == 1 else 'are'} left out"
+        yield f"skipped {plural(unnamed, 'file')} not listed in {INDEX}"
     yield from judged.notes
 
 
@@ -79,12 +79,12 @@ def as_table(judged: Judged) -> str:
         f"CheckpointPolicy {meta.namespace}/{meta.name} on {runs}: {_what(judged, found[0])}.",
         *aligned([_HEADINGS, *(_line(each) for each in found)]),
     ]
-    because = ("SENSITIVITY", "FILE", "STEP", "BECAUSE")
+    because = ("SENSITIVITY", "FILE", "STEP", "REASON")
     for title, rows in (
         ("False alarms", [because, *_alarms(found)]),
-        ("Faults missed", [("FILE", "FAULT AT", "SENSITIVITY"), *_missed(found)]),
+        ("Missed faults", [("FILE", "FAULT AT", "SENSITIVITY"), *_missed(found)]),
         ("Rolled back after a fault that did no lasting harm", [because, *_spared(found)]),
-        ("Too short to be judged", [("SENSITIVITY", "FILE", "BECAUSE"), *_short(judged)]),
+        ("Too short to judge", [("SENSITIVITY", "FILE", "REASON"), *_short(judged)]),
     ):
         if len(rows) > 1:
             lines += ["", f"{title}:", *aligned(rows)]
@@ -93,7 +93,7 @@ def as_table(judged: Judged) -> str:
 
 def _what(judged: Judged, rates: _Rates) -> str:
     if not judged.directory.has_index:
-        return f"all of them taken for healthy, as {judged.directory.path} has no {INDEX}"
+        return f"all counted as healthy: {judged.directory.path} has no {INDEX}"
     parts = [f"{len(rates.healthy)} healthy", f"{len(rates.faulty)} with a fault"]
     if rates.harmless:
         parts.append(f"{len(rates.harmless)} with a fault that did no lasting harm")
@@ -174,7 +174,7 @@ def _alarms(found: Sequence[_Rates]) -> Iterator[tuple[str, ...]]:
     for rates in found:
         for each in rates.alarms:
             if each.false is not None:
-                early = "" if each.run.label == "healthy" else f" (its fault is at {each.run.fault})"
+                early = "" if each.run.label == "healthy" else f" (the fault begins at {each.run.fault})"
                 because = f"{each.false.signal}: {each.false.judgement.message}{early}"
                 yield rates.setting.name, each.run.name, str(each.false.step), because
 

@@ -100,7 +100,7 @@ def judge(args: argparse.Namespace) -> Judged:
     """Judge every run below the directory. InputError for what cannot be used; it names all files that cannot be."""
     for option in ("range", "end", "plot"):
         if getattr(args, option) is not None:
-            raise InputError(f"--{option} does not go with --runs")
+            raise InputError(f"--{option} cannot be used with --runs")
     policy, frequency = read_policy(args)
     directory = find(args.runs)
     settings = _settings(policy.spec)
@@ -131,17 +131,17 @@ def judge(args: argparse.Namespace) -> Judged:
 def find(directory: Path) -> Directory:
     """The runs below a directory. InputError where there are none, or for an index that cannot be used."""
     if not directory.is_dir():
-        raise InputError(f"{directory}: is not a directory")
+        raise InputError(f"{directory}: not a directory")
     index = directory / INDEX
     files = sorted(path for path in directory.rglob("*") if path.name.endswith(_SUFFIXES) and path.is_file())
     paths = {path.relative_to(directory).as_posix(): path for path in files if path != index}
     if not paths:
-        raise InputError(f"{directory}: holds no file that ends in {' or '.join(_SUFFIXES)}")
+        raise InputError(f"{directory}: no {' or '.join(_SUFFIXES)} files found")
     if not index.is_file():
         return Directory(directory, [Run(path, name) for name, path in paths.items()], has_index=False)
     runs = list(_indexed(index, paths))
     if not runs:
-        raise InputError(f"{index}: names no file")
+        raise InputError(f"{index}: no files listed")
     return Directory(directory, runs, has_index=True, unnamed=len(paths) - len(runs))
 
 
@@ -150,35 +150,35 @@ def _indexed(index: Path, paths: Mapping[str, Path]) -> Iterator[Run]:
         with index.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
             if "file" not in (reader.fieldnames or ()):
-                raise InputError(f"{index}: line 1: must name the column file; fault_step and label are read too")
+                raise InputError(f"{index}: line 1: column file is required (optional: fault_step, label)")
             seen: set[str] = set()
             for found in reader:
                 run = _run(found, paths, f"{index}: line {reader.line_num}")
                 if run.name in seen:
-                    raise InputError(f"{index}: line {reader.line_num}: {run.name} stands there twice")
+                    raise InputError(f"{index}: line {reader.line_num}: duplicate entry {run.name}")
                 seen.add(run.name)
                 yield run
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{index}: cannot be read: {error}") from error
+        raise InputError(f"{index}: cannot read: {error}") from error
     except OSError as error:
-        raise InputError(f"{index}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{index}: cannot read: {error.strerror}") from error
 
 
 def _run(found: Mapping[str, str | None], paths: Mapping[str, Path], place: str) -> Run:
     name = (found["file"] or "").strip()
     path = paths.get(name)
     if path is None:
-        raise InputError(f"{place}: there is no run {name!r} below this directory")
+        raise InputError(f"{place}: file {name!r} not found in this directory")
     text = (found.get("fault_step") or "").strip()
     if text and not (text.isascii() and text.isdigit()):
-        raise InputError(f"{place}, column fault_step: {text!r} is not a whole number of 0 or more")
+        raise InputError(f"{place}, column fault_step: {text!r} must be a whole number, 0 or more")
     fault = int(text) if text else None
     given = (found.get("label") or "").strip()
     label = next((each for each in get_args(Label) if each == given), None)
     if given and label is None:
-        raise InputError(f"{place}, column label: {given!r} is none of {', '.join(get_args(Label))}")
+        raise InputError(f"{place}, column label: {given!r} must be one of {', '.join(get_args(Label))}")
     if label == "harmed" and fault is None:
-        raise InputError(f"{place}: a run that was harmed needs a fault_step")
+        raise InputError(f"{place}: fault_step is required with label harmed")
     return Run(path, name, label or ("healthy" if fault is None else "harmed"), None if label == "healthy" else fault)
 
 
@@ -220,7 +220,7 @@ def _shown(runs: Sequence[Run]) -> Iterator[Run]:
 def _verdict(run: Run, lives: Sequence[Life], result: Replayed) -> Verdict:
     lacking = None
     if result.checks == result.inconclusive:
-        lacking = result.last.message if result.last is not None else "nothing was reported"
+        lacking = result.last.message if result.last is not None else "no values reported"
     # Of a run that fell over by itself it may not be known where.
     begin = run.fault if run.fault is not None else 0
     is_healthy = run.label == "healthy"

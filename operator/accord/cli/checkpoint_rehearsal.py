@@ -58,11 +58,12 @@ def missing(policy: CheckpointPolicy, given: Mapping[ObjectKey, Manifest]) -> It
     """Objects that the policy refers to and nobody gave."""
     namespace = policy.metadata.namespace
     if policy.spec.training_run_ref is not None and _run(policy, given) is None:
-        yield f"spec.trainingRunRef: give the manifest of TrainingRun {policy.spec.training_run_ref.name} too with -f"
+        name = policy.spec.training_run_ref.name
+        yield f"spec.trainingRunRef: TrainingRun {name} not found: add its manifest with -f"
     if policy.spec.serving is not None:
         name = policy.spec.serving.deployment_ref.name
         if ObjectKey("apps/v1", "Deployment", namespace, name) not in given:
-            yield f"spec.serving.deploymentRef: give the manifest of Deployment {name} too with -f"
+            yield f"spec.serving.deploymentRef: Deployment {name} not found: add its manifest with -f"
 
 
 def _gather(policy: CheckpointPolicy, given: Mapping[ObjectKey, Manifest]) -> Observed:

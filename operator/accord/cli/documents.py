@@ -44,7 +44,7 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
                 line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(None, None, f"line {line}: key {key!r} stands there twice")
+                raise yaml.constructor.ConstructorError(None, None, f"line {line}: duplicate key {key!r}")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -66,7 +66,7 @@ def read(paths: Iterable[Path], namespace: str | None) -> list[Document]:
     for document in documents:
         twin = seen.setdefault(document.key, document)
         if twin is not document:
-            raise InputError(f"{document}: is given already in {twin.place}")
+            raise InputError(f"{document}: already defined in {twin.place}")
     return documents
 
 
@@ -75,7 +75,7 @@ def _files(path: Path) -> list[Path]:
         return [path]
     found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and file.is_file())
     if not found:
-        raise InputError(f"{path}: holds no file that ends in {', '.join(_SUFFIXES)}")
+        raise InputError(f"{path}: no {', '.join(_SUFFIXES)} files in this directory")
     return found
 
 
@@ -87,7 +87,7 @@ def _objects(path: Path, namespace: str | None) -> Iterator[Document]:
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{name}: is not YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{name}: invalid YAML: {' '.join(str(error).split())}") from error
     for number, content in enumerate(parsed, start=1):
         if content is None:
             continue
@@ -100,16 +100,16 @@ def _objects(path: Path, namespace: str | None) -> Iterator[Document]:
 def _placed(place: str, content: Any, namespace: str | None) -> Manifest:
     """`content` as an object with a namespace."""
     if not isinstance(content, dict):
-        raise InputError(f"{place}: is not a Kubernetes object")
+        raise InputError(f"{place}: not a Kubernetes object")
     for field in ("apiVersion", "kind"):
         if not isinstance(content.get(field), str):
-            raise InputError(f"{place}: {field} is missing: is this a Kubernetes object?")
+            raise InputError(f"{place}: {field} is required")
     meta = content.get("metadata")
     if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
-        raise InputError(f"{place}, {content['kind']}: metadata.name is missing")
+        raise InputError(f"{place}, {content['kind']}: metadata.name is required")
     said = meta.get("namespace")
     if said is not None and namespace is not None and said != namespace:
         raise InputError(
-            f"{place}, {content['kind']} {meta['name']}: metadata.namespace is {said}, but -n says {namespace}"
+            f"{place}, {content['kind']} {meta['name']}: metadata.namespace is {said}, but --namespace is {namespace}"
         )
     return {**content, "metadata": {**meta, "namespace": said or namespace or "default"}}

@@ -32,14 +32,14 @@ def load(filename: str, name: str | None = None) -> TrainingRun:
     chosen = [each for each in runs if name is None or _name(each) == name]
     if not chosen:
         wanted = TrainingRun.kind if name is None else f"{TrainingRun.kind} named {name}"
-        raise InputError(f"{filename}: holds no {wanted}")
+        raise InputError(f"{filename}: no {wanted} found")
     if len(chosen) > 1:
         names = ", ".join(_name(each) for each in chosen)
-        raise InputError(f"{filename}: holds several TrainingRuns ({names}); choose one with --name")
+        raise InputError(f"{filename}: more than one TrainingRun ({names}): choose one with --name")
     manifest = chosen[0]
     if errors := validate(manifest):
         lines = "\n  ".join(str(error) for error in errors)
-        raise InputError(f"{filename}: TrainingRun {_name(manifest)} would be refused:\n  {lines}")
+        raise InputError(f"{filename}: TrainingRun {_name(manifest)} is invalid:\n  {lines}")
     # A manifest need not say its namespace, and its status is of no concern here.
     metadata = {"namespace": "default", **manifest["metadata"]}
     return TrainingRun.model_validate({"metadata": metadata, "spec": stored(manifest)["spec"]})
@@ -92,12 +92,12 @@ def draw(training: TrainingRun, path: Path) -> None:
     try:
         path.write_text(picture(training), encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise InputError(f"{path}: cannot write: {error.strerror}") from error
 
 
 def _name(manifest: Manifest) -> str:
     metadata = manifest.get("metadata")
-    return str(metadata.get("name", "without a name")) if isinstance(metadata, dict) else "without a name"
+    return str(metadata.get("name", "(no name)")) if isinstance(metadata, dict) else "(no name)"
 
 
 def _documents(filename: str) -> list[Any]:
@@ -105,15 +105,15 @@ def _documents(filename: str) -> list[Any]:
         text = sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
         return list(yaml.load_all(text, Loader=_Loader))
     except OSError as error:
-        raise InputError(f"{filename}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{filename}: cannot read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{filename}: is not UTF-8 text: {error}") from error
+        raise InputError(f"{filename}: invalid UTF-8: {error}") from error
     except yaml.MarkedYAMLError as error:
         place = error.problem_mark
         where = f"line {place.line + 1}, column {place.column + 1}: " if place else ""
-        raise InputError(f"{filename}: is not YAML: {where}{error.problem}") from error
+        raise InputError(f"{filename}: invalid YAML: {where}{error.problem}") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{filename}: is not YAML: {error}") from error
+        raise InputError(f"{filename}: invalid YAML: {error}") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -48,7 +48,7 @@ def main(
         documents = read(paths, namespace)
         ours = [document for document in documents if document.manifest["apiVersion"] == API_VERSION]
         if not ours:
-            raise InputError(f"none of the {len(documents)} objects given is of {API_VERSION}: nothing to plan")
+            raise InputError(f"none of the {len(documents)} objects has apiVersion {API_VERSION}: nothing to plan")
     except InputError as error:
         err.write(f"accord plan: {error}\n")
         return 2
@@ -114,7 +114,7 @@ def _misshapen(document: Document) -> Iterator[str]:
     spec = spec if isinstance(spec, dict) else {}
     selector = spec.get("selector")
     if not isinstance(selector, dict):
-        yield f"{document}: spec.selector is missing"
+        yield f"{document}: spec.selector is required"
     elif not isinstance(selector.get("matchLabels") or {}, dict):
         yield f"{document}: spec.selector.matchLabels must be a map of labels"
     elif not isinstance(spec.get("replicas", 1), int | None):
@@ -130,10 +130,10 @@ def _complaints(document: Document, outcome: Outcome, given: dict[ObjectKey, Man
             continue
         service = names.mode_service(meta["name"], mode["name"])
         elsewhere = sorted(key.namespace for key in given if (key.kind, key.name) == ("Deployment", wanted))
-        hint = f"; the one given is in namespace {elsewhere[0]}, not {meta['namespace']}" if elsewhere else ""
+        hint = f" in namespace {meta['namespace']} (it is in {elsewhere[0]})" if elsewhere else ""
         yield (
-            f"{document}: spec.modes[{index}].deploymentRef: Service {service} needs Deployment {wanted}: "
-            f"give its manifest too with -f{hint}"
+            f"{document}: spec.modes[{index}].deploymentRef: Deployment {wanted} not found{hint}: "
+            f"add its manifest with -f (Service {service} is made from it)"
         )
     for type_ in _TOLD:
         told = find(outcome.conditions, type_)
@@ -164,11 +164,11 @@ def _header(document: Document, outcome: Outcome) -> str:
     lines += [f"#   deletes {key}" for key in outcome.deleted]
     if document.manifest["kind"] == CheckpointPolicy.kind:
         lines.append(
-            "#   for the first checkpoint; of a Deployment only the part that the operator sets is shown, and the last"
+            "#   shown for the first checkpoint; of a Deployment only the fields that the operator sets. In the cluster"
         )
-        lines.append("#   part of the other names follows from the uid of the TrainingRun")
+        lines.append("#   other names end in a hash of the TrainingRun's uid")
     elif outcome.applied and not meta.get("uid"):
-        lines.append("#   in the cluster each object also has an owner reference to the policy, which needs its uid")
+        lines.append("#   in the cluster each object also has an owner reference to the policy")
     return "\n".join(lines) + "\n"
 
 

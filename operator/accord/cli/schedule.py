@@ -1,4 +1,4 @@
-"""`accord schedule -f run.yaml`: what the schedules of a TrainingRun say at each quarter of it, and as a picture."""
+"""`accord schedule -f run.yaml`: print the scheduled values of a TrainingRun at each quarter of it, or plot them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from pathlib import Path
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds `schedule` to the commands of `accord`."""
-    parser = subparsers.add_parser("schedule", help="show what the schedules of a TrainingRun say", description=__doc__)
-    parser.add_argument("-f", "--filename", required=True, metavar="FILE", help="YAML or JSON file, - for stdin")
-    parser.add_argument("--name", help="which TrainingRun, if the file holds several")
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="table by default")
-    parser.add_argument("--plot", metavar="FILE.svg", type=_svg_file, help="draw both schedules into this file")
+    parser = subparsers.add_parser(
+        "schedule", help="show the hyperparameter schedules of a TrainingRun", description=__doc__
+    )
+    parser.add_argument(
+        "-f", "--filename", required=True, metavar="FILE", help="file with the TrainingRun, or - for stdin"
+    )
+    parser.add_argument("--name", help="name of the TrainingRun, if the file has more than one")
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json"), default="table", help="output format (default: %(default)s)"
+    )
+    parser.add_argument("--plot", metavar="FILE.svg", type=_svg_file, help="write a plot of the schedules to FILE.svg")
     parser.set_defaults(command=run)
 
 
@@ -35,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
 def _svg_file(text: str) -> Path:
     path = Path(text)
     if path.suffix.lower() != ".svg":
-        raise argparse.ArgumentTypeError(f"{text!r} must end in .svg, the one format there is")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a .svg file: only SVG is supported")
     return path

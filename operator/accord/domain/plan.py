@@ -41,11 +41,15 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Event:
-    """A line for `kubectl describe`, written once at a transition. `note` is a sentence for a person."""
+    """A line for `kubectl describe`, written once at a transition. `note` is a sentence for a person.
+
+    Where something may change many times a minute, `combined` is what stands for all but the first of such events.
+    """
 
     type: Literal["Normal", "Warning"]
     reason: str
     note: str
+    combined: str = ""
 
     def __post_init__(self) -> None:
         """No event is longer than a condition."""

@@ -228,10 +228,10 @@ def test_a_rollback_that_is_tried_again_and_again_ends_when_a_person_says_so() -
 def test_the_command_rejects_what_waits_for_room_and_approves_it_not() -> None:
     policy = {"metadata": {"name": "p"}, "status": {"rollback": {"id": "x", "phase": "RollingOut"}}}
     assert waiting(policy, reject=True)["id"] == "x"
-    with pytest.raises(ApprovalError, match="waits for nobody"):
+    with pytest.raises(ApprovalError, match="is not waiting for approval"):
         waiting(policy)
     policy["status"]["rollback"]["phase"] = "Restarting"
-    with pytest.raises(ApprovalError, match="waits for nobody"):
+    with pytest.raises(ApprovalError, match="is not waiting for approval"):
         waiting(policy, reject=True)
 
 

@@ -49,7 +49,7 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path, text: str) -> None:
         ("leaderElection: {renewDeadline: 30s}", "retryPeriod < renewDeadline < leaseDuration"),
         ("log: {level: loud}", "log.level"),
         ("- a list", "document"),
-        ("a: [", "is not YAML"),
+        ("a: [", "invalid YAML"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, says: str) -> None:

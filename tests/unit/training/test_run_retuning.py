@@ -311,11 +311,32 @@ def test_what_was_said_of_a_finished_run_stays() -> None:
     world.settle()
     world.rate(500, FINE)
     assert [rule for rule, _, _ in world.advice()] == ["LowMean"]
-    silent = World()
+    silent = World(retuning={"mode": "Auto"})
     silent.settle()
     silent.complete()
     silent.settle()
     assert condition(silent.decide(), "Retuning")[:2] == ("Unknown", "NotMeasured")
+
+
+@pytest.mark.parametrize("outcome", ["NoRatings", "QueryFailed"])
+def test_a_run_for_which_nobody_asked_for_retuning_says_nothing_about_it(outcome: Any) -> None:
+    world = Rated()
+    world.settle()
+    assert condition(world.decide(), "Retuning") == ("", "", "")
+    world.ratings = Ratings(outcome, world.now, "words")
+    assert condition(world.step(), "Retuning") == ("", "", "")
+    world.complete()
+    world.settle()
+    assert condition(world.decide(), "Retuning") == ("", "", "")
+
+
+@pytest.mark.parametrize("asked", [{"mode": "Auto"}, {"query": "sum by (rating) (stars)"}])
+def test_a_run_for_which_somebody_asked_says_that_there_are_no_ratings(asked: dict[str, str]) -> None:
+    world = Rated(retuning=asked)
+    world.settle()
+    assert condition(world.decide(), "Retuning")[:2] == ("Unknown", "NotMeasured")
+    world.ratings = Ratings("NoRatings", world.now, "words")
+    assert condition(world.step(), "Retuning") == ("Unknown", "NoRatings", "words")
 
 
 def test_a_few_equal_ratings_are_no_certainty() -> None:

@@ -94,9 +94,9 @@ def test_one_of_several_is_chosen_by_name(tmp_path: Path, capsys: pytest.Capture
     assert main(["schedule", "-f", file, "--name", "other", "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["milestones"][0]["entropyCoef"] == 0.5
     assert main(["schedule", "-f", file]) == 1
-    assert f"{file}: holds several TrainingRuns (demo, other); choose one with --name" in capsys.readouterr().err
+    assert f"{file}: more than one TrainingRun (demo, other): choose one with --name" in capsys.readouterr().err
     assert main(["schedule", "-f", file, "--name", "third"]) == 1
-    assert f"{file}: holds no TrainingRun named third" in capsys.readouterr().err
+    assert f"{file}: no TrainingRun named third" in capsys.readouterr().err
 
 
 def test_a_schedule_may_rise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +111,7 @@ def test_a_schedule_may_rise(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (
             RUN + "  schedules: {entropyCoef: {decayStrategy: Exponential}}\n",
-            "TrainingRun demo would be refused:\n  spec.schedules.entropyCoef.decayStrategy: must be one of Linear, "
+            "TrainingRun demo is invalid:\n  spec.schedules.entropyCoef.decayStrategy: must be one of Linear, "
             "Cosine, Constant, not 'Exponential'",
         ),
         (
@@ -124,12 +124,12 @@ def test_a_schedule_may_rise(tmp_path: Path, capsys: pytest.CaptureFixture[str])
             "spec.schedules.learningRate.initial: initial must be greater than 0",
         ),
         (RUN.replace("name: trainer", "name: other"), "template needs a container named trainer"),
-        (RUN.replace("{name: demo}", "demo"), "TrainingRun without a name would be refused:\n  metadata: is required"),
-        ("kind: TrafficPolicy\n", "holds no TrainingRun"),
-        ("", "holds no TrainingRun"),
-        ("just text", "holds no TrainingRun"),
-        ("a: [1\nb: 2", "is not YAML: line 2, column 2: expected "),
-        ("a: \x00", "is not YAML: "),
+        (RUN.replace("{name: demo}", "demo"), "TrainingRun (no name) is invalid:\n  metadata: is required"),
+        ("kind: TrafficPolicy\n", "no TrainingRun found"),
+        ("", "no TrainingRun found"),
+        ("just text", "no TrainingRun found"),
+        ("a: [1\nb: 2", "invalid YAML: line 2, column 2: expected "),
+        ("a: \x00", "invalid YAML: "),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_field(
@@ -145,12 +145,12 @@ def test_what_is_wrong_is_said_with_file_and_field(
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schedule", "-f", "missing.yaml"]) == 1
-    assert capsys.readouterr().err == "accord schedule: missing.yaml: cannot be read: No such file or directory\n"
+    assert capsys.readouterr().err == "accord schedule: missing.yaml: cannot read: No such file or directory\n"
     (tmp_path / "run.bin").write_bytes(b"\xff\xfe\x00")
     assert main(["schedule", "-f", str(tmp_path / "run.bin")]) == 1
-    assert "run.bin: is not UTF-8 text" in capsys.readouterr().err
+    assert "run.bin: invalid UTF-8" in capsys.readouterr().err
     assert main(["schedule", "-f", _file(tmp_path), "--plot", str(tmp_path / "no/where.svg")]) == 1
-    assert "no/where.svg: cannot be written: No such file or directory" in capsys.readouterr().err
+    assert "no/where.svg: cannot write: No such file or directory" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["schedule", "-f", _file(tmp_path), "--plot", "picture.png"])
-    assert "'picture.png' must end in .svg" in capsys.readouterr().err
+    assert "'picture.png' is not a .svg file" in capsys.readouterr().err

@@ -1,7 +1,10 @@
 """Events for `kubectl describe`: each said once, repeated ones counted.
 
 An Event that comes again within six minutes becomes a series, as client-go's events library does it
-(k8s.io/client-go/tools/events, KEP-383). The name is derived from what is said and when the object was told first, so
+(k8s.io/client-go/tools/events, KEP-383). Of those that can be combined only the first is told in full; while others
+follow, never more than two minutes apart, one Event counts them.
+
+The name is derived from what is said and when the object was told first, so
 that two replicas that say the same make one object.
 """
 
@@ -21,6 +24,7 @@ from accord.ports.cluster import ClusterError
 
 CONTROLLER = "accord.dev/operator"
 _SERIES_WINDOW = timedelta(minutes=6)
+_COMBINED_WITHIN = timedelta(minutes=2)
 _REMEMBERED = 4096
 _INSTANCE_LIMIT = 128
 
@@ -43,12 +47,15 @@ class EventRecorder:
     def __init__(self, connection: Connection, clock: Clock, instance: str) -> None:
         self._connection, self._clock, self._instance = connection, clock, instance[:_INSTANCE_LIMIT]
         self._told: OrderedDict[str, _Told] = OrderedDict()
+        self._combinable: OrderedDict[tuple[str, str], datetime] = OrderedDict()
+        """When an object last had an event of this reason that can be combined."""
 
     async def record(self, regarding: Manifest, event: Event) -> None:
         """Create or count. Raises ClusterError."""
         now = self._clock.now()
         meta = regarding["metadata"]
-        said = "\n".join((meta.get("uid", ""), event.type, event.reason, event.note))
+        note = self._combined(meta.get("uid", ""), event, now) or event.note
+        said = "\n".join((meta.get("uid", ""), event.type, event.reason, note))
         identity = hashlib.sha256(said.encode()).hexdigest()[:16]
         told = self._told.get(identity)
         if told is not None and now - told.last < _SERIES_WINDOW:
@@ -64,7 +71,7 @@ class EventRecorder:
             "eventTime": micro_time(now),
             "type": event.type,
             "reason": event.reason,
-            "note": event.note,
+            "note": note,
             "action": "Reconcile",
             "reportingController": CONTROLLER,
             "reportingInstance": self._instance,
@@ -85,6 +92,17 @@ class EventRecorder:
         self._told.move_to_end(identity)
         while len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
+
+    def _combined(self, uid: str, event: Event, now: datetime) -> str:
+        """What stands for this event and those like it; empty where it stands for itself."""
+        if not event.combined:
+            return ""
+        key = (uid, event.reason)
+        before = self._combinable.pop(key, None)
+        self._combinable[key] = now
+        while len(self._combinable) > _REMEMBERED:
+            self._combinable.popitem(last=False)
+        return event.combined if before is not None and now - before < _COMBINED_WITHIN else ""
 
     async def _count(self, namespace: str, told: _Told, now: datetime) -> None:
         series = {"series": {"count": told.count + 1, "lastObservedTime": micro_time(now)}}

@@ -467,7 +467,9 @@ class TrainingRun(Resource):
         ),
         ConditionType("MetricsAvailable", "The run's metrics are read from Prometheus."),
         ConditionType("OnSchedule", "The trainer reports the entropy coefficient and learning rate of the schedules."),
-        ConditionType("Retuning", "Ratings are read, and suggestions follow from them."),
+        ConditionType(
+            "Retuning", "Ratings are read, and suggestions follow from them. Absent until there are ratings."
+        ),
         ConditionType(
             "RolledBack",
             "A rollback has stopped the newest attempt, or made training go on from an earlier checkpoint. False says "

@@ -16,6 +16,8 @@ _BAD = {
 }
 """Conditions of which a new reason for False is worth an event of its own, and that event's reason."""
 
+_KEEPS_CHANGING = "shares keep changing; status.modes has the current ones"
+
 _UNSERVED = frozenset({"HealthCheckFailing", "PodsEjected"})
 """Reasons for which the proxies pass over pods that are ready."""
 
@@ -65,7 +67,7 @@ def _routing(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterato
         for name in {**new, **old}
         if old.get(name, 0.0) != new.get(name, 0.0)
     ]
-    yield Event("Normal", "RoutingChanged", f"shares changed: {', '.join(moved)}")
+    yield Event("Normal", "RoutingChanged", f"shares changed: {', '.join(moved)}", _KEEPS_CHANGING)
 
 
 def _pairs(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[tuple[ModeStatus, ModeStatus]]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from accord.api.v1alpha1.trainingrun import RatingWindow, Suggestion, TrainingRun, TrainingRunStatus
+from accord.api.v1alpha1.trainingrun import RatingWindow, Suggestion, TrainingRun
 from accord.domain.conditions import Wanted, find, timestamp
 from accord.domain.training.inputs import hyperparameters
 from accord.domain.training.ratings import Ratings, begin, gathered
@@ -98,6 +98,8 @@ def effective(run: TrainingRun) -> TrainingRun:
 def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: str, applies_in: int | None) -> Advice:
     """The window as it is now, the suggestions that stand, and condition `Retuning`.
 
+    `Suggest` is the default, so a run of a service without ratings has no condition: nobody asked for it.
+
     `run` is the effective one, `base` the hash of the hyperparameters in its spec. `applies_in` is the attempt that
     would be next, None while mode Auto must not start one.
     """
@@ -107,14 +109,16 @@ def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: st
     standing = tuple(each for each in status.suggestions if _in_force(run, each, base) or _stands(run, each))
     window = status.ratings
     if status.completion_time is not None:
-        return Advice(window, standing, _finished(status))
+        return Advice(window, standing, _finished(run))
     if ratings is None:
         told = find(status.conditions, _TYPE)
         if told is not None:
             return Advice(window, standing, Wanted(_TYPE, told.status, told.reason, told.message))
-        return Advice(window, standing, Wanted(_TYPE, "Unknown", "NotMeasured", "no ratings have been read yet"))
+        unread = Wanted(_TYPE, "Unknown", "NotMeasured", "ratings have not been read yet")
+        return Advice(window, standing, unread if _is_asked_for(run) else None)
     if ratings.outcome != "Measured":
-        return Advice(window, standing, Wanted(_TYPE, "Unknown", ratings.outcome, ratings.message))
+        unknown = Wanted(_TYPE, "Unknown", ratings.outcome, ratings.message)
+        return Advice(window, standing, unknown if _is_asked_for(run) else None)
     found = None if window is None else gathered(window, ratings)
     if window is None or found is None:
         # The first look, or counters that began anew: what was gathered is not known any more.
@@ -224,11 +228,17 @@ def _condition(run: TrainingRun, standing: tuple[Suggestion, ...], window: Ratin
     return Wanted(_TYPE, "True", reason, message)
 
 
-def _finished(status: TrainingRunStatus) -> Wanted:
-    told = find(status.conditions, _TYPE)
+def _finished(run: TrainingRun) -> Wanted | None:
+    told = find(run.status.conditions, _TYPE)
     if told is not None:
         return Wanted(_TYPE, told.status, told.reason, told.message)
-    return Wanted(_TYPE, "Unknown", "NotMeasured", "the run finished before ratings were read")
+    unread = Wanted(_TYPE, "Unknown", "NotMeasured", "the run finished before ratings were read")
+    return unread if _is_asked_for(run) else None
+
+
+def _is_asked_for(run: TrainingRun) -> bool:
+    """Whether somebody counts on ratings: says what to do with them or how to query them, or has had some."""
+    return run.spec.retuning.mode == "Auto" or run.spec.retuning.query is not None or run.status.ratings is not None
 
 
 def in_words(suggestion: Suggestion) -> str:

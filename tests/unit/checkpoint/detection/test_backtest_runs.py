@@ -123,8 +123,8 @@ def test_the_table_says_the_same(policy: Path, runs: Path, capsys: pytest.Captur
             f"{lag['episodes']} episodes, {updates}",
             f"{each['suspect']:.1%}",
         ]
-    alarms, missed = lines.index("False alarms:"), lines.index("Faults missed:")
-    assert re.split(" {2,}", lines[alarms + 1]) == ["SENSITIVITY", "FILE", "STEP", "BECAUSE"]
+    alarms, missed = lines.index("False alarms:"), lines.index("Missed faults:")
+    assert re.split(" {2,}", lines[alarms + 1]) == ["SENSITIVITY", "FILE", "STEP", "REASON"]
     assert [re.split(" {2,}", line) for line in lines[alarms + 2 : missed - 1]] == [
         [each["sensitivity"], "fallen.csv", str(alarm["step"]), f"RewardDrop: {alarm['message']}"]
         for each in (low, medium, high)
@@ -140,7 +140,7 @@ def test_without_an_index_all_runs_count_as_healthy_and_that_is_said(
     policy: Path, runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = printed(capsys, "-f", policy, "--runs", runs).splitlines()
-    told = f"CheckpointPolicy ns/p on 5 runs: all of them taken for healthy, as {runs} has no index.csv."
+    told = f"CheckpointPolicy ns/p on 5 runs: all counted as healthy: {runs} has no index.csv."
     assert lines[0] == told
     table = [re.split(" {2,}", line)[:5] for line in lines[2:5]]
     assert table == [[name, "5", "2/5 (40.0%)", "–", "–"] for name in ("Low", "Medium (policy)", "High")]
@@ -159,7 +159,7 @@ def test_labels_say_what_a_rollback_is_worth(policy: Path, runs: Path, capsys: p
     assert high["medianLag"] == {"episodes": None, "updates": None}
     main(["backtest", "-f", str(policy), "--runs", str(runs)])
     told = capsys.readouterr()
-    assert told.err == "accord backtest: 1 file that index.csv does not name is left out\n"
+    assert told.err == "accord backtest: skipped 1 file not listed in index.csv\n"
     assert "4 runs: 1 healthy, 2 with a fault, 1 with a fault that did no lasting harm." in told.out
     assert "Rolled back after a fault that did no lasting harm:" in told.out
 
@@ -169,7 +169,7 @@ def test_an_alarm_before_the_fault_is_a_false_one(policy: Path, runs: Path, caps
     for each in json.loads(printed(capsys, "-f", policy, "--runs", runs, "--json"))["sensitivities"]:
         assert [alarm["file"] for alarm in each["falseAlarms"]] == ["broken.csv"]
         assert each["faults"] == {"runs": 1, "caught": 0}
-    assert "(its fault is at 9000)" in printed(capsys, "-f", policy, "--runs", runs)
+    assert "(the fault begins at 9000)" in printed(capsys, "-f", policy, "--runs", runs)
 
 
 def test_the_method_of_the_policy_is_judged_too(tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +185,7 @@ def test_runs_that_are_too_short_are_named_with_what_they_lack(
 ) -> None:
     (runs / "short.csv").write_text(events(1, episodes=20))
     lines = printed(capsys, "-f", policy, "--runs", runs).splitlines()
-    short = lines.index("Too short to be judged:")
+    short = lines.index("Too short to judge:")
     assert len(lines[short + 2 :]) == 3
     assert re.split(" {2,}", lines[short + 2])[:2] == ["Low", "short.csv"]
     assert "reward has 800 of 1100 steps" in lines[short + 2]
@@ -194,17 +194,17 @@ def test_runs_that_are_too_short_are_named_with_what_they_lack(
 @pytest.mark.parametrize(
     ("index", "told"),
     [
-        ("name,label\n", "line 1: must name the column file"),
-        ("file\n", "names no file"),
-        ("file\nnone.csv\n", "line 2: there is no run 'none.csv' below this directory"),
-        ("file\n../policy.yaml\n", "line 2: there is no run '../policy.yaml'"),
-        ("file\nsteady.csv\nsteady.csv\n", "line 3: steady.csv stands there twice"),
-        ("file,fault_step\nsteady.csv,soon\n", "line 2, column fault_step: 'soon' is not a whole number"),
+        ("name,label\n", "line 1: column file is required"),
+        ("file\n", "no files listed"),
+        ("file\nnone.csv\n", "line 2: file 'none.csv' not found in this directory"),
+        ("file\n../policy.yaml\n", "line 2: file '../policy.yaml' not found"),
+        ("file\nsteady.csv\nsteady.csv\n", "line 3: duplicate entry steady.csv"),
+        ("file,fault_step\nsteady.csv,soon\n", "line 2, column fault_step: 'soon' must be a whole number"),
         (
             "file,label\nsteady.csv,good\n",
-            "line 2, column label: 'good' is none of healthy, harmed, harmless, collapsed",
+            "line 2, column label: 'good' must be one of healthy, harmed, harmless, collapsed",
         ),
-        ("file,label\nsteady.csv,harmed\n", "line 2: a run that was harmed needs a fault_step"),
+        ("file,label\nsteady.csv,harmed\n", "line 2: fault_step is required with label harmed"),
     ],
 )
 def test_an_index_that_cannot_be_used_is_refused_with_the_place(
@@ -220,19 +220,19 @@ def test_all_files_that_cannot_be_read_are_named_at_once(
     (runs / "broken.csv").write_text("step,loss\n1,2\n2,x\n")
     (runs / "unseen.csv").write_text("a,b\n")
     first, second = refused(capsys, "-f", policy, "--runs", runs).splitlines()
-    assert first == f"accord backtest: {runs / 'broken.csv'}: line 3, column loss: 'x' is not a number"
-    assert second.startswith(f"accord backtest: {runs / 'unseen.csv'}: line 1: must name the columns")
+    assert first == f"accord backtest: {runs / 'broken.csv'}: line 3, column loss: 'x' must be a number"
+    assert second.startswith(f"accord backtest: {runs / 'unseen.csv'}: line 1: unknown header")
 
 
 def test_a_directory_and_options_that_make_no_sense(
     policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    assert "is not a directory" in refused(capsys, "-f", policy, "--runs", policy)
-    assert "holds no file that ends in .csv or .csv.gz" in refused(capsys, "-f", policy, "--runs", tmp_path / "empty")
+    assert "not a directory" in refused(capsys, "-f", policy, "--runs", policy)
+    assert "no .csv or .csv.gz files found" in refused(capsys, "-f", policy, "--runs", tmp_path / "empty")
     for option, value in (("--plot", "x.svg"), ("--range", "1h"), ("--end", "2026-05-01")):
         told = refused(capsys, "-f", policy, "--runs", tmp_path, option, value)
-        assert f"{option} does not go with --runs" in told
+        assert f"{option} cannot be used with --runs" in told
 
 
 def test_progress_is_for_terminals(
