@@ -344,6 +344,37 @@ def test_approval_by_the_command(stage: Stage, control_plane: Any, capsys: pytes
     cp.until_served(namespace, 1500)
 
 
+def test_a_training_rests_while_its_rollback_waits_and_goes_on_when_that_is_rejected(
+    stage: Stage, control_plane: Any
+) -> None:
+    from accord.cli import main
+
+    namespace = stage.namespace
+    stage.trained(rollback={"approval": "Manual"})
+
+    def suspended() -> bool:
+        return bool(namespace.get("batch/v1/jobs", "r-1")["spec"]["suspend"])
+
+    assert not suspended()
+    stage.break_down()
+    wait_until(suspended, 30, "it trains on")
+    until_suspended = "the run does not say why it rests"
+    wait_until(lambda: namespace.condition("r", "Suspended", cp.RUNS).get("status") == "True", 20, until_suspended)
+    said = namespace.condition("r", "Suspended", cp.RUNS)
+    assert said["reason"] == "AwaitingApproval"
+    assert "CheckpointPolicy p" in said["message"]
+    # An operator that begins anew keeps it as it is.
+    stage.operator.kill()
+    operator = stage.start()
+    cp.at_rest(operator)
+    assert suspended()
+    assert namespace.get(cp.RUNS, "r")["spec"]["suspend"] is False, "the field is the user's"
+    approve = ["approve", "p", "-n", namespace.name, "--kubeconfig", str(control_plane.kubeconfig), "--reject"]
+    assert main(approve) == 0
+    wait_until(lambda: not suspended(), 20, f"it does not go on: {namespace.get(cp.RUNS, 'r')['status']}")
+    assert namespace.get(cp.RUNS, "r")["status"]["attempt"] == 1
+
+
 def test_two_replicas_make_one_rollback(stage: Stage) -> None:
     """The leader dies in the middle of it; the other one ends it."""
     namespace = stage.namespace

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from accord.adapters.kubernetes.resources import CLAIMS, JOBS, PODS, TRAINING_RUNS
+from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, JOBS, PODS, TRAINING_RUNS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.training import resources
 from accord.domain.training.names import RUN_LABEL
 from accord.domain.training.observed import Observed
+from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import JobView, PodView
@@ -39,6 +40,8 @@ class TrainingRuns:
         self._index, self._decide, self._progress, self._ratings = index, decide, progress, ratings
         self._parsed = Parsed(TrainingRun)
         self._pods: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
+        self._pauses: dict[ObjectKey, dict[ObjectKey, Pause]] = {}
+        """By run, the CheckpointPolicies that want it to rest."""
         self.refusals = Refusals()
 
     def read(self, key: ObjectKey) -> TrainingRun | None:
@@ -51,6 +54,8 @@ class TrainingRuns:
         key = change.key
         if key.kind == self.resource.kind:
             return () if change.new is None else (key,)
+        if key.kind == CHECKPOINT_POLICIES.kind:
+            return self._follow_pauses(change)
         if key.kind not in (JOBS.kind, PODS.kind, CLAIMS.kind):
             return ()
         concerned = {run for run in map(_run_of, (change.old, change.new)) if run is not None}
@@ -84,6 +89,23 @@ class TrainingRuns:
             if not members:
                 del self._pods[run]
 
+    def _follow_pauses(self, change: Change) -> Iterable[ObjectKey]:
+        """The runs that a policy pauses from now on, or does not pause any more."""
+        (before, old), (after, new) = ((Pause.of(each), _referred(each)) for each in (change.old, change.new))
+        if before == after and (old == new or after is None):
+            return ()
+        concerned = []
+        if before is not None and old is not None:
+            members = self._pauses[old]
+            del members[change.key]
+            if not members:
+                del self._pauses[old]
+            concerned.append(old)
+        if after is not None and new is not None:
+            self._pauses.setdefault(new, {})[change.key] = after
+            concerned.append(new)
+        return [run for run in concerned if self._index.get(run) is not None]
+
     def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
         run = self._parsed.of(manifest)
         children = self._index.children(run.metadata.uid)
@@ -94,6 +116,7 @@ class TrainingRuns:
             claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
+            pauses=tuple(self._pauses.get(key, {}).values()),
             progress=self._progress.get(key),
             ratings=self._ratings.get(key),
         )
@@ -105,6 +128,14 @@ def _ours(manifest: Manifest | None, run: str) -> Manifest | None:
         return manifest
     label = (manifest["metadata"].get("labels") or {}).get(RUN_LABEL, run)
     return manifest if label == run and is_made_by_us(manifest) else None
+
+
+def _referred(policy: Manifest | None) -> ObjectKey | None:
+    """The run that a CheckpointPolicy is about."""
+    name = (((policy or {}).get("spec") or {}).get("trainingRunRef") or {}).get("name")
+    if policy is None or not name:
+        return None
+    return ObjectKey(TRAINING_RUNS.api_version, TRAINING_RUNS.kind, policy["metadata"]["namespace"], name)
 
 
 def _run_of(manifest: Manifest | None) -> ObjectKey | None:

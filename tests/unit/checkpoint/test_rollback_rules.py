@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, POLICY, RUN, World
+from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, POLICY, RUN, SOURCE, World
 
 from accord.domain.conditions import parse_timestamp
 
@@ -117,6 +117,36 @@ def test_a_person_may_decide_against_it() -> None:
     assert subject is not None
     ended = parse_timestamp(world.status["history"][0]["completedAt"])
     assert subject.since == ended + timedelta(seconds=30), "from there on, by whichever clock"
+
+
+def test_a_decision_to_stay_holds_for_the_attempts_that_follow() -> None:
+    """A run in a queue that rested meanwhile goes on as another attempt: it is judged by the level of then."""
+    world = trained(rollback={"approval": "Manual"})
+    world.fail(1600)
+    world.settle()
+    world.annotate(rejected_rollback=world.status["rollback"]["id"])
+    world.settle()
+    world.put(RUN, {**world.objects[RUN], "status": {**world.objects[RUN]["status"], "attempt": 2}})
+    world.settle()
+    subject = world.kind.read(POLICY)
+    assert subject is not None
+    ended = parse_timestamp(world.status["history"][0]["completedAt"])
+    assert (subject.attempt, subject.since) == (2, ended + timedelta(seconds=30))
+
+
+def test_a_request_for_approval_lapses_with_the_training() -> None:
+    """A run made anew begins with attempt 1, too: it is not what went wrong."""
+    world = trained(rollback={"approval": "Manual"})
+    world.fail(1600)
+    world.settle()
+    assert "the training is paused meanwhile" in world.message("Stalled")
+    world.delete_object(RUN)
+    world.put(RUN, {"spec": {}, "status": {"attempt": 1, "phase": "Running", "claimName": SOURCE.name}})
+    world.book.clear()
+    world.settle()
+    assert "rollback" not in world.status
+    assert world.status["history"][0]["phase"] == "Rejected"
+    assert world.condition("Stalled") == ("", "")
 
 
 def test_a_request_for_approval_lapses_with_the_attempt() -> None:

@@ -14,6 +14,7 @@ from accord.domain.plan import Event, ObjectKey, Plan, Refusal
 from accord.domain.training import names
 from accord.domain.training.decide import decide
 from accord.domain.training.observed import Observed
+from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.views import JobView, PodView
 
@@ -71,6 +72,7 @@ class World:
         self.claim: Manifest | None = None
         self.refused: dict[ObjectKey, Refusal] = {}
         self.conflicts: dict[ObjectKey, str] = {}
+        self.pauses: tuple[Pause, ...] = ()
         self.progress: Progress | None = None
         self.events: list[Event] = []
         self.made: list[str] = []
@@ -172,6 +174,7 @@ class World:
             claim=copy.deepcopy(self.claim),
             conflicts=dict(self.conflicts),
             refusals=dict(self.refused),
+            pauses=self.pauses,
             progress=self.progress,
         )
 

@@ -182,6 +182,10 @@ class Rollback(Model):
     """Time after a rollback in which there is no other."""
     approval: Literal["Automatic", "Manual"] = "Automatic"
     """`Manual` waits for `accord approve` (or the annotation `accord.dev/approved-rollback` that it sets)."""
+    while_waiting: Literal["Pause", "Continue"] = "Pause"
+    """What the TrainingRun does while a rollback waits for approval: `Pause` suspends it, so that it does not train on
+    what went wrong; it goes on when the rollback is rejected. `Continue` lets it train. Without effect with `source`
+    and with training Ignore."""
     training: Literal["Restart", "Stop", "Ignore"] = "Restart"
     """What the TrainingRun does: start a new attempt from the target, stop, or go on. Without effect with `source`."""
 

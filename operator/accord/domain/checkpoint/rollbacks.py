@@ -58,19 +58,34 @@ def doomed(situation: Situation, record: RollbackRecord) -> tuple[Checkpoint, ..
 
 def _await_approval(situation: Situation, record: RollbackRecord) -> Move:
     annotations = situation.policy.metadata.annotations
+    if not _is_of(situation, record):
+        return _end(situation, record, "Rejected", "the training that went wrong has been replaced by another one")
     if annotations.get(names.APPROVED_ANNOTATION) == record.id:
         return _record(record.model_copy(update={"phase": "Restoring"}), "RollingBack", "the rollback was approved")
     if annotations.get(names.REJECTED_ANNOTATION) == record.id:
-        return _end(situation, record, "Rejected", "a person decided against the rollback")
+        return _end(situation, record, "Rejected", "rollback rejected")
     if record.attempt != situation.attempt:
         return _end(situation, record, "Rejected", f"attempt {record.attempt} has ended meanwhile")
     meta = situation.policy.metadata
+    paused = "; the training is paused meanwhile" if _is_paused(situation) else ""
     message = (
-        f"{record.message}. To go back to step {record.to_step}: accord approve {meta.name} -n {meta.namespace}, or "
+        f"{record.message}{paused}. To go back to step {record.to_step}: accord approve {meta.name} -n "
+        f"{meta.namespace}, or "
         f"kubectl annotate cp {meta.name} -n {meta.namespace} {names.APPROVED_ANNOTATION}={record.id}; to stay: "
         f"{names.REJECTED_ANNOTATION}, or --reject"
     )
     return Move("Stalled", "AwaitingApproval", message)
+
+
+def _is_of(situation: Situation, record: RollbackRecord) -> bool:
+    """Whether the rollback is of the training that goes on now, and not of an earlier one of that name."""
+    return record.id.startswith(f"{situation.training}-")
+
+
+def _is_paused(situation: Situation) -> bool:
+    """Whether the run rests for this policy, as `training.pauses` has it."""
+    run, spec = situation.observed.run, situation.policy.spec.rollback
+    return run is not None and not run.finished and spec.while_waiting == "Pause" and spec.training != "Ignore"
 
 
 def _prepare(situation: Situation, record: RollbackRecord) -> Move:

@@ -151,8 +151,10 @@ def last_rollback(situation: Situation) -> RollbackRecord | None:
 
 
 def judged_since(policy: CheckpointPolicy, run: RunView | None) -> datetime | None:
-    """From when on the newest attempt is judged: the end of its last rollback, or of the decision against one; None
-    where it had none.
+    """From when on the newest attempt is judged: the end of its last rollback, or of a person's decision against one;
+    None where there was none.
+
+    That decision holds for the attempts that follow: a run in a queue that was paused for it goes on as another one.
 
     One that failed is no new beginning: the fault is there still. An attempt that was begun by a rollback is judged
     from its first sample on, whatever the clocks say.
@@ -160,10 +162,13 @@ def judged_since(policy: CheckpointPolicy, run: RunView | None) -> datetime | No
     identity = training_of(policy, run)
     attempt = (run.attempt or 0) if run is not None else 0
     begin = f"{names.training(identity)}-"
+    rejected = policy.metadata.annotations.get(names.REJECTED_ANNOTATION)
     ended = [
         r.completed_at
         for r in policy.status.history
-        if r.id.startswith(begin) and (r.attempt or 0) == attempt and r.phase in ("Done", "Rejected")
+        if r.id.startswith(begin)
+        and ((r.attempt or 0) == attempt or r.id == rejected)
+        and r.phase in ("Done", "Rejected")
     ]
     last = next((at for at in ended if at is not None), None)
     return None if last is None else parse_timestamp(last) + _CLOCKS_APART

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Refusal
+from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import JobView, PodView
@@ -28,6 +29,8 @@ class Observed:
     """Objects that exist under a name we need and belong to somebody else: who, in words."""
     refusals: Mapping[ObjectKey, Refusal] = field(default_factory=dict)
     """Objects that the API server refused to take, last time it was asked."""
+    pauses: tuple[Pause, ...] = ()
+    """CheckpointPolicies that want a training of this name to rest."""
     progress: Progress | None = None
     """What was measured last."""
     ratings: Ratings | None = None

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Literal
 
 from accord.api.v1alpha1.trainingrun import RestartRecord, TrainingRun
-from accord.domain.training import queueing, restart, sidecars
+from accord.domain.training import pauses, queueing, restart, sidecars
 from accord.domain.training.inputs import inputs
 from accord.domain.training.observed import Observed
+from accord.domain.training.pauses import Pause
 from accord.domain.training.restart import Asked, Restart
 from accord.domain.training.template import trainer_of
 from accord.domain.training.views import End, JobView
@@ -44,6 +45,10 @@ class Situation:
     """The newest restart that was done."""
     ended: End | None = None
     """How the Job ended, or the trainer in a pod that sidecars keep."""
+    pause: Pause | None = None
+    """The CheckpointPolicy for which it rests."""
+    is_suspended: bool = False
+    """Whether its own `spec.suspend` says that it rests."""
 
     @property
     def run(self) -> TrainingRun:
@@ -90,7 +95,8 @@ def assess(observed: Observed, now: datetime) -> Situation:
     attempt = max([run.status.attempt or 0, *(job.attempt for job in observed.jobs)])
     job = next((job for job in observed.jobs if job.attempt == attempt), None)
     wanted, asked = inputs(run), restart.asked(run, attempt)
-    if asked.stop:
+    pause = None if asked.restart is not None else pauses.standing(observed.pauses, run.metadata.uid, attempt)
+    if asked.stop or pause is not None:
         observed = replace(observed, run=restart.stopped(run))
     ended = None if job is None else sidecars.finished(observed.pods, attempt, now) or job.end
     return Situation(
@@ -104,6 +110,8 @@ def assess(observed: Observed, now: datetime) -> Situation:
         asked=asked,
         restart=_restart(observed, job, attempt),
         ended=ended,
+        pause=pause,
+        is_suspended=run.spec.suspend,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from accord.domain import refusals
 from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
-from accord.domain.training import names, queueing, restart, sidecars
+from accord.domain.training import names, pauses, queueing, restart, sidecars
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
 from accord.domain.training.situation import Situation
@@ -69,6 +69,8 @@ def _suspended(situation: Situation) -> Verdict:
     if situation.asked.stop:
         message = why_stopped(situation.asked, situation.attempt)
         return Verdict("Suspended", "Ready", "StoppedByRollback", message)
+    if situation.pause is not None and not situation.is_suspended:
+        return Verdict("Suspended", "Ready", "AwaitingApproval", pauses.in_words(situation.pause))
     return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: nothing trains, the checkpoints stay")
 
 
@@ -211,6 +213,8 @@ def _stopping(situation: Situation) -> Verdict:
 
 def _suspending(situation: Situation) -> str:
     why = "a rollback stops this attempt" if situation.asked.stop else "spec.suspend is true"
+    if situation.pause is not None and not (situation.asked.stop or situation.is_suspended):
+        why = f"CheckpointPolicy {situation.pause.policy} waits for approval of a rollback"
     return f"{why}: the pod is saving and ends"
 
 
