@@ -4,7 +4,8 @@ Cells of environment and trainer are gone through round by round, so that the co
 stops. All of it follows from this module: the same plan has the same seeds, hyperparameters and faults.
 
 The halves were fixed before anything was recorded: environments belong to one of them (`environments.PLACES`), and
-the half to judge by has trainers that the half to build on has not.
+the half to judge by has trainers that the half to build on has not. All runs by RLlib are in that half, whatever their
+environment: nobody built on that trainer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ RLLIB = (
     *("InvertedPendulum-v5", "RatingSessions", "CliffWalking-v1", "Reacher-v5", "Blackjack-v1"),
     *("InvertedDoublePendulum-v5", "MountainCar-v0", "Swimmer-v5", "Taxi-v4", "LunarLanderContinuous-v3"),
 )
-"""It is slow: these alone, twice each."""
+"""What it has in the rounds: these alone, twice each."""
+
+LACKING = {("rllib", "Taxi-v4")}
+"""What the Gymnasium that RLlib is pinned to has not."""
 
 COSTLY = "BipedalWalker-v3"
 """Not even with two trainers of the four."""
@@ -111,6 +115,27 @@ def _good(
     )
 
 
+STRANGERS, STRANGERS_SEED = 36, 5000
+STRANGE = (
+    *("CartPole-v1", "Acrobot-v1", "Pendulum-v1", "LunarLander-v3", "MountainCarContinuous-v0", "FrozenLake-v1"),
+)
+"""Environments of the half to build on, by a trainer that nobody built on."""
+STRANGE_STEPS = (40_000, 50_000, 60_000, 80_000, 100_000)
+
+ZOO_SEED = 6000
+ZOO_RUNS = (
+    *(("CartPole-v1", 200_000), ("MountainCar-v0", 300_000), ("Pendulum-v1", 150_000)),
+    *(("InvertedPendulum-v5", 120_000), ("LunarLander-v3", 200_000), ("LunarLanderContinuous-v3", 200_000)),
+    *(("Acrobot-v1", 200_000), ("InvertedDoublePendulum-v5", 150_000), ("Hopper-v5", 120_000)),
+    *(("Reacher-v5", 120_000), ("FrozenLake-v1", 150_000), ("Swimmer-v5", 120_000)),
+    *(("InvertedPendulum-v5", 150_000), ("CartPole-v1", 150_000), ("MountainCar-v0", 200_000)),
+    *(("Pendulum-v1", 120_000), ("InvertedDoublePendulum-v5", 120_000), ("LunarLander-v3", 200_000)),
+    *(("Taxi-v4", 200_000), ("Acrobot-v1", 150_000), ("LunarLanderContinuous-v3", 150_000)),
+    *(("accord/Ratings-v0", 120_000), ("CliffWalking-v1", 120_000), ("CartPole-v1", 500_000)),
+)
+"""Longer runs of stable-baselines3, of both halves in turn; every second one has a fault."""
+
+
 GOOD = {
     "CartPole-v1": _good(8, 64, 256, 8, 1.5e-3, 0.98, 0.9, 0.0),
     "Acrobot-v1": _good(16, 64, 512, 6, 1.5e-3, 0.99, 0.94, 0.005, "o"),
@@ -134,6 +159,37 @@ GOOD = {
     "RatingSessions": _good(16, 64, 512, 6, 1.5e-3, 0.9, 0.95, 0.005, "r"),
 }
 """Close to what is known to learn (the tuned hyperparameters of RL Zoo), with updates that suit runs this short."""
+
+ZOO = {
+    "CartPole-v1": replace(_good(8, 32, 256, 20, 1e-3, 0.98, 0.8, 0.0), anneal=True),
+    "Acrobot-v1": _good(16, 256, 64, 4, 3e-4, 0.99, 0.94, 0.0, "or"),
+    "Pendulum-v1": _good(4, 1024, 64, 10, 1e-3, 0.9, 0.95, 0.0),
+    "LunarLander-v3": _good(16, 1024, 64, 4, 3e-4, 0.999, 0.98, 0.01),
+    "LunarLanderContinuous-v3": _good(16, 1024, 64, 4, 3e-4, 0.999, 0.98, 0.01),
+    "MountainCar-v0": _good(16, 16, 64, 4, 3e-4, 0.99, 0.98, 0.0, "or"),
+    "Hopper-v5": replace(
+        _good(1, 512, 32, 5, 9.80828e-5, 0.999, 0.99, 2.29519e-3, "or"), value_weight=0.835671, max_gradient=0.7
+    ),
+    "InvertedPendulum-v5": replace(
+        _good(1, 32, 64, 5, 2.22425e-4, 0.999, 0.9, 1.37976e-7, "or"),
+        clip_range=0.4,
+        value_weight=0.19816,
+        max_gradient=0.3,
+    ),
+    "InvertedDoublePendulum-v5": replace(
+        _good(1, 128, 512, 10, 1.55454e-4, 0.98, 0.8, 1.05057e-6, "or"), clip_range=0.4, value_weight=0.695929
+    ),
+    "Reacher-v5": replace(
+        _good(1, 512, 32, 5, 1.04019e-4, 0.9, 1.0, 7.52585e-8, "or"),
+        clip_range=0.3,
+        value_weight=0.950368,
+        max_gradient=0.9,
+    ),
+    "Swimmer-v5": _good(1, 2048, 64, 10, 3e-4, 0.9999, 0.95, 0.0, "or"),
+}
+"""The hyperparameters of RL Zoo, as far as the recorder has them: not its state-dependent noise and larger networks."""
+DEFAULTS = _good(1, 2048, 64, 10, 3e-4, 0.99, 0.95, 0.0)
+"""Of stable-baselines3, where the Zoo has none."""
 
 LENGTHS = {
     "accord/Ratings-v0": (20_000,),
@@ -199,7 +255,12 @@ def runs() -> list[Planned]:
             if (turn * cell.quota + cell.number) % ROUNDS < cell.quota:
                 planned.append(_run(cell, counts[cell], len(planned), turns))
                 counts[cell] += 1
-    return planned + [_learner(number) for number in range(LEARNERS)]
+    return [
+        *(each for each in planned if (each.trainer, each.environment) not in LACKING),
+        *(_learner(number) for number in range(LEARNERS)),
+        *(_stranger(number) for number in range(STRANGERS)),
+        *(_of_the_zoo(number) for number in range(len(ZOO_RUNS))),
+    ]
 
 
 def _cells() -> list[_Cell]:
@@ -230,7 +291,7 @@ def _run(cell: _Cell, ordinal: int, number: int, turns: _Turns) -> Planned:
     if cell.trainer == "numpy":
         steps = LONG.get((cell.environment, ordinal), steps)
     algorithm = _algorithm(cell.trainer, place.discrete, ordinal)
-    if algorithm in {"RLlib", "RecurrentPPO"}:
+    if algorithm == "RecurrentPPO":
         steps = min(steps, 20_000)
     quick = cell.trainer != "numpy"
     settings = GOOD[cell.environment]
@@ -279,6 +340,71 @@ def _learner(number: int) -> Planned:
         file=f"{place.folder}/numpy-{fault.kind if fault else 'healthy'}-{seed}.csv.gz",
         half=place.half,
     )
+
+
+def _stranger(number: int) -> Planned:
+    """A run of RLlib in an environment that others were built on; every second one has a fault."""
+    seed = STRANGERS_SEED + number
+    chance = np.random.default_rng(seed)
+    environment = STRANGE[number % len(STRANGE)]
+    place = place_of(environment)
+    turn = number // len(STRANGE)
+    steps = int(chance.choice(STRANGE_STEPS))
+    settings = GOOD[environment]
+    settings = (
+        _varied(settings, steps, quick=True, chance=chance)
+        if turn // 2 % 2
+        else replace(settings, epochs=min(settings.epochs, 6), batch_size=512)
+    )
+    fault = None
+    if (number + turn) % 2:
+        fault = Fault(*_in_turn(number // 2, seed - number, place.one_hot), int(chance.uniform(0.45, 0.75) * steps))
+    variant = VARIANTS.get(environment, "") if number % 5 == 4 else ""
+    return Planned(
+        environment=environment + variant,
+        trainer="rllib",
+        algorithm="RLlib",
+        seed=seed,
+        steps=steps,
+        settings=settings,
+        fault=fault,
+        file=f"{place.folder}{variant.replace('/', '-')}/rllib-{fault.kind if fault else 'healthy'}-{seed}.csv.gz",
+        half="judge",
+    )
+
+
+def _of_the_zoo(number: int) -> Planned:
+    """A long run of stable-baselines3 with ordinary hyperparameters."""
+    seed = ZOO_SEED + number
+    chance = np.random.default_rng(seed)
+    environment, steps = ZOO_RUNS[number]
+    place = place_of(environment)
+    fault = None
+    if (number + number // 2) % 2:
+        fault = Fault(*_in_turn(number // 2, seed - number, place.one_hot), int(chance.uniform(0.45, 0.75) * steps))
+    return Planned(
+        environment=environment,
+        trainer="sb3",
+        algorithm="PPO",
+        seed=seed,
+        steps=steps,
+        settings=ZOO.get(environment, DEFAULTS),
+        fault=fault,
+        file=f"{place.folder}/sb3-{fault.kind if fault else 'healthy'}-{seed}.csv.gz",
+        half=place.half,
+    )
+
+
+def _in_turn(ordinal: int, seed: int, one_hot: bool) -> tuple[str, str, float]:
+    """Kind, way and strength of a fault: shuffled, the kinds in turn but for `nan`, and of each the ways in turn."""
+    kinds = [kind for kind in KINDS if kind != "nan"]
+    shuffled: list[str] = []
+    while len(shuffled) <= ordinal:
+        shuffled += np.random.default_rng(seed + len(shuffled)).permutation(kinds).tolist()
+    kind = shuffled[ordinal]
+    earlier = shuffled[:ordinal].count(kind)
+    ways = [way for way in HOWS[kind] if kind != "environment" or way[0] != "negated" or not one_hot]
+    return (kind, *ways[earlier % len(ways)])
 
 
 def _algorithm(trainer: str, discrete: bool, ordinal: int) -> str:

@@ -1,13 +1,13 @@
-"""RLlib's PPO, its new API stack, with everything in one process.
+"""RLlib's PPO, its new API stack, with everything in one process and without a cluster.
 
 Its loss is its own: it has a penalty for the KL divergence, too, and that divergence is between the distributions and
-not estimated from the actions. A learner that notes each minibatch is all that is added.
+not estimated from the actions. A learner that notes each minibatch is all that is added. Its environments begin their
+next episode while the others make a step, so an update has up to a few per cent more steps than it is told to have.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from typing import Any
 
@@ -22,7 +22,7 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.tune.registry import register_env
 from tests.bench.corpus.record.environments import World
 from tests.bench.corpus.record.events import Events
-from tests.bench.corpus.record.planned import Planned
+from tests.bench.corpus.record.planned import Planned, Settings
 from tests.bench.corpus.record.torch_faults import KINDS, Parts, disturb
 
 MODULE = "default_policy"
@@ -49,12 +49,11 @@ def _config(planned: Planned) -> Any:
         PPOConfig()
         .environment("corpus")
         .env_runners(num_env_runners=0, num_envs_per_env_runner=settings.environments)
-        .learners(num_learners=0, num_gpus_per_learner=0)
+        .learners(num_learners=0, num_gpus_per_learner=0, learner_class=NotingLearner)
         .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[64, 64], vf_share_layers=False))
         .debugging(seed=planned.seed, log_level="ERROR")
         .reporting(min_time_s_per_iteration=0)
         .training(
-            learner_class=NotingLearner,
             lr=[[0, rate], [planned.steps, 0.0]] if settings.anneal else rate,
             gamma=settings.gamma,
             lambda_=settings.gae_lambda,
@@ -78,11 +77,11 @@ def _parts(algorithm: Any, planned: Planned) -> Parts:
     actions = int(getattr(space, "n", 0)) or int(np.prod(space.shape))
 
     def multiply_rate(factor: float) -> None:
-        # Its schedules are set anew by none that is fixed.
-        learner._optimizer_lr_schedules.clear()
+        # Its schedule, constant or not, sets the rate anew after each update.
+        normal = learner._set_optimizer_lr
+        learner._set_optimizer_lr = lambda optimizer, lr: normal(optimizer, lr=factor * lr)
         for optimizer in learner._named_optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] *= factor
+            learner._set_optimizer_lr(optimizer, lr=learner._get_optimizer_lr(optimizer))
 
     def set_entropy(coefficient: float) -> None:
         scheduler = learner.entropy_coeff_schedulers_per_module[MODULE]
@@ -106,28 +105,34 @@ def _parts(algorithm: Any, planned: Planned) -> Parts:
     )
 
 
-def _start() -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    if not ray.is_initialized():
-        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+def _quietly() -> None:
+    """Without a cluster: what would be handed to other processes stays in this one, which has none."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    ray.put = lambda value, **_: value
+
+
+class _Now:
+    """The run that is made. What is registered with RLlib is copied, and a copy would count steps by itself."""
+
+    world: World
+    settings: Settings
+
+
+def _make(_: Any) -> gymnasium.Env:
+    settings = _Now.settings
+    env: gymnasium.Env = _Now.world.make()
+    if settings.normalize_observations:
+        env = NormalizeObservation(env)
+    return NormalizeReward(env, gamma=settings.gamma) if settings.normalize_rewards else env
 
 
 def train(planned: Planned, events: Events) -> None:
     """Make the run."""
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    _start()
-    world = World(planned.environment, events, planned.seed)
-    settings = planned.settings
-
-    def make(_: Any) -> gymnasium.Env:
-        env: gymnasium.Env = world.make()
-        if settings.normalize_observations:
-            env = NormalizeObservation(env)
-        return NormalizeReward(env, gamma=settings.gamma) if settings.normalize_rewards else env
-
-    register_env("corpus", make)
+    _quietly()
+    _Now.world, _Now.settings = World(planned.environment, events, planned.seed), planned.settings
+    register_env("corpus", _make)
     algorithm = _config(planned).build_algo()
     NotingLearner.noted = []
     while events.step < planned.steps:
@@ -138,5 +143,7 @@ def train(planned: Planned, events: Events) -> None:
         fault = events.due(*KINDS)
         if fault is not None:
             disturb(fault, _parts(algorithm, planned), planned.seed)
-            algorithm.env_runner_group.sync_weights(from_worker_or_learner_group=algorithm.learner_group)
+            # The runner only takes weights that are newer than its own, and these have not been counted.
+            learnt = algorithm.learner_group._learner.module.get_state(inference_only=True)
+            algorithm.env_runner.module.set_state(learnt[MODULE])
     algorithm.stop()
