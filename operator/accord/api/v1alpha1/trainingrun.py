@@ -464,8 +464,8 @@ class TrainingRun(Resource):
         ConditionType("Failed", "The run has failed for good; there only while True. The reason is the pod's own."),
         ConditionType(
             "Suspended",
-            "Nothing trains because `spec.suspend` is true, because a rollback has stopped it, or because one waits for "
-            "approval (reason `AwaitingApproval`; the message names the CheckpointPolicy).",
+            "Nothing trains because `spec.suspend` is true, because a rollback has stopped it, or because one waits "
+            "for approval (reason `AwaitingApproval`; the message names the CheckpointPolicy).",
         ),
         ConditionType("MetricsAvailable", "The run's metrics are read from Prometheus."),
         ConditionType("OnSchedule", "The trainer reports the entropy coefficient and learning rate of the schedules."),

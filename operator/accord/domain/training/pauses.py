@@ -1,9 +1,9 @@
 """A run that rests while a rollback of it waits for approval.
 
-A CheckpointPolicy that has seen a training go wrong, and must ask a person before it goes back, keeps that in its status
-(`status.rollback`). The run reads it there: nothing is written to pause a run, so nothing can be left behind when the
-policy is deleted, the rollback is rejected or the operator dies. From its approval on until the run is restarted it rests
-just the same; what would be trained meanwhile is thrown away.
+A CheckpointPolicy that has seen a training go wrong, and must ask a person before it goes back, keeps that in its
+status (`status.rollback`). The run reads it there: nothing is written to pause a run, so nothing can be left behind
+when the policy is deleted, the rollback is rejected or the operator dies. From its approval on until the run is
+restarted it rests just the same; what would be trained meanwhile is thrown away.
 """
 
 from __future__ import annotations
