@@ -37,9 +37,13 @@ class Training:
     saved: int = 0
     sick: bool = False
     """Whether its loss is NaN."""
+    reward: float = 4.0
+    """Of each step."""
+    pod: str = "abcde"
+    """The end of its pod's name."""
 
     def lines(self, namespace: str) -> Iterator[str]:
-        labels = f'{{namespace="{namespace}",pod="r-{self.attempt}-abcde"}}'
+        labels = f'{{namespace="{namespace}",pod="r-{self.attempt}-{self.pod}"}}'
         loss = "NaN" if self.sick else str(self.step * 0.5)
         values = {
             "training_step": self.step,
@@ -48,10 +52,10 @@ class Training:
             "loss_sum": loss,
             "loss_count": self.step,
             "loss_sumsq": "NaN" if self.sick else self.step * 0.26,
-            "reward": 4.0,
-            "reward_sum": self.step * 4.0,
+            "reward": self.reward,
+            "reward_sum": self.step * self.reward,
             "reward_count": self.step,
-            "reward_sumsq": self.step * 16.5,
+            "reward_sumsq": self.step * (self.reward**2 + 0.5),
         }
         return (f"ppo_{name}{labels} {value}" for name, value in values.items())
 

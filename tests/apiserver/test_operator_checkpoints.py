@@ -327,6 +327,29 @@ def test_a_policy_that_goes_leaves_what_is_served_and_one_that_comes_finds_it(st
     assert cp.serves(namespace) == served
 
 
+def test_a_run_made_anew_does_not_replace_what_an_earlier_one_has_learnt(stage: Stage) -> None:
+    namespace = stage.namespace
+    stage.trained()
+    served = cp.serves(namespace)
+    earlier = cp.status(namespace)["serving"]["training"]
+    # When a run of the same name begins anew, and has saved nothing
+    namespace.delete(cp.RUNS, "r")
+    stage.training.step, stage.training.saved, stage.training.reward, stage.training.pod = 0, 0, 1.0, "fghij"
+    cp.run(namespace)
+    cp.until_condition(namespace, "Promoted", ("False", "NoCheckpoint"))
+    assert "latestStep" not in cp.status(namespace)
+    # Then what is served stays, also when its first checkpoint comes, which is not as good
+    stage.training.step = stage.training.saved = 500
+    cp.until_condition(namespace, "Promoted", ("False", "EarlierTraining"))
+    assert (cp.serves(namespace), cp.status(namespace)["latestStep"]) == (served, 500)
+    labels = cp.snapshots(namespace)[500]["metadata"]["labels"]
+    assert labels["accord.dev/run-uid"] == namespace.get(cp.RUNS, "r")["metadata"]["uid"]
+    # When somebody asks for it, it is served
+    namespace.patch(cp.POLICIES, "p", {"spec": {"serving": {"newRun": "Immediately"}}})
+    cp.until_served(namespace, 500)
+    assert cp.status(namespace)["serving"]["training"] != earlier
+
+
 def test_approval_by_the_command(stage: Stage, control_plane: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from accord.cli import main
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, POLICY, RUN, SOURCE, World
 
+from accord.domain.checkpoint.reading import Saved
 from accord.ports.cluster import ClusterError
 
 
@@ -131,7 +134,7 @@ def test_a_slow_snapshot_is_waited_for_and_then_the_newest_checkpoint_is_next() 
     world.settle()
     assert steps(world) == [500, 1000, 4000], "the newest is next, those in between are passed over"
     assert world.serves[1] == "4000"
-    assert world.condition("Snapshotted") == ("True", "Ready")
+    assert (world.condition("Snapshotted"), world.status["passedOver"]) == (("True", "PassedOver"), 5)
 
 
 def test_it_is_warned_of_when_the_policy_says() -> None:
@@ -266,3 +269,92 @@ def test_a_deployment_with_another_volume() -> None:
     world.deploy("another")
     world.save(500)
     assert world.condition("Stalled") == ("True", "NotTheTrainersVolume")
+
+
+def committed(world: World, *saves: tuple[int, int]) -> None:
+    """The trainer reports (step, how many it has committed), each as the newest, and the operator sees the last."""
+    former = world.book.get(POLICY)
+    before = former.saved if former is not None else ()
+    world.check(saved=(0,))
+    found = (*before, *(Saved(step, reward=1.0, number=number) for step, number in saves))
+    world.book[POLICY] = dataclasses.replace(world.book[POLICY], saved=found, step=found[-1].step)
+    world.settle()
+
+
+def annotated(world: World, step: int, name: str) -> str | None:
+    (found,) = (
+        manifest["metadata"]["annotations"].get(f"accord.dev/{name}")
+        for key, manifest in world.objects.items()
+        if key.kind == "VolumeSnapshot" and f"-{step}-" in key.name
+    )
+    return str(found) if found is not None else None
+
+
+def test_checkpoints_that_were_passed_over_are_counted_and_told() -> None:
+    """Saves every 6 s, looked at every 15 s: most have no snapshot, and nobody says that all have."""
+    world = World()
+    committed(world, (100, 1))
+    assert world.condition("Snapshotted") == ("True", "Ready")
+    assert "passedOver" not in world.status
+    committed(world, (300, 3))
+    committed(world, (500, 5))
+    assert (world.status["passedOver"], world.condition("Snapshotted")) == (2, ("True", "PassedOver"))
+    assert "newest snapshot is of step 500; 2 checkpoints of this training have none" in world.message("Snapshotted")
+    assert "spec.detection.interval" in world.message("Snapshotted")
+    # The count is that of the trainer: what Prometheus never saw is in it.
+    assert steps(world) == [100, 300, 500]
+    writes = len(world.writes)
+    world.start()
+    world.settle()
+    assert len(world.writes) == writes
+    # A trainer that was started anew counts from 0, and one that does not count is counted by what was seen.
+    committed(world, (700, 2))
+    assert world.status["passedOver"] == 3
+    world.check(saved=(500, 700, 800, 900))
+    world.settle()
+    assert world.status["passedOver"] == 4
+
+
+def test_a_snapshot_that_failed_is_passed_over_by_the_next() -> None:
+    world = World()
+    committed(world, (100, 1))
+    world.bad_snapshots[200] = "driver says no"
+    committed(world, (200, 2))
+    world.bad_snapshots.clear()
+    world.book[POLICY] = dataclasses.replace(world.book[POLICY], at=world.now_)
+    for _ in range(3):
+        committed(world, (300, 3))
+        world.advance(120, checked=True)
+    assert world.condition("Snapshotted")[0] == "True"
+    assert int(annotated(world, 300, "passed-over") or 0) == world.status.get("passedOver", 0)
+
+
+def test_a_slow_driver_passes_over_what_is_saved_meanwhile() -> None:
+    world = World()
+    world.bad_snapshots[100] = None
+    committed(world, (100, 1))
+    committed(world, (200, 2), (300, 3))
+    committed(world, (400, 4))
+    world.bad_snapshots.clear()
+    world.settle()
+    assert steps(world) == [100, 400]
+    assert (annotated(world, 400, "passed-over"), annotated(world, 400, "saves")) == ("2", "4")
+    world.fail(350, saved=(100, 200, 300, 400))
+    world.settle()
+    assert {name.split("-")[1] for name in world.quarantined()} == {"400"}
+    assert annotated(world, 400, "passed-over") == "2", "a quarantine takes nothing away"
+
+
+def test_a_first_checkpoint_is_its_own_by_the_trainers_count_and_one_that_it_went_on_from_is_not() -> None:
+    world = World()
+    world.save(500, 1000)
+    world.delete_object(RUN)
+    world.put(RUN, {"spec": {}, "status": {"attempt": 1, "phase": "Running", "claimName": SOURCE.name}})
+    world.book.clear()
+    committed(world, (1000, 0))
+    assert len(world.names("VolumeSnapshot")) == 2
+    assert world.condition("Snapshotted") == ("Unknown", "NoCheckpoint")
+    world.book.clear()
+    committed(world, (500, 1))
+    assert world.status["latestStep"] == 500
+    assert len(world.names("VolumeSnapshot")) == 3

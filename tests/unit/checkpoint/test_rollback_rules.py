@@ -377,7 +377,7 @@ def test_a_suspended_policy_does_nothing() -> None:
 
 
 def test_another_training_of_the_same_name_starts_at_nothing() -> None:
-    world = trained()
+    world = trained(serving={"newRun": "Immediately"})
     world.fail(1600)
     world.settle()
     world.delete_object(RUN)
@@ -385,8 +385,8 @@ def test_another_training_of_the_same_name_starts_at_nothing() -> None:
     assert step(world) == "1500"
     world.put(RUN, {"spec": {}, "status": {"attempt": 1, "phase": "Running", "claimName": "r-checkpoints"}})
     world.book.clear()
-    world.save(500)
-    assert step(world) == "500", "the newest is served, whichever step it has"
+    world.save(0, 500)
+    assert step(world) == "500", "its newest is served, whichever step it has"
     assert world.status["rollbacks"] == 0
     assert len([name for name in world.names("VolumeSnapshot") if name.startswith("p-500-")]) == 2
     world.save(1000, 1500)

@@ -22,6 +22,8 @@ _KEPT_ANNOTATIONS = (
     names.LOSS_ANNOTATION,
     names.REWARD_ANNOTATION,
     names.SUMS_ANNOTATION,
+    names.SAVES_ANNOTATION,
+    names.PASSED_OVER_ANNOTATION,
     names.ROLLBACK_ANNOTATION,
     names.TARGET_ANNOTATION,
 )
@@ -44,7 +46,9 @@ class SnapshotStore:
         """The snapshots."""
         return observed.snapshots
 
-    def capture(self, observed: Observed, training: str, attempt: int, saved: Saved) -> Manifest | None:
+    def capture(
+        self, observed: Observed, training: str, attempt: int, saved: Saved, passed_over: int = 0
+    ) -> Manifest | None:
         """A snapshot of the trainer's volume as it is now."""
         meta, spec = observed.policy.metadata, observed.policy.spec
         source = observed.source_name or ""
@@ -53,13 +57,17 @@ class SnapshotStore:
         annotations = {key: f"{figure:.6g}" for key, figure in figures.items() if figure is not None}
         if saved.sums is not None:
             annotations[names.SUMS_ANNOTATION] = saved.sums
+        if saved.number is not None:
+            annotations[names.SAVES_ANNOTATION] = str(saved.number)
+        if passed_over:
+            annotations[names.PASSED_OVER_ANNOTATION] = str(passed_over)
         snapshot: Manifest = {
             "apiVersion": SNAPSHOT_API,
             "kind": "VolumeSnapshot",
             "metadata": {
                 "name": names.checkpoint(meta.name, saved.step, attempt, training),
                 "namespace": meta.namespace,
-                "labels": names.labels(meta.name, name, training, saved.step, attempt),
+                "labels": names.labels(meta.name, name, training, saved.step, attempt, _uid(observed)),
                 "annotations": annotations,
             },
             "spec": {"source": {"persistentVolumeClaimName": source}},
@@ -126,7 +134,7 @@ class SnapshotStore:
                 "namespace": meta.namespace,
                 "labels": {
                     **names.labels(meta.name, "", checkpoint.training, checkpoint.step, checkpoint.attempt),
-                    **{key: text for key, text in live.items() if key == names.RUN_LABEL},
+                    **{key: text for key, text in live.items() if key in (names.RUN_LABEL, names.RUN_UID_LABEL)},
                 },
             },
             "spec": spec,
@@ -140,7 +148,11 @@ class SnapshotStore:
         return ObjectKey(SNAPSHOT_API, "VolumeSnapshot", observed.policy.metadata.namespace, checkpoint.snapshot)
 
 
-_LABELS = frozenset({*names.labels("", "", "", 0, 0), names.QUARANTINE_LABEL})
+_LABELS = frozenset({*names.labels("", "", "", 0, 0, "uid"), names.QUARANTINE_LABEL})
+
+
+def _uid(observed: Observed) -> str:
+    return observed.run.uid if observed.run is not None else ""
 
 
 def _size(restore_size: str | None, source: ClaimView | None) -> str:

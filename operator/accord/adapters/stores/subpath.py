@@ -38,13 +38,16 @@ class SubPathStore:
         if status.training is not None and names.training(status.training) != training:
             return ()
         begin = parse_timestamp(meta.creation_timestamp or "1970-01-01T00:00:00Z")
-        known = {c.identity: c for c in (Checkpoint.of_record(r, training, begin) for r in status.checkpoints)}
+        records = (each for each in status.checkpoints if each.training in ("", training))
+        known = {c.identity: c for c in (Checkpoint.of_record(r, training, begin) for r in records)}
         if observed.reading is None:
             return tuple(known.values())
         attempt = observed.reading.attempt or 0
         for saved in observed.reading.saved:
-            # A trainer that went on from a checkpoint reports it at first as its own.
+            # A trainer that went on from a checkpoint reports it at first as its own, and so does one that found that
+            # of an earlier training.
             resumed = any(step == saved.step and c.is_good for (step, _), c in known.items())
+            resumed = resumed or (not known and _is_of_earlier(observed, training, saved))
             if saved.step > 0 and (saved.step, attempt) not in known and not resumed:
                 known[saved.step, attempt] = Checkpoint(
                     saved.step,
@@ -57,7 +60,9 @@ class SubPathStore:
                 )
         return tuple(known.values())
 
-    def capture(self, observed: Observed, training: str, attempt: int, saved: Saved) -> Manifest | None:
+    def capture(
+        self, observed: Observed, training: str, attempt: int, saved: Saved, passed_over: int = 0
+    ) -> Manifest | None:
         """It is where it must be already."""
         return None
 
@@ -74,3 +79,11 @@ class SubPathStore:
     def discard(self, observed: Observed, checkpoint: Checkpoint) -> ObjectKey | None:
         """The trainer does."""
         return None
+
+
+def _is_of_earlier(observed: Observed, training: str, saved: Saved) -> bool:
+    """Whether an earlier training has saved what is served, and that step is all that this one has reported."""
+    serving, reading = observed.policy.status.serving, observed.reading
+    if serving is None or reading is None or serving.training in (None, training) or serving.step != saved.step:
+        return False
+    return all(each.step == saved.step for each in reading.saved)

@@ -76,6 +76,10 @@ class Serving(Model):
     """`Latest` serves the newest verified checkpoint, `Best` the best one, `Manual` the one in `step`."""
     step: Step | None = None
     """Step to serve with follow Manual; what is served stays when this is not given."""
+    new_run: Literal["WhenAsGood", "Immediately", "Never"] = "WhenAsGood"
+    """When a run takes over that is not the one whose checkpoint is served: another one of that name, or another
+    `trainingRunRef`. `WhenAsGood`: with the first checkpoint that is as good by `bestModel.metric`; where one of the
+    two has no figure, at the step that is served. `Immediately`: with its first one. `Never`: not by itself."""
     min_interval: Duration = timedelta(minutes=1)
     """Least time between two promotions. Rollbacks do not wait for it."""
     storage_class_name: DnsSubdomain | None = None
@@ -256,6 +260,8 @@ class CheckpointStatus(Model):
     """Training step at which it was saved."""
     attempt: int
     """Attempt of the run that saved it."""
+    training: str = ""
+    """Which training saved it, as in label `accord.dev/training`: a run that is made anew is another one."""
     snapshot: str | None = None
     """Its VolumeSnapshot."""
     ready: bool = False
@@ -279,6 +285,8 @@ class Served(Model):
     """Step of the checkpoint."""
     attempt: int | None = None
     """Attempt of the run that saved it."""
+    training: str | None = None
+    """Which training saved it, as in label `accord.dev/training`."""
     claim_name: str | None = None
     """PersistentVolumeClaim that the Deployment mounts."""
     sub_path: str | None = None
@@ -296,6 +304,8 @@ class Switch(Model):
     """Step of the checkpoint that is to be served."""
     attempt: int | None = None
     """Attempt of the run that saved it."""
+    training: str | None = None
+    """Which training saved it, as in label `accord.dev/training`."""
     claim_name: str
     """PersistentVolumeClaim to mount."""
     sub_path: str | None = None
@@ -448,16 +458,18 @@ class CheckpointPolicyStatus(Model):
     serving: Served | None = None
     """What is served."""
     latest_step: int | None = None
-    """Newest verified checkpoint."""
+    """Newest verified checkpoint of this training; none of an earlier run of that name."""
     best_step: int | None = None
-    """Best verified checkpoint."""
+    """Best verified checkpoint of this training."""
     best_value: float | None = None
     """Its reward or loss."""
     rollbacks: int | None = None
     """Rollbacks of this training that were completed."""
+    passed_over: int | None = None
+    """Checkpoints of this training without a snapshot: a newer one was saved before theirs could be taken."""
     checkpoints: Annotated[
         list[CheckpointStatus],
-        Field(max_length=400, json_schema_extra={"x-kubernetes-list-map-keys": ["step", "attempt"]}),
+        Field(max_length=400, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = []
     """The checkpoints that are kept."""
     detection: Verdict | None = None
@@ -505,7 +517,11 @@ class CheckpointPolicy(Resource):
         *KSTATUS,
         ConditionType("Healthy", "The last check found nothing wrong; Unknown where there is too little to judge by."),
         ConditionType("Promoted", "What is served is what `serving.follow` asks for."),
-        ConditionType("Snapshotted", "Every checkpoint that the trainer reports has a snapshot that can be restored."),
+        ConditionType(
+            "Snapshotted",
+            "The newest checkpoint that the trainer reports has a snapshot. Reason `Ready`: and so has every other; "
+            "`PassedOver`: the message says how many have none.",
+        ),
         ConditionType("RolledBack", "The training that goes on now, or what is served, comes from a rollback."),
     )
 

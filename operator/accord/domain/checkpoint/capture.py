@@ -53,7 +53,8 @@ def capture(situation: Situation) -> Capture:
     # One at a time: a driver that is slow is not made faster by more, and the newest checkpoint is still there then.
     busy = any(_source_of(c) == situation.observed.source_name for c in pending)
     if missing is not None and not failed and not busy and wait <= 0:
-        made = situation.store.capture(situation.observed, situation.training, situation.attempt, missing)
+        passed = passed_over(situation) + _passed_since(situation, missing)
+        made = situation.store.capture(situation.observed, situation.training, situation.attempt, missing, passed)
         apply = (made,) if made is not None else ()
     due = [left for c in pending if (left := _left(situation, c)) is not None]
     warned = [_until_warned(situation, c) for c in pending]
@@ -74,8 +75,10 @@ def _missing(situation: Situation) -> Saved | None:
     newest = max((saved for saved in reading.saved if saved.step > 0), key=lambda saved: saved.step, default=None)
     if newest is None:
         return None
-    for checkpoint in situation.checkpoints:
-        if checkpoint.training != situation.training or checkpoint.step != newest.step:
+    if _is_of_earlier(situation, newest):
+        return None
+    for checkpoint in situation.own:
+        if checkpoint.step != newest.step:
             continue
         # A trainer that went on from a checkpoint reports it at first as its own.
         if checkpoint.attempt == situation.attempt or checkpoint.is_good:
@@ -83,14 +86,48 @@ def _missing(situation: Situation) -> Saved | None:
     return newest if situation.observed.source_name is not None else None
 
 
+def _is_of_earlier(situation: Situation, newest: Saved) -> bool:
+    """Whether it is a checkpoint of an earlier training on that volume: a trainer that goes on from one reports it at
+    first as its own. This training has saved none yet, and nothing but that step was reported.
+    """
+    reading, serving = situation.reading, situation.status.serving
+    if newest.number is not None:
+        # The trainer counts what it has committed itself.
+        return newest.number == 0 and not situation.own
+    if situation.own or reading is None or any(saved.step != newest.step for saved in reading.saved):
+        return False
+    served = serving is not None and serving.step == newest.step and situation.served_training != situation.training
+    return served or any(checkpoint.step == newest.step for checkpoint in situation.checkpoints)
+
+
+def passed_over(situation: Situation) -> int:
+    """How many checkpoints of this training have no snapshot, as a newer one was saved before theirs could be taken.
+    The newest snapshot says it, so that nobody has to remember it.
+    """
+    return next((checkpoint.passed_over for checkpoint in situation.own), 0)
+
+
+def _passed_since(situation: Situation, newest: Saved) -> int:
+    """How many were committed between the newest snapshot and this checkpoint: by the trainer's own count where it has
+    one, else those that Prometheus has shown.
+    """
+    before, reading = next(iter(situation.own), None), situation.reading
+    same = before is not None and before.attempt == situation.attempt
+    if newest.number is not None:
+        counted = before.saves if same and before is not None else None
+        # A process that was started anew counts from 0.
+        since = counted if counted is not None and counted < newest.number else 0
+        return max(newest.number - since - 1, 0)
+    begin = before.step if same and before is not None else 0
+    return sum(begin < saved.step < newest.step for saved in (reading.saved if reading is not None else ()))
+
+
 def _is_over(situation: Situation, failure: SnapshotFailure, missing: Saved | None) -> bool:
     """Whether a later checkpoint has taken its place, or it has a snapshot after all."""
     if missing is not None:
         return (missing.step, situation.attempt) != (failure.step, failure.attempt)
     since = (failure.attempt, failure.step)
-    return any(
-        c.ready and (c.attempt, c.step) >= since for c in situation.checkpoints if c.training == situation.training
-    )
+    return any(c.ready and (c.attempt, c.step) >= since for c in situation.own)
 
 
 def _is_failed(situation: Situation, checkpoint: Checkpoint) -> bool:
@@ -162,7 +199,21 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
         return Wanted("Snapshotted", "False", "SnapshotSlow", message)
     if pending:
         return Wanted("Snapshotted", "True", "Pending", "the newest snapshot is being made")
-    return Wanted("Snapshotted", "True", "Ready", "every checkpoint that was reported has a snapshot")
+    return _all_ready(situation)
+
+
+def _all_ready(situation: Situation) -> Wanted:
+    own = situation.own
+    if not own:
+        return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "this training has saved no checkpoint yet")
+    passed = passed_over(situation)
+    if not passed:
+        return Wanted("Snapshotted", "True", "Ready", "every checkpoint that was reported has a snapshot")
+    message = (
+        f"the newest snapshot is of step {own[0].step}; {passed} checkpoints of this training have none: a newer one "
+        "was saved before theirs could be taken (one at a time, and not more often than spec.detection.interval)"
+    )
+    return Wanted("Snapshotted", "True", "PassedOver", message)
 
 
 def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:

@@ -35,6 +35,10 @@ class Checkpoint:
     reward: float | None = None
     remembers: Interval | None = None
     """What was reported since the checkpoint before."""
+    saves: int | None = None
+    """How many checkpoints the trainer had committed then."""
+    passed_over: int = 0
+    """How many of this training have no snapshot, up to this one."""
     deleting: bool = False
     error: str | None = None
     """What keeps the snapshot from becoming ready."""
@@ -82,6 +86,8 @@ class Checkpoint:
             loss=finite(annotations.get(names.LOSS_ANNOTATION)),
             reward=finite(annotations.get(names.REWARD_ANNOTATION)),
             remembers=decode(annotations.get(names.SUMS_ANNOTATION), attempt),
+            saves=whole(annotations.get(names.SAVES_ANNOTATION)),
+            passed_over=whole(annotations.get(names.PASSED_OVER_ANNOTATION)) or 0,
             deleting=bool(meta.get("deletionTimestamp")),
             error=str(error.get("message") or "no reason was given") if error else None,
             error_at=parse_timestamp(error["time"]) if error.get("time") else None,
@@ -111,6 +117,7 @@ class Checkpoint:
         return CheckpointStatus(
             step=self.step,
             attempt=self.attempt,
+            training=self.training,
             snapshot=self.snapshot,
             ready=self.ready,
             verified=self.verified,

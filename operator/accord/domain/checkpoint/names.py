@@ -15,6 +15,8 @@ RUN_LABEL = "accord.dev/run"
 """The TrainingRun, or the claim of a training that is none."""
 TRAINING_LABEL = "accord.dev/training"
 """Digest of the training's identity: a run that is made anew under the same name is another training."""
+RUN_UID_LABEL = "accord.dev/run-uid"
+"""The uid of that TrainingRun."""
 STEP_LABEL = "accord.dev/step"
 QUARANTINE_LABEL = "accord.dev/quarantined"
 """On a snapshot, `"true"`: never to be served again."""
@@ -22,6 +24,10 @@ LOSS_ANNOTATION = "accord.dev/loss"
 REWARD_ANNOTATION = "accord.dev/reward"
 SUMS_ANNOTATION = "accord.dev/sums"
 """On a snapshot: the sums of what was reported since the one before (see `detection/memory.py`)."""
+SAVES_ANNOTATION = "accord.dev/saves"
+"""On a snapshot: how many checkpoints the trainer had committed then, by its own count."""
+PASSED_OVER_ANNOTATION = "accord.dev/passed-over"
+"""On a snapshot: how many checkpoints of the training have none so far, as a newer one came first."""
 ROLLBACK_ANNOTATION = "accord.dev/rollback"
 """On a quarantined snapshot: the rollback that quarantined it, or why else."""
 TARGET_ANNOTATION = "accord.dev/rollback-to"
@@ -78,8 +84,8 @@ def directory(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def labels(policy: str, run: str, training: str, step: int, attempt: int) -> dict[str, str]:
-    """Labels of what is made for one checkpoint."""
+def labels(policy: str, run: str, training: str, step: int, attempt: int, uid: str = "") -> dict[str, str]:
+    """Labels of what is made for one checkpoint; `uid` is that of its TrainingRun."""
     return {
         MANAGED_BY_LABEL: MANAGED_BY,
         POLICY_LABEL: policy,
@@ -87,6 +93,7 @@ def labels(policy: str, run: str, training: str, step: int, attempt: int) -> dic
         TRAINING_LABEL: training,
         ATTEMPT_LABEL: str(attempt),
         STEP_LABEL: str(step),
+        **({RUN_UID_LABEL: uid} if uid else {}),
     }
 
 

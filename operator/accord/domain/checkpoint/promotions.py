@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from accord.api.v1alpha1.checkpointpolicy import Switch
 from accord.domain.checkpoint import switching
-from accord.domain.checkpoint.kept import Checkpoint, newest_first
+from accord.domain.checkpoint.kept import Checkpoint, newest_first, value
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.pointing import impossible
 from accord.domain.checkpoint.situation import Situation, last_rollback
@@ -24,6 +24,10 @@ def wanted(situation: Situation) -> Checkpoint | Problem | None:
     if serving.step is None:
         return None
     found = newest_first(checkpoint for checkpoint in situation.checkpoints if checkpoint.step == serving.step)
+    current = situation.served
+    if current is not None and current.is_good and current.step == serving.step and serving.new_run != "Immediately":
+        # Another attempt or another run may have come to that step since.
+        return current
     good = next((checkpoint for checkpoint in found if checkpoint.is_good), None)
     if good is not None:
         return good
@@ -50,6 +54,45 @@ def held(situation: Situation) -> Problem | None:
     return Problem("Held", "since the rollback no check of this training has passed yet")
 
 
+def gate(situation: Situation) -> Problem | None:
+    """Why no checkpoint of this training takes the place of an earlier one's. A step that a person names does."""
+    serving, target = situation.policy.spec.serving, wanted(situation)
+    earlier = situation.served_training != situation.training
+    if serving is None or not earlier or serving.follow == "Manual" or not isinstance(target, Checkpoint):
+        return None
+    if serving.new_run == "Immediately":
+        return None
+    if serving.new_run == "Never":
+        message = (
+            f"{situation.what_is_served} is served and stays: spec.serving.newRun is Never. To serve this training's "
+            "step, name it: follow Manual, step"
+        )
+        return Problem("EarlierTraining", message)
+    waits_for = _not_as_good(situation, target)
+    if waits_for is None:
+        return None
+    message = f"{situation.what_is_served} is served {waits_for}. To serve it now: spec.serving.newRun Immediately"
+    return Problem("EarlierTraining", message)
+
+
+def _not_as_good(situation: Situation, target: Checkpoint) -> str | None:
+    """What is missing, in words; None where it is as good as what is served. Without figures steps are compared."""
+    metric, current = situation.policy.spec.best_model.metric, situation.served
+    before = value(current, metric) if current is not None else None
+    now = value(target, metric)
+    if before is None or now is None:
+        step = situation.status.serving.step if situation.status.serving is not None else None
+        if target.step >= (step or 0):
+            return None
+        return f"until this training comes to that step; its newest checkpoint is step {target.step}"
+    if (now >= before) if metric == "Reward" else (now <= before):
+        return None
+    return (
+        f"until a checkpoint of this training is as good: {metric.lower()} {before:.6g}, against {now:.6g} of step "
+        f"{target.step}"
+    )
+
+
 def promote(situation: Situation) -> Move | None:
     """Begin a promotion; None where nothing is to be promoted now."""
     serving, current, target = situation.policy.spec.serving, situation.status.serving, wanted(situation)
@@ -58,7 +101,7 @@ def promote(situation: Situation) -> Move | None:
     place = situation.store.place(situation.observed, target)
     if is_served(situation, target) or situation.seconds_until(_since(situation), serving.min_interval) > 0:
         return None
-    if impossible(situation) is not None or is_set_back(situation, target):
+    if gate(situation) is not None or impossible(situation) is not None or is_set_back(situation, target):
         return None
     switch = switching.begin(situation, "Promotion", target, place)
     return Move("Reconciling", "Promoting", f"step {target.step} is being promoted", {"switch": switch})
@@ -95,7 +138,9 @@ def is_served(situation: Situation, target: Checkpoint) -> bool:
 def seconds_left(situation: Situation) -> float | None:
     """Seconds until `minInterval` lets the next promotion through; None where it is not what is waited for."""
     serving, target = situation.policy.spec.serving, wanted(situation)
-    if serving is None or not isinstance(target, Checkpoint) or held(situation) or is_served(situation, target):
+    if serving is None or not isinstance(target, Checkpoint) or is_served(situation, target):
+        return None
+    if held(situation) is not None or gate(situation) is not None:
         return None
     return situation.seconds_until(_since(situation), serving.min_interval) or None
 

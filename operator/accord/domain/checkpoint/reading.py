@@ -26,6 +26,8 @@ class Saved:
     """Mean loss of a minibatch over the window before it."""
     reward: float | None = None
     """Mean return of an episode over the window before it."""
+    number: int | None = None
+    """How many the trainer had committed then, by its own count; 0 for one that it went on from."""
     sums: str | None = None
     """What was reported since the snapshot before, for `names.SUMS_ANNOTATION`."""
 

@@ -44,8 +44,10 @@ def proceed(situation: Situation, record: RollbackRecord) -> Move:
 
 def target_of(situation: Situation, record: RollbackRecord) -> Checkpoint | None:
     """The checkpoint to go back to. A person may name one of an earlier training."""
-    training = None if record.signal == "Manual" else situation.training
-    return situation.find(record.to_step, record.to_attempt, training=training)
+    if record.signal != "Manual":
+        return situation.find(record.to_step, record.to_attempt, training=_training_of(record))
+    named = [c for c in situation.checkpoints if c.identity == (record.to_step, record.to_attempt)]
+    return next((c for c in named if c.is_good), next(iter(named), None))
 
 
 def doomed(situation: Situation, record: RollbackRecord) -> tuple[Checkpoint, ...]:
@@ -79,7 +81,12 @@ def _await_approval(situation: Situation, record: RollbackRecord) -> Move:
 
 def _is_of(situation: Situation, record: RollbackRecord) -> bool:
     """Whether the rollback is of the training that goes on now, and not of an earlier one of that name."""
-    return record.id.startswith(f"{situation.training}-")
+    return _training_of(record) == situation.training
+
+
+def _training_of(record: RollbackRecord) -> str:
+    """The training that went wrong, as it is named in labels."""
+    return record.id.partition("-")[0]
 
 
 def _is_paused(situation: Situation) -> bool:
@@ -125,7 +132,7 @@ def _may_stay(situation: Situation, record: RollbackRecord, target: Checkpoint) 
     if serving.step is None:
         follow = situation.policy.spec.serving
         return follow is not None and follow.follow == "Manual"
-    current = situation.find(serving.step, serving.attempt)
+    current = situation.served
     return current is not None and current.is_good and current.order <= target.order
 
 
@@ -284,6 +291,10 @@ def _restart(situation: Situation, record: RollbackRecord) -> Move:
     begin = f"{record.message}: {what} is served"
     if run is None or run.attempt is None or action == "Ignore":
         return _end(situation, record, "Done", f"{begin}; the training is not touched")
+    target = target_of(situation, record)
+    if not _is_of(situation, record) or (target is not None and target.training != situation.training):
+        # Its volume may hold another checkpoint of that step, or none.
+        return _end(situation, record, "Done", f"{begin}; that is of an earlier training, so this one is not touched")
     if run.finished:
         return _end(situation, record, "Done", f"{begin}; the training had finished, only serving went back")
     # Another attempt may have begun meanwhile, and from a checkpoint that is quarantined now.

@@ -96,9 +96,9 @@ def _at_rest(situation: Situation) -> Move:
     unworkable = impossible(situation)
     if unworkable is not None:
         return Move("Stalled", *unworkable)
-    held = promotions.held(situation)
-    if held is not None:
-        return Move("Ready", *held)
+    kept = promotions.held(situation) or promotions.gate(situation)
+    if kept is not None:
+        return Move("Ready", *kept)
     if isinstance(target, Checkpoint) and promotions.is_set_back(situation, target):
         return switching.retry_later(situation)
     step = serving.step if serving is not None else None
@@ -106,9 +106,9 @@ def _at_rest(situation: Situation) -> Move:
         return Move("Ready", "NoCheckpoint", "there is no checkpoint yet; the Deployment serves what it was given")
     left = promotions.seconds_left(situation)
     if left is not None and target is not None:
-        message = f"step {step} is served; step {target.step} follows after spec.serving.minInterval"
+        message = f"{situation.what_is_served} is served; step {target.step} follows after spec.serving.minInterval"
         return Move("Ready", "Waiting", message, look_again=left)
-    return Move("Ready", "Serving", f"step {step} is served")
+    return Move("Ready", "Serving", f"{situation.what_is_served} is served")
 
 
 def _failed_rollback(situation: Situation) -> str | None:

@@ -64,14 +64,46 @@ class Situation:
         return (self.status.rollbacks or 0) if self.status.training in (None, self.identity) else 0
 
     @property
+    def own(self) -> tuple[Checkpoint, ...]:
+        """Those of this training, newest first. A run that is made anew under the same name is another training."""
+        return tuple(checkpoint for checkpoint in self.checkpoints if checkpoint.training == self.training)
+
+    @property
     def latest(self) -> Checkpoint | None:
-        """The newest that may be served."""
-        return next((checkpoint for checkpoint in self.checkpoints if checkpoint.is_good), None)
+        """The newest of this training that may be served."""
+        return next((checkpoint for checkpoint in self.own if checkpoint.is_good), None)
 
     @property
     def best(self) -> Checkpoint | None:
-        """The best that may be served."""
-        return kept.best(self.checkpoints, self.policy.spec.best_model)
+        """The best of this training that may be served."""
+        return kept.best(self.own, self.policy.spec.best_model)
+
+    @property
+    def served_training(self) -> str:
+        """The training that has saved what is served; this one where that is no checkpoint."""
+        serving = self.status.serving
+        if serving is None or serving.step is None:
+            return self.training
+        if serving.training is not None:
+            return serving.training
+        # Recorded by a version that did not say it.
+        named = names.parse_checkpoint(serving.claim_name or "") if serving.sub_path is None else None
+        recorded = names.training(self.status.training) if self.status.training else self.training
+        return named[2] if named is not None else recorded
+
+    @property
+    def served(self) -> Checkpoint | None:
+        """The checkpoint that is served, as far as it is kept."""
+        serving = self.status.serving
+        if serving is None or serving.step is None:
+            return None
+        return self.find(serving.step, serving.attempt, training=self.served_training)
+
+    @property
+    def what_is_served(self) -> str:
+        """In words."""
+        step = self.status.serving.step if self.status.serving is not None else None
+        return f"step {step}" if self.served_training == self.training else f"step {step} of an earlier training"
 
     def find(self, step: int | None, attempt: int | None, *, training: str | None = None) -> Checkpoint | None:
         """The newest checkpoint of that step and attempt."""

@@ -6,7 +6,7 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, CheckpointStatus
 from accord.api.v1alpha1.meta import Condition
 from accord.domain.checkpoint import checks, kept, retention
-from accord.domain.checkpoint.capture import Capture
+from accord.domain.checkpoint.capture import Capture, passed_over
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.rollbacks import doomed
 from accord.domain.checkpoint.situation import Situation
@@ -24,11 +24,13 @@ def full(situation: Situation, move: Move, capture: Capture, conditions: list[Ma
         "best_step": best.step if best is not None else None,
         "best_value": kept.value(best, spec.best_model.metric) if best is not None else None,
         "rollbacks": situation.rollbacks,
+        "passed_over": passed_over(situation) or None,
         "checkpoints": _checkpoints(situation, move),
         "detection": checks.verdict(situation),
         "hold": situation.hold,
         "snapshot_failure": capture.failure,
         "training": known or None,
+        **_serving(situation),
         "put_back": before.put_back if before.observed_generation == situation.policy.metadata.generation else [],
         **({} if spec.rollback_to is not None else {"handled_rollback_to": None}),
         **move.status,
@@ -39,6 +41,14 @@ def full(situation: Situation, move: Move, capture: Capture, conditions: list[Ma
 def render(status: CheckpointPolicyStatus) -> Manifest:
     """As the API server stores it."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _serving(situation: Situation) -> dict[str, object]:
+    """What is served, with the training where an older version has not said it: that is known now, and not later."""
+    serving = situation.status.serving
+    if serving is None or serving.step is None or serving.training is not None:
+        return {}
+    return {"serving": serving.model_copy(update={"training": situation.served_training})}
 
 
 def _checkpoints(situation: Situation, move: Move) -> list[CheckpointStatus]:
@@ -52,11 +62,11 @@ def _checkpoints(situation: Situation, move: Move) -> list[CheckpointStatus]:
         returned = move.status.get("switch", switch) is None and move.status.get("setback") is None
         if switch is not None and switch.why == "Revert" and returned:
             condemned.add((switch.failed_step, switch.failed_attempt))
-    shown: dict[tuple[int, int], CheckpointStatus] = {}
+    shown: dict[tuple[int, int, str], CheckpointStatus] = {}
     for checkpoint in retention.listed(situation):
         record_ = checkpoint.record()
         if checkpoint.identity in condemned:
             record_ = record_.model_copy(update={"quarantined": True})
-        # Two trainings may have saved the same step in the same attempt; the newer one is shown.
-        shown.setdefault(checkpoint.identity, record_)
+        # Two trainings may have saved the same step in the same attempt.
+        shown.setdefault((*checkpoint.identity, checkpoint.training), record_)
     return list(shown.values())

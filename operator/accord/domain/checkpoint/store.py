@@ -38,8 +38,13 @@ class Store(Protocol):
     def checkpoints(self, observed: Observed, training: str) -> tuple[Checkpoint, ...]:
         """All that are kept, of this training (see `names.training`) and of former ones, in any order."""
 
-    def capture(self, observed: Observed, training: str, attempt: int, saved: Saved) -> Manifest | None:
-        """What is to be applied to keep a checkpoint that the trainer has just committed; None for nothing."""
+    def capture(
+        self, observed: Observed, training: str, attempt: int, saved: Saved, passed_over: int = 0
+    ) -> Manifest | None:
+        """What is to be applied to keep a checkpoint that the trainer has just committed; None for nothing.
+
+        `passed_over` is how many of the training are not kept so far.
+        """
 
     def quarantine(
         self, observed: Observed, checkpoint: Checkpoint, why: str, target: tuple[int, int] | None

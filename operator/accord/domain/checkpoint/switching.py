@@ -13,7 +13,7 @@ from accord.api.v1alpha1.checkpointpolicy import Served, Setback, Switch
 from accord.domain.checkpoint import names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
-from accord.domain.checkpoint.names import STEP_LABEL
+from accord.domain.checkpoint.names import STEP_LABEL, TRAINING_LABEL
 from accord.domain.checkpoint.pods import newest
 from accord.domain.checkpoint.pointing import deployment_patch, obstacle, points_at
 from accord.domain.checkpoint.rollout import PATIENCE, Cause, Finding, examine
@@ -41,6 +41,7 @@ def begin(situation: Situation, why: Literal["Promotion", "Rollback"], target: C
         why=why,
         step=target.step,
         attempt=target.attempt,
+        training=target.training,
         claim_name=place.claim_name,
         sub_path=place.sub_path,
         since=timestamp(situation.now),
@@ -53,6 +54,7 @@ def stay(situation: Situation, serving: Served) -> Switch:
         why="Rollback",
         step=serving.step,
         attempt=serving.attempt,
+        training=serving.training,
         claim_name=serving.claim_name or "",
         sub_path=serving.sub_path,
         since=timestamp(situation.now),
@@ -68,6 +70,7 @@ def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> S
         why="Revert",
         step=former.step,
         attempt=former.attempt,
+        training=former.training,
         claim_name=former.claim_name or switch.claim_name,
         sub_path=former.sub_path,
         since=timestamp(situation.now),
@@ -131,6 +134,7 @@ def served(switch: Switch, now: datetime) -> Served:
     return Served(
         step=switch.step,
         attempt=switch.attempt,
+        training=switch.training,
         claim_name=switch.claim_name,
         sub_path=switch.sub_path,
         since=timestamp(now),
@@ -260,6 +264,7 @@ def adopt(situation: Situation) -> Served | None:
         return Served(
             step=step or None,
             attempt=known.attempt if known is not None else None,
+            training=known.training if known is not None else None,
             claim_name=mounted.claim_name,
             sub_path=mounted.sub_path,
             since=timestamp(situation.now),
@@ -269,6 +274,7 @@ def adopt(situation: Situation) -> Served | None:
     return Served(
         step=named[0] if named is not None else claim.number(STEP_LABEL) if claim is not None else None,
         attempt=named[1] if named is not None else claim.number(ATTEMPT_LABEL) if claim is not None else None,
+        training=named[2] if named is not None else claim.labels.get(TRAINING_LABEL) if claim is not None else None,
         claim_name=mounted.claim_name,
         since=timestamp(situation.now),
     )
@@ -286,7 +292,8 @@ def relabel(situation: Situation, claim_name: str | None) -> Move | None:
     run = policy.spec.training_run_ref.name if policy.spec.training_run_ref is not None else situation.identity
     step, attempt, training = named
     meta = {key: manifest["metadata"][key] for key in ("name", "namespace", "uid")}
-    labels = names.labels(policy.metadata.name, run, training, step, attempt)
+    uid = situation.identity if situation.observed.run is not None and training == situation.training else ""
+    labels = names.labels(policy.metadata.name, run, training, step, attempt, uid)
     # What was applied before is applied again: server-side apply takes away what its manager gives no more.
     spec = {key: manifest["spec"][key] for key in _CLAIM_FIELDS if key in manifest["spec"]}
     part = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {**meta, "labels": labels}, "spec": spec}

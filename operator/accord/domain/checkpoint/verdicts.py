@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accord.api.v1alpha1.checkpointpolicy import Serving
 from accord.domain.checkpoint import checks, promotions
 from accord.domain.checkpoint.capture import Capture
 from accord.domain.checkpoint.kept import Checkpoint
@@ -46,7 +47,7 @@ def _accepted(refused: Problem | None) -> Wanted:
 
 
 def _promoted(situation: Situation, move: Move) -> Wanted | None:
-    serving, follow = situation.status.serving, situation.policy.spec.serving
+    follow = situation.policy.spec.serving
     if follow is None:
         return None
     if move.state == "Reconciling":
@@ -54,19 +55,27 @@ def _promoted(situation: Situation, move: Move) -> Wanted | None:
     target = promotions.wanted(situation)
     if isinstance(target, Problem):
         return Wanted("Promoted", "False", *target)
-    step = serving.step if serving is not None else None
     if target is None:
-        if step is None:
-            return Wanted("Promoted", "False", "NoCheckpoint", "there is no checkpoint yet")
-        return Wanted("Promoted", "True", "Kept", f"step {step} is served")
+        return _without_target(situation, follow)
     if isinstance(target, Checkpoint) and promotions.is_served(situation, target):
-        return Wanted("Promoted", "True", "Served", f"step {step} is served: follow {follow.follow}")
-    held = promotions.held(situation)
-    if held is not None:
-        return Wanted("Promoted", "False", *held)
+        return Wanted("Promoted", "True", "Served", f"{situation.what_is_served} is served: follow {follow.follow}")
+    kept = promotions.held(situation) or promotions.gate(situation)
+    if kept is not None:
+        return Wanted("Promoted", "False", *kept)
     if move.state == "Stalled":
         return Wanted("Promoted", "False", move.reason, move.message)
     return Wanted("Promoted", "False", "Waiting", f"step {target.step} follows after spec.serving.minInterval")
+
+
+def _without_target(situation: Situation, follow: Serving) -> Wanted:
+    """Nothing is to be promoted: no checkpoint of this training, or no step that a person has named."""
+    serving = situation.status.serving
+    if serving is None or serving.step is None:
+        return Wanted("Promoted", "False", "NoCheckpoint", "there is no checkpoint yet")
+    if follow.follow == "Manual":
+        return Wanted("Promoted", "True", "Kept", f"{situation.what_is_served} is served")
+    words = f"{situation.what_is_served} is served; this training has no checkpoint yet"
+    return Wanted("Promoted", "False", "NoCheckpoint", words)
 
 
 def _rolled_back(situation: Situation, move: Move) -> Wanted | None:

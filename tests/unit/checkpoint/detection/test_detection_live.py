@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from datetime import timedelta
 
@@ -159,9 +160,22 @@ def test_two_trainers_at_once_are_not_judged_but_one_that_is_scraped_twice_is() 
 
 def test_checkpoints_come_with_the_means_before_them() -> None:
     reading = check(Trainer().scrape(10))
-    assert [saved.step for saved in reading.saved] == [450, 900, 1350]
+    assert [(saved.step, saved.number) for saved in reading.saved] == [(450, 1), (900, 2), (1350, 3)]
     assert reading.saved[1].reward == pytest.approx(20, rel=0.1)
     assert reading.saved[1].loss == pytest.approx(1, rel=0.1)
+
+
+def test_a_pod_of_an_earlier_run_that_ends_slowly_has_saved_nothing_of_this_one() -> None:
+    former, began = Trainer(pod="r-1-aaaaa").scrape(10), START + 5 * EVERY + timedelta(minutes=2)
+    about = dataclasses.replace(subject(since=began), began=began)
+    trainer = Trainer(pod="r-1-bbbbb", at=began).scrape(4)
+    former.scrape(6)
+    both = Answer(series=(*former.series(), *trainer.series()))
+    reading = interpret(about, both, trainer.at)
+    assert [saved.step for saved in reading.saved] == [450]
+    assert reading.step == 600
+    alone = interpret(about, former.answer(), former.at)
+    assert (alone.reason, alone.saved) == ("NoMetrics", ())
 
 
 def test_the_question() -> None:

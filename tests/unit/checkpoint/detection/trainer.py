@@ -55,6 +55,7 @@ class Trainer:
             self._values["ppo_training_step"] = self.step
             if self.step >= 450:
                 self._values["ppo_checkpoint_step"] = self.step - self.step % 450
+                self._values["checkpoint_saves_total"] = self.step // 450
             self._show()
         return self
 

@@ -31,6 +31,8 @@ are apart."""
 _LEAST_PATIENCE = timedelta(seconds=150)
 """Prometheus scrapes once a minute by default; a sample may be that old, one scrape may fail, and the clock of
 Prometheus may be half a minute off."""
+_CLOCKS_APART = timedelta(seconds=30)
+"""How far the clock of Prometheus may be from that of the API server."""
 _AFTER_THE_END = timedelta(minutes=1)
 
 
@@ -82,7 +84,7 @@ def interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     if answer.failure is not None:
         words = answer.message or f"the query failed: {answer.failure}"
         return Reading("QueryFailed", now, words, "QueryFailed", attempt)
-    found = scrapes.targets(answer.series)
+    found = [target for target in scrapes.targets(answer.series) if not _is_of_earlier_run(subject, target)]
     if not found:
         return Reading("Inconclusive", now, _where_to_look(subject), "NoMetrics", attempt)
     newest = found[-1]
@@ -98,6 +100,11 @@ def interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
         words = "the trainer's metrics are not scraped any more; nothing new is known"
         return Reading("Inconclusive", now, words, "Stale", attempt, step, saved=saved)
     return _reading(_judge(subject, lives[-1]), now, attempt, saved)
+
+
+def _is_of_earlier_run(subject: Subject, target: Target) -> bool:
+    """Whether these are of a pod that is older than the run: one of an earlier run of its name, which ends slowly."""
+    return subject.began is not None and target.scrapes[0][0] < (subject.began - _CLOCKS_APART).timestamp()
 
 
 def _judge(subject: Subject, life: Life) -> Judgement:
@@ -187,11 +194,12 @@ def _saved(subject: Subject, found: Sequence[Target]) -> tuple[Saved, ...]:
     moments.sort(key=lambda moment: moment.at or 0.0)
     since = max(subject.remembered or float("-inf"), _since(subject))
     result: list[Saved] = []
+    numbers = scrapes.numbers(found)
     seen_at = None
     for step, at, _ in scrapes.saved(found):
         after = max(result[-1].step if result else 0, step - window)
         within = [each for each in moments if after < each.step <= step and (each.at or 0.0) <= at]
-        result.append(Saved(step, _mean(within, "loss"), _mean(within, "reward")))
+        result.append(Saved(step, _mean(within, "loss"), _mean(within, "reward"), number=numbers.get(step)))
         seen_at = at
     newest = None if seen_at is None else memory.between(moments, since, seen_at, subject.attempt or 0)
     if newest is not None:

@@ -13,10 +13,13 @@ from accord.domain.samples import Series
 
 STEP = "ppo_training_step"
 SAVED = "ppo_checkpoint_step"
+SAVES = "checkpoint_saves_total"
+"""Checkpoints that this process has committed: what it went on from is none of them."""
 UPDATES = "ppo_updates_total"
 NAMES = (
     STEP,
     SAVED,
+    SAVES,
     UPDATES,
     *(f"ppo_{name}{part}" for name in ("loss", "reward") for part in ("", "_sum", "_count")),
     "ppo_reward_sumsq",
@@ -78,6 +81,19 @@ def saved(found: Iterable[Target]) -> list[tuple[int, float, float]]:
                 before = value
             at_before = at
     return [seen[step] for step in sorted(seen)]
+
+
+def numbers(found: Iterable[Target]) -> dict[int, int]:
+    """How many checkpoints a trainer had committed when a step was first seen to be the newest; 0 for the one that it
+    went on from. Without those of a trainer that does not count.
+    """
+    seen: dict[int, int] = {}
+    for target in found:
+        for _, scrape in target.scrapes:
+            step, number = scrape.get(SAVED, math.nan), scrape.get(SAVES, math.nan)
+            if math.isfinite(step) and math.isfinite(number):
+                seen.setdefault(int(step), int(number))
+    return seen
 
 
 def _unbroken(scrapes: Sequence[tuple[float, _Scrape]]) -> Iterator[Sequence[tuple[float, _Scrape]]]:
