@@ -80,7 +80,7 @@ class EnvoyRouter:
         return offering.unsupported(policy)
 
     def objects(self, policy: TrafficPolicy) -> tuple[Manifest, ...]:
-        """Deployment, Service, ConfigMap, and a PodDisruptionBudget from two replicas on."""
+        """Service and Deployment, and a PodDisruptionBudget from two replicas on."""
         return objects.objects(policy, self._settings)
 
     def address(self, policy: TrafficPolicy) -> str | None:
