@@ -115,7 +115,7 @@ class Operator:
             lambda key: self._traffic.read(key),
             self._prometheus,
             lambda subject, _: distribution.query(subject),
-            distribution.interpret,
+            lambda subject, answer, now: self._traffic.interpret(subject, answer, now),
             self._queue.add,
             self._clock,
         )

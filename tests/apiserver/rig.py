@@ -174,7 +174,7 @@ class Namespace:
 
     def children(self, policy: str) -> dict[str, Any]:
         """Everything that carries the policy's label, by `collection/name`."""
-        collections = ("services", "configmaps", "apps/v1/deployments", "policy/v1/poddisruptionbudgets")
+        collections = ("services", "apps/v1/deployments", "policy/v1/poddisruptionbudgets")
         return {
             f"{collection}/{item['metadata']['name']}": item
             for collection in collections

@@ -15,7 +15,6 @@ EXPECTED = {
     "services/demo-balanced",
     "services/demo-creative",
     "services/demo-router",
-    "configmaps/demo-router",
     "apps/v1/deployments/demo-router",
     "policy/v1/poddisruptionbudgets/demo-router",
 }
@@ -23,7 +22,6 @@ EDITS = {
     "services/demo-fast": {"spec": {"selector": {"app": "somebody-elses"}}},
     "services/demo-router": {"metadata": {"labels": {"accord.dev/traffic-policy": "another"}}},
     "services/demo-creative": {"metadata": {"labels": {"app.kubernetes.io/managed-by": "helm"}}},
-    "configmaps/demo-router": {"data": None},
     "apps/v1/deployments/demo-router": {"spec": {"replicas": 0}},
     "policy/v1/poddisruptionbudgets/demo-router": {"spec": {"maxUnavailable": 2}},
 }
@@ -218,3 +216,46 @@ def test_at_rest_nothing_is_written(demo: Namespace, operator: OperatorProcess) 
     assert operator.writes() == before
     assert demo.get("trafficpolicies", "demo")["metadata"]["resourceVersion"] == policy
     assert {name: child["metadata"]["resourceVersion"] for name, child in demo.children("demo").items()} == versions
+
+
+def test_a_router_with_its_bootstrap_in_a_config_map_is_taken_over_and_the_map_left_to_its_owner(
+    demo: Namespace,
+) -> None:
+    """As an earlier version made it: the Deployment mounts a ConfigMap, on which the operator has no right any more."""
+    live = demo.get("apps/v1/deployments", "demo-router")
+    meta = {name: live["metadata"][name] for name in ("name", "namespace", "labels", "ownerReferences")}
+    earlier = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"envoy.json": "{}"}}
+    demo.create("configmaps", earlier)
+    template = live["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    mount = {"name": "bootstrap", "mountPath": "/etc/envoy", "readOnly": True}
+    args = ["--config-path", "/etc/envoy/envoy.json", *container["args"][2:]]
+    volume = {"name": "bootstrap", "configMap": {"name": "demo-router", "defaultMode": 0o444}}
+    spec = {
+        **template["spec"],
+        "containers": [{**container, "args": args, "volumeMounts": [mount]}],
+        "volumes": [volume],
+    }
+    old = {"metadata": {**template["metadata"], "annotations": {"accord.dev/bootstrap-checksum": "x"}}, "spec": spec}
+    demo.api.call(
+        "PATCH",
+        demo.path("apps/v1/deployments", "demo-router"),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {**meta, "annotations": {"accord.dev/spec-hash": "of-then"}},
+            "spec": {**live["spec"], "template": old},
+        },
+        "application/apply-patch+yaml",
+        fieldManager="accord",
+        force="true",
+    )
+
+    def rolled() -> bool:
+        made = demo.get("apps/v1/deployments", "demo-router")["spec"]["template"]
+        return made == template
+
+    wait_until(rolled, 10, "the Deployment still is that of the earlier version")
+    kept = demo.get("configmaps", "demo-router")
+    assert kept["metadata"]["ownerReferences"][0]["kind"] == "TrafficPolicy", "it goes with its policy"
+    assert kept["metadata"].get("deletionTimestamp") is None

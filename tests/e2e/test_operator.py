@@ -52,7 +52,7 @@ def test_a_deleted_policy_takes_its_children_along_and_can_come_back(world: Worl
     # Then all that it made goes, and nothing of its neighbour
     def children() -> list[str]:
         labels = f"accord.dev/traffic-policy={twin.name}"
-        kinds = ("Service", "ConfigMap", "Deployment", "PodDisruptionBudget", "Pod")
+        kinds = ("Service", "Deployment", "PodDisruptionBudget", "Pod")
         return [kind for kind in kinds if world.cluster.find(kind, world.namespace, labels)]
 
     wait_until("the children of the deleted policy are gone", lambda: not children(), 60, lambda: str(children()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,7 +16,6 @@ from tests.envoy.http1 import Backend, Client
 from tests.ports import free_ports
 
 from accord.adapters.routers.envoy import EnvoyRouter, EnvoySettings
-from accord.adapters.routers.envoy.bootstrap import bootstrap
 from accord.adapters.routers.envoy.objects import arguments
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic.observed import Endpoint, Programming
@@ -115,13 +113,11 @@ class Proxy:
 
     def __init__(self, settings: EnvoySettings, directory: Path, pod: str = "router-0") -> None:
         self.settings, self.pod = settings, pod
-        self._config = directory / f"{pod}.json"
         self.log = directory / f"{pod}.log"
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self, policy: TrafficPolicy, *, concurrency: int | None = None) -> None:
-        self._config.write_text(json.dumps(bootstrap(self.settings)))
-        args = arguments(policy, str(self._config), f"{NAMESPACE}/{NAME}/{self.pod}")
+        args = arguments(policy, self.settings, f"{NAMESPACE}/{NAME}/{self.pod}")
         if concurrency is not None:
             args[args.index("--concurrency") + 1] = str(concurrency)
         with self.log.open("ab") as log:

@@ -16,7 +16,7 @@ from tests.envoy.load import send, shares
 from tests.envoy.rig import NAME, NAMESPACE, SPLIT, World, free_ports, until
 
 from accord.api.v1alpha1.trafficpolicy import HealthCheckInForce, RoutingInForce
-from accord.domain.traffic.observed import Sight
+from accord.domain.traffic.observed import Counted, Sight
 from accord.domain.traffic.routing import style_of
 
 PLAIN: dict[str, Any] = {"stickySession": {"enabled": False}}
@@ -174,3 +174,52 @@ async def test_a_mode_named_like_a_part_of_the_proxy_does_not_lead_there(world: 
         reply = await client.get("/stats")
     assert (reply.status, reply.body) == (200, "admin")
     assert json.dumps(reply.headers).find("envoy_") < 0
+
+
+async def test_the_proxies_count_what_each_mode_gets(world: World) -> None:
+    spec: dict[str, Any] = {"monitoring": {"window": "2m", "interval": "1s"}}
+    await world.start(**spec, **PLAIN)
+    looking = asyncio.create_task(world.operator.router.look())
+    try:
+        await until(lambda: counted(world).state == "Pending", "the first look")
+        await until(lambda: world.programming().looked, "the first look to end")
+        replies = await send(world.settings.http_port, 1000)
+        answered = collections.Counter(reply.body for reply in replies)
+        await look_again(world)
+        assert {mode: tally.requests for mode, tally in counted(world).modes.items()} == answered
+        assert all(tally.answered == tally.requests for tally in counted(world).modes.values())
+        world.pods["fast"][0].status = 500
+        failed = await send(world.settings.http_port, 100, method="POST")
+        retried = await send(world.settings.http_port, 100)
+        await look_again(world)
+        fast = counted(world).modes["fast"]
+        assert fast.errors == sum(reply.status == 500 for reply in failed)
+        assert fast.retries > 20
+        assert {reply.status for reply in retried} == {200}
+        assert sum(tally.requests for tally in counted(world).modes.values()) == 1200 + fast.retries
+        await world.proxy.stop()
+        await world.proxy.start(world.policy)
+        await until(world.proxy.ready, "the new proxy")
+        before = {mode: tally.requests for mode, tally in counted(world).modes.items()}
+        world.pods["fast"][0].status = 200
+        more = collections.Counter(reply.body for reply in await send(world.settings.http_port, 300))
+        await look_again(world)
+        assert {mode: tally.requests for mode, tally in counted(world).modes.items()} == {
+            mode: before[mode] + more[mode] for mode in SPLIT
+        }, "a proxy that restarted counts from nothing"
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+def counted(world: World) -> Counted:
+    return world.operator.router.counted(world.policy)
+
+
+async def look_again(world: World) -> None:
+    """Two more looks have ended: the second began after now."""
+    looker, who = world.operator.router._looker, (NAMESPACE, NAME)
+    for _ in range(2):
+        looked = looker._books[who].counts._last[world.proxy.pod][0]
+        looker.hasten(who)
+        await until(lambda looked=looked: looker._books[who].counts._last[world.proxy.pod][0] > looked, "another look")

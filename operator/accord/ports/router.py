@@ -7,7 +7,7 @@ from typing import Protocol
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain.traffic.observed import Endpoint, Programming, Unsupported
+from accord.domain.traffic.observed import Counted, Endpoint, Programming, Unsupported
 
 
 class Router(Protocol):
@@ -42,3 +42,6 @@ class Router(Protocol):
 
     def programming(self, namespace: str, name: str) -> Programming:
         """How far the ready proxies have come."""
+
+    def counted(self, policy: TrafficPolicy) -> Counted:
+        """The requests that the router itself counted within `monitoring.window`."""

@@ -236,7 +236,8 @@ class Sampler(Generic[S, R]):
         self.book[key] = measured
         if before is not None and _meaning(before) == _meaning(measured):
             return
-        if measured.outcome == "QueryFailed":
+        told = before is not None and (before.outcome, before.message) == (measured.outcome, measured.message)
+        if measured.outcome == "QueryFailed" and not told:
             note = about(key.kind, key.namespace, key.name, subject.metadata.generation, measured.outcome)
             log.warning("cannot be measured: %s", measured.message, extra=note)
         self._changed(key)

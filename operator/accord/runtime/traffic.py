@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from accord.adapters.kubernetes.resources import DEPLOYMENTS, ENDPOINT_SLICES, TRAFFIC_POLICIES
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey, Plan
-from accord.domain.traffic import names
+from accord.domain.samples import Answer
+from accord.domain.traffic import distribution, names
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView, Unsupported
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
@@ -77,6 +79,12 @@ class TrafficPolicies:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
+
+    def interpret(self, policy: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
+        """What Prometheus says about the traffic, and what the router counted itself."""
+        router = self._routers.get(policy.spec.router.type)
+        measured = distribution.interpret(policy, answer, now)
+        return measured if router is None else replace(measured, proxies=router.counted(policy))
 
     def report(self, manifest: Manifest) -> None:
         """Set the gauges of the shares."""

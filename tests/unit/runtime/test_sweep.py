@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accord.adapters.kubernetes.resources import CONFIG_MAPS, SERVICES, Resource
+from accord.adapters.kubernetes.resources import DISRUPTION_BUDGETS, SERVICES, Resource
 from accord.domain.plan import ObjectKey
 from accord.ports.cluster import ClusterError
 from accord.runtime import sweep
@@ -19,7 +19,7 @@ from accord.runtime.sweep import Sweeper
 class World:
     """An API server without any object, which may refuse to list some."""
 
-    resources = (SERVICES, CONFIG_MAPS)
+    resources = (SERVICES, DISRUPTION_BUDGETS)
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
@@ -53,5 +53,8 @@ async def test_a_listing_that_failed_is_repeated_until_it_succeeds(monkeypatch: 
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     # What could be listed is not waited for, and not listed again
-    assert world.gone == [("configmaps", "configmaps", 9), ("services", "services", 9)]
-    assert world.asked == {"services": 4, "configmaps": 1}
+    assert world.gone == [
+        ("poddisruptionbudgets", "poddisruptionbudgets", 9),
+        ("services", "services", 9),
+    ]
+    assert world.asked == {"services": 4, "poddisruptionbudgets": 1}

@@ -42,7 +42,6 @@ TRAFFIC_POLICIES = Resource(GROUP, VERSION, "trafficpolicies", "TrafficPolicy")
 TRAINING_RUNS = Resource(GROUP, VERSION, "trainingruns", "TrainingRun")
 CHECKPOINT_POLICIES = Resource(GROUP, VERSION, "checkpointpolicies", "CheckpointPolicy")
 SERVICES = Resource("", "v1", "services", "Service", _OURS)
-CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", _OURS)
 DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _OURS)
 # The EndpointSlice controller copies the labels of the Service to its slices, ours among them.
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", _OURS)
@@ -59,7 +58,7 @@ EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 OWN_KINDS = (TRAFFIC_POLICIES, TRAINING_RUNS, CHECKPOINT_POLICIES)
-WATCHED = (*OWN_KINDS, SERVICES, CONFIG_MAPS, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS)
+WATCHED = (*OWN_KINDS, SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS)
 OPTIONAL = (SNAPSHOTS,)
 """Watched as well, where the API server knows them."""
 _BY_KIND = {(r.api_version, r.kind): r for r in (*WATCHED, *OPTIONAL, EVENTS, LEASES)}

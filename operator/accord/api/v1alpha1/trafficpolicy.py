@@ -305,7 +305,7 @@ class Router(Model):
 
 
 class Monitoring(Model):
-    """Measuring what the traffic really does."""
+    """Measuring what the traffic really does: by the service's counter in Prometheus, else by the proxies'."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("window", "10s", "24h"),
@@ -486,7 +486,7 @@ class ModeStatus(Model):
     effective: float
     """Share that the router is set to, after fallback and downshift, in percent."""
     actual: float | None = None
-    """Share measured over the window, in percent. Absent without a measurement."""
+    """Share measured over the window, in percent; `countedBy` says by whom. Absent without a measurement."""
     deviation: float | None = None
     """actual − target, in percentage points."""
     alert: bool = False
@@ -496,6 +496,15 @@ class ModeStatus(Model):
     healthy_pods: int | None = None
     """Pods that take requests: they pass the proxies' health checks and are not ejected. Where the proxies differ, as
     the one sees that sees most. Absent while they have not been asked."""
+    ejected_pods: int | None = None
+    """Pods that pass the health checks and take no requests for now, because they failed too many."""
+    requests: int | None = None
+    """Requests within the window that the proxies sent to this mode's pods, repeated ones included. It is written when
+    it changes by a tenth. Absent, as the next two, while the proxies do not tell."""
+    errors: float | None = None
+    """Requests routed to this mode that were answered with 500 or above, in percent."""
+    retries: float | None = None
+    """Attempts that failed and were repeated on another pod or mode, in percent of the requests routed to this mode."""
 
 
 class Downshift(Model):
@@ -572,6 +581,9 @@ class TrafficPolicyStatus(Model):
     """Target shares in the order of the modes, as `60/30/10`."""
     actual: str | None = None
     """Measured shares in the order of the modes."""
+    counted_by: Literal["Service", "Proxies"] | None = None
+    """Whose counters `actual` comes from: those of the modes' own pods in Prometheus, or, where these count nothing,
+    those of the proxies."""
     address: str | None = None
     """Where clients reach the router, as `host:port`."""
     downshift: Downshift | None = None

@@ -47,6 +47,8 @@ def query(policy: TrafficPolicy) -> str:
 
 def interpret(policy: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
     """What an answer to `query` says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
+    if answer.failure == "UnknownEndpoint":
+        return Measurement("NoEndpoint", now, message=answer.message)
     if answer.failure is not None:
         return Measurement("QueryFailed", now, message=answer.message or f"the query failed: {answer.failure}")
     known = _names(policy)

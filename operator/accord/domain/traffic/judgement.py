@@ -9,19 +9,24 @@ probability p, a share at least as far from p as q has probability at most exp(â
 independent choices are sessions, not requests.
 
 An alert ends when the deviation is back within 80 % of the threshold, so that it does not come and go at the edge.
+
+What the modes' own pods count comes first: it sees requests that go past the router too. Where they count nothing, or
+there is no Prometheus, the proxies' own counters stand in. A Prometheus that fails is another matter: it may be about
+to say that requests go past the router, so nothing is known then.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.conditions import Wanted, find
-from accord.domain.traffic.observed import Measurement
+from accord.domain.traffic.observed import Counted, Measurement
 from accord.domain.traffic.shares import percent
 from accord.domain.traffic.situation import Situation
 
@@ -30,6 +35,12 @@ FALSE_ALERTS = 0.001
 CLEARED = 0.8
 """Part of the threshold below which an alert ends."""
 _TYPE = "WithinTarget"
+_UNCOUNTED = frozenset({"NoMetric", "NoTraffic", "NoEndpoint"})
+"""Outcomes of a service that counts nothing."""
+_ATTRIBUTED = 0.01
+"""Part of the requests of which the proxies may not know the mode, and still tell the shares."""
+
+Source = Literal["Service", "Proxies"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,8 @@ class Judgement:
     condition: Wanted
     is_new: bool = False
     """Whether the shares come from a measurement, not from the status."""
+    counted_by: Source | None = None
+    """Whose counters the shares come from."""
     look_again: float | None = None
 
 
@@ -59,12 +72,48 @@ def judge(situation: Situation) -> Judgement:
     measurement = situation.observed.measurement
     if not alerts:
         return Judgement({}, Wanted(_TYPE, "Unknown", "NothingRouted", "nothing is routed, so nothing is measured"))
-    if measurement is None or _is_outdated(situation.policy, measurement, situation.now):
+    if measurement is None or is_outdated(situation.policy, measurement, situation.now):
         return _remembered(situation, alerts)
-    if measurement.outcome != "Measured":
-        unknown = {name: Measured(alert=alert) for name, alert in alerts.items()}
-        return Judgement(unknown, Wanted(_TYPE, "Unknown", measurement.outcome, measurement.message))
-    return _compare(situation, measurement, alerts)
+    if measurement.outcome == "Measured":
+        return _compare(situation, measurement.requests, measurement, alerts, "Service")
+    if measurement.outcome in _UNCOUNTED and measurement.proxies.state != "Unknown":
+        return _by_proxies(situation, measurement, alerts)
+    reason = "QueryFailed" if measurement.outcome == "NoEndpoint" else measurement.outcome
+    return _unknown(alerts, reason, measurement.message)
+
+
+def _by_proxies(situation: Situation, measurement: Measurement, alerts: Mapping[str, bool]) -> Judgement:
+    """The shares as the proxies count them, where the service counts nothing."""
+    counted = measurement.proxies
+    if counted.state == "Pending":
+        return _remembered(situation, alerts)
+    requests = _requests(counted, situation)
+    total = sum(requests.values())
+    if counted.unattributed > _ATTRIBUTED * (total + counted.unattributed):
+        return _unknown(
+            alerts,
+            "Unattributed",
+            "no pod passes its health check: all are tried, and nobody counts which mode answers",
+        )
+    if not total:
+        window = format_duration(situation.policy.spec.monitoring.window)
+        said = f"the proxies passed on no request within {window}"
+        return _unknown(alerts, "NoTraffic", said + _instead(measurement))
+    return _compare(situation, requests, measurement, alerts, "Proxies")
+
+
+def _requests(counted: Counted, situation: Situation) -> dict[str, float]:
+    return {name: float(tally.requests) for name, tally in counted.modes.items() if name in situation.targets}
+
+
+def _instead(measurement: Measurement) -> str:
+    """Why the proxies are asked. That a service of a working Prometheus counts nothing is a hint, not a fault."""
+    return f"; counted by the proxies, as the service does not: {measurement.message}"
+
+
+def _unknown(alerts: Mapping[str, bool], reason: str, message: str) -> Judgement:
+    modes = {name: Measured(alert=alert) for name, alert in alerts.items()}
+    return Judgement(modes, Wanted(_TYPE, "Unknown", reason, message))
 
 
 def chance(measured: float, expected: float, observations: float) -> float:
@@ -84,7 +133,7 @@ def _divergence(q: float, p: float) -> float:
     return max(total, 0.0)
 
 
-def _is_outdated(policy: TrafficPolicy, measurement: Measurement, now: datetime) -> bool:
+def is_outdated(policy: TrafficPolicy, measurement: Measurement, now: datetime) -> bool:
     """Whether the measurement is from another time, say from before this replica lost the lease."""
     return now - measurement.at > 3 * policy.spec.monitoring.interval + timedelta(minutes=1)
 
@@ -94,19 +143,26 @@ def _remembered(situation: Situation, alerts: Mapping[str, bool]) -> Judgement:
     before = {mode.name: mode.actual for mode in situation.policy.status.modes}
     modes = {name: _measured(before.get(name), situation.targets[name], alerts[name]) for name in alerts}
     told = find(situation.policy.status.conditions, _TYPE)
+    by = situation.policy.status.counted_by
     if told is None or told.reason == "NothingRouted":
         return Judgement(modes, Wanted(_TYPE, "Unknown", "NotMeasured", "the traffic has not been measured yet"))
-    return Judgement(modes, Wanted(_TYPE, told.status, told.reason, told.message))
+    return Judgement(modes, Wanted(_TYPE, told.status, told.reason, told.message), counted_by=by)
 
 
 def _measured(actual: float | None, target: float, alert: bool) -> Measured:
     return Measured(actual, None if actual is None else round(actual - target, 1), alert)
 
 
-def _compare(situation: Situation, measurement: Measurement, alerts: Mapping[str, bool]) -> Judgement:
+def _compare(
+    situation: Situation,
+    requests: Mapping[str, float],
+    measurement: Measurement,
+    alerts: Mapping[str, bool],
+    by: Source,
+) -> Judgement:
     policy, targets = situation.policy, situation.targets
-    total = sum(measurement.requests.values())
-    shares = {name: 100 * measurement.requests.get(name, 0.0) / total for name in targets}
+    total = sum(requests.values())
+    shares = {name: 100 * requests.get(name, 0.0) / total for name in targets}
     threshold = policy.spec.monitoring.alert_deviation
     off = {name: abs(share - targets[name]) for name, share in shares.items()}
     kept = {name for name, alert in alerts.items() if alert and off[name] > CLEARED * threshold}
@@ -117,13 +173,27 @@ def _compare(situation: Situation, measurement: Measurement, alerts: Mapping[str
     modes = {name: _measured(round(share, 1), targets[name], name in alerting) for name, share in shares.items()}
     if alerting:
         condition = _deviation(situation, shares, [name for name in targets if name in alerting])
+        if by == "Service" and condition.reason == "Deviation" and _split_as_asked(situation, measurement.proxies):
+            said = "the proxies split as asked, so requests reach the pods past the router, or are counted wrongly"
+            condition = replace(condition, message=f"{condition.message}; {said}")
     elif not over:
         condition = Wanted(_TYPE, "True", _TYPE, f"every mode is within {percent(threshold)} points of its target")
     elif settling:
         condition = Wanted(_TYPE, "Unknown", "Settling", "the window still holds requests from before the last change")
     else:
         condition = Wanted(_TYPE, "Unknown", "LowTraffic", "too few requests to tell a deviation from chance")
-    return Judgement(modes, condition, is_new=True, look_again=settling if over else None)
+    if by == "Proxies":
+        condition = replace(condition, message=condition.message + _instead(measurement))
+    return Judgement(modes, condition, is_new=True, counted_by=by, look_again=settling if over else None)
+
+
+def _split_as_asked(situation: Situation, counted: Counted) -> bool:
+    """Whether the proxies count the shares that the spec asks for."""
+    requests, threshold = _requests(counted, situation), situation.policy.spec.monitoring.alert_deviation
+    total = sum(requests.values())
+    return total > 0 and all(
+        abs(100 * requests.get(name, 0.0) / total - target) <= threshold for name, target in situation.targets.items()
+    )
 
 
 def _settling(situation: Situation, measurement: Measurement) -> float | None:

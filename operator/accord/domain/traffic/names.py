@@ -43,7 +43,7 @@ def mode_service(policy: str, mode: str) -> str:
 
 
 def router(policy: str) -> str:
-    """The router's Deployment, Service, ConfigMap and PodDisruptionBudget."""
+    """The router's Deployment, Service and PodDisruptionBudget."""
     return _label(f"{policy}-router")
 
 

@@ -103,16 +103,45 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What Prometheus answered, last time it was asked.
+class Tally:
+    """What the proxies counted of one mode within the window."""
 
-    `requests` is the number of requests of each mode in the window; a mode without a series is absent.
+    requests: int
+    """Requests that its pods got from them, each attempt once: what the pods count as well."""
+    answered: int = 0
+    """Requests that were routed to the mode and answered, be it by another one."""
+    errors: int = 0
+    """Of those, answered to the client with 500 or above."""
+    retries: int = 0
+    """Attempts that failed and were repeated on another pod or mode."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What all proxies together counted within the window.
+
+    `Unknown`: some ready proxy does not tell, or none is there. `Pending`: they were not asked twice yet.
     """
 
-    outcome: Literal["Measured", "NoTraffic", "NoMetric", "QueryFailed", "Stale"]
+    state: Literal["Known", "Pending", "Unknown"] = "Unknown"
+    modes: Mapping[str, Tally] = field(default_factory=dict)
+    unattributed: int = 0
+    """Requests of which it is not known which mode got them."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What Prometheus answered, last time it was asked, and what the proxies had counted then.
+
+    `requests` is the number of requests of each mode in the window, as its pods count them; a mode without a series is
+    absent. `NoEndpoint`: there is no Prometheus of that name.
+    """
+
+    outcome: Literal["Measured", "NoTraffic", "NoMetric", "NoEndpoint", "QueryFailed", "Stale"]
     at: datetime
     requests: Mapping[str, float] = field(default_factory=dict)
     message: str = ""
+    proxies: Counted = Counted()
 
 
 @dataclass(frozen=True)

@@ -156,10 +156,8 @@ def assess(observed: Observed, now: datetime) -> Situation:
 
 def _recalled(policy: TrafficPolicy) -> dict[str, Sight]:
     """What the status says that the proxies saw: a new leader takes nothing back before it has asked them itself."""
-    told = find(policy.status.conditions, "ModesAvailable")
-    ejected = told is not None and told.reason == "PodsEjected"
     return {
-        mode.name: Sight(mode.ready_pods, mode.ready_pods if ejected else mode.healthy_pods, mode.healthy_pods)
+        mode.name: Sight(mode.ready_pods, mode.healthy_pods + (mode.ejected_pods or 0), mode.healthy_pods)
         for mode in policy.status.modes
         if mode.healthy_pods is not None
     }

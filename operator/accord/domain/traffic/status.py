@@ -5,10 +5,15 @@ from __future__ import annotations
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import Downshift, ModeStatus, RoutingInForce, TrafficPolicyStatus
 from accord.domain.conditions import timestamp
-from accord.domain.traffic.judgement import Judgement, Measured
+from accord.domain.traffic.judgement import Judgement, Measured, is_outdated
 from accord.domain.traffic.routing import style_of
 from accord.domain.traffic.shares import percent
 from accord.domain.traffic.situation import Situation
+
+_MOVED = 0.1
+"""By which part a number of requests must change, to be written."""
+_MOVED_POINTS = 0.5
+"""By how many percentage points a rate of failures must change, to be written."""
 
 
 def full(situation: Situation, judgement: Judgement, conditions: list[Manifest]) -> TrafficPolicyStatus:
@@ -28,6 +33,7 @@ def full(situation: Situation, judgement: Judgement, conditions: list[Manifest])
             "routing": _routing(situation),
             "target": _target(situation),
             "actual": _actual(situation, judgement),
+            "counted_by": judgement.counted_by,
             "address": situation.observed.router.address if situation.intent is not None else None,
             "downshift": Downshift(),
             "last_report": last_report,
@@ -46,6 +52,7 @@ def turned(situation: Situation, judgement: Judgement) -> TrafficPolicyStatus:
             "routing": _routing(situation),
             "target": _target(situation),
             "actual": _actual(situation, judgement),
+            "counted_by": judgement.counted_by,
         }
     )
 
@@ -56,9 +63,9 @@ def render(status: TrafficPolicyStatus) -> Manifest:
 
 
 def _modes(situation: Situation, judgement: Judgement) -> list[ModeStatus]:
-    listed = []
+    listed, before = [], {mode.name: mode for mode in situation.policy.status.modes}
     for name, target in situation.targets.items():
-        measured = judgement.modes.get(name, Measured())
+        measured, sight = judgement.modes.get(name, Measured()), situation.sights.get(name)
         listed.append(
             ModeStatus(
                 name=name,
@@ -68,10 +75,44 @@ def _modes(situation: Situation, judgement: Judgement) -> list[ModeStatus]:
                 deviation=measured.deviation,
                 alert=measured.alert,
                 ready_pods=situation.ready.get(name, 0),
-                healthy_pods=situation.sights[name].healthy if name in situation.sights else None,
+                healthy_pods=None if sight is None else sight.healthy,
+                ejected_pods=None if sight is None else max(sight.passing - sight.healthy, 0),
+                **_counted(situation, name, before.get(name)),
             )
         )
     return listed
+
+
+def _counted(situation: Situation, name: str, before: ModeStatus | None) -> dict[str, int | float | None]:
+    """Requests of a mode as the proxies count them. What has hardly changed stays as it is written."""
+    recorded = (None, None, None) if before is None else (before.requests, before.errors, before.retries)
+    measurement = situation.observed.measurement
+    new: tuple[int | None, float | None, float | None]
+    if (
+        measurement is None
+        or measurement.proxies.state == "Pending"
+        or is_outdated(situation.policy, measurement, situation.now)
+    ):
+        new = recorded
+    elif (tally := measurement.proxies.modes.get(name)) is None:
+        new = (None, None, None)
+    else:
+        new = (
+            _steady_number(recorded[0], tally.requests),
+            _steady_rate(recorded[1], tally.errors, tally.answered),
+            _steady_rate(recorded[2], tally.retries, tally.answered),
+        )
+    return dict(zip(("requests", "errors", "retries"), new, strict=True))
+
+
+def _steady_number(old: int | None, new: int) -> int:
+    return old if old is not None and old and new and abs(new - old) <= _MOVED * max(old, new) else new
+
+
+def _steady_rate(old: float | None, part: int, whole: int) -> float:
+    """In percent. From none to some, and back, is news however few they are."""
+    new = round(100 * part / whole, 1) if whole else 0.0
+    return old if old is not None and bool(old) == bool(new) and abs(new - old) <= _MOVED_POINTS else new
 
 
 def _routing(situation: Situation) -> RoutingInForce | None:

@@ -1,6 +1,6 @@
-"""What the proxies themselves see of the modes' pods: the leader reads it from their statistics.
+"""What the proxies themselves see of the modes' pods, and count: the leader reads it from their statistics.
 
-Envoy has no way to push it over REST. Each ready proxy is asked at the port of its readiness probe, for two numbers a
+Envoy has no way to push it over REST. Each ready proxy is asked at the port of its readiness probe, for a few numbers a
 mode. A proxy that does not answer says nothing, and what is not known changes nothing.
 """
 
@@ -12,11 +12,13 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
-from accord.domain.traffic.observed import Sight
+from accord.adapters.routers.envoy import counting
+from accord.adapters.routers.envoy.counting import ANSWERED, ERRORS, PASSED_ON, RETRIES, Counts, Reading
+from accord.domain.traffic.observed import Counted, Sight
 
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 _AT_ONCE = 16
@@ -24,38 +26,72 @@ _LONGEST_ANSWER = 256 * 1024
 CONFIRM_SECONDS = 2.0
 """A pod that has just appeared has not passed its first check yet: bad news is asked for twice."""
 _LEAST_SECONDS, _MOST_SECONDS = 10.0, 60.0
+_LOOKS_WITHIN = 4
+"""How often a proxy is read within the window of the policy, at least."""
 _SPREAD_EACH = 0.01
 _FORGOTTEN_AFTER = 3
 """Rounds without an answer after which a proxy's last one is not believed any more."""
 _FIGURES = ("membership_total", "health_check_healthy", "membership_healthy")
-_QUERY = {"filter": r"^cluster\.[a-z0-9-]+\.(membership_total|health_check\.healthy|membership_healthy)$"}
+_COUNTERS = {
+    f"envoy_cluster_{PASSED_ON}": PASSED_ON,
+    f"envoy_cluster_{ANSWERED}": ANSWERED,
+    "envoy_cluster_upstream_rq_xx": ERRORS,
+    f"envoy_cluster_{RETRIES}": RETRIES,
+}
+"""Names of the counters in Prometheus' format."""
+_QUERY = {
+    "filter": r"^(server\.uptime|cluster\.((route|all)/)?[a-z0-9-]+\."
+    rf"(membership_total|health_check\.healthy|membership_healthy|{PASSED_ON}|{ANSWERED}|{ERRORS}|{RETRIES}))$"
+}
 _LINE = re.compile(
     rf'^envoy_cluster_({"|".join(_FIGURES)}){{envoy_cluster_name="([a-z0-9-]{{1,63}})"}} ([0-9]{{1,9}})$'
 )
+_COUNTER = re.compile(
+    rf'^({"|".join(_COUNTERS)}){{(?:envoy_response_code_class="5",)?'
+    r'envoy_cluster_name="((?:route/|all/)?[a-z0-9-]{1,63})"} ([0-9]{1,18})$'
+)
+_UPTIME = re.compile(r"^envoy_server_uptime(?:{})? ([0-9]{1,12})$")
 
 Who = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Target:
-    """The proxies of one policy: URL of their statistics by pod, and seconds between two looks."""
+    """The proxies of one policy: URL of their statistics by pod, seconds between two looks, and seconds over which
+    requests are counted.
+    """
 
     proxies: Mapping[str, str]
     seconds: float
+    window: float = 300.0
 
 
-def parse(text: str) -> dict[str, Sight]:
-    """Envoy's `/stats/prometheus`, by cluster; those of which a figure is missing are left out."""
+@dataclass(frozen=True)
+class Answer:
+    """What one proxy told."""
+
+    sights: Mapping[str, Sight] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+
+
+def parse(text: str) -> Answer:
+    """Envoy's `/stats/prometheus`; clusters of which a figure of health is missing have no sight."""
     found: dict[str, dict[str, int]] = {}
+    counters: dict[counting.Name, int] = {}
+    uptime = -1
     for line in text.splitlines():
-        match = _LINE.match(line)
-        if match is not None:
+        if (match := _LINE.match(line)) is not None:
             found.setdefault(match[2], {})[match[1]] = int(match[3])
-    return {
+        elif (match := _COUNTER.match(line)) is not None:
+            counters[match[2], _COUNTERS[match[1]]] = int(match[3])
+        elif (match := _UPTIME.match(line)) is not None:
+            uptime = int(match[1])
+    sights = {
         name: Sight(*(figures[figure] for figure in _FIGURES))
         for name, figures in found.items()
         if len(figures) == len(_FIGURES)
     }
+    return Answer(sights, Reading(counters, uptime))
 
 
 def together(answers: Iterable[Mapping[str, Sight]], modes: Iterable[str]) -> dict[str, Sight]:
@@ -69,15 +105,16 @@ def together(answers: Iterable[Mapping[str, Sight]], modes: Iterable[str]) -> di
     return seen
 
 
-def pause(interval: float) -> float:
-    """Seconds between two looks, given those between two health checks."""
-    return min(max(interval, _LEAST_SECONDS), _MOST_SECONDS)
+def pause(interval: float, window: float) -> float:
+    """Seconds between two looks, given those between two health checks, and those over which requests are counted."""
+    return max(min(max(interval, _LEAST_SECONDS), _MOST_SECONDS, window / _LOOKS_WITHIN), 1.0)
 
 
 @dataclass
 class _Book:
-    answers: dict[str, dict[str, Sight]]
-    missed: dict[str, int]
+    sights: dict[str, Mapping[str, Sight]] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
 
 
 class Looker:
@@ -115,7 +152,24 @@ class Looker:
     def sights(self, who: Who, modes: Iterable[str]) -> dict[str, Sight]:
         """What was seen of these modes last; without those that nobody could tell about."""
         book = self._books.get(who)
-        return together(book.answers.values(), modes) if book is not None else {}
+        return together(book.sights.values(), modes) if book is not None else {}
+
+    def counted(self, who: Who, modes: Iterable[str], window: float) -> Counted:
+        """What this policy's proxies counted of these modes within so many seconds, as of the last look."""
+        target = self._target(who) if self._running else None
+        if target is None or not target.proxies:
+            return Counted()
+        book = self._books.get(who)
+        if book is None:
+            return Counted("Pending")
+        for pod in target.proxies:
+            missed = book.missed.get(pod, 0)
+            if missed >= _FORGOTTEN_AFTER or (missed and not book.counts.knows(pod)):
+                return Counted()
+        total = book.counts.within(window, time.monotonic())
+        if total is None:
+            return Counted("Pending")
+        return Counted("Known", counting.by_mode(total, modes), counting.unattributed(total))
 
     async def run(self, everybody: Iterable[Who]) -> None:
         """Look until cancelled, at `everybody` first; what was seen is forgotten then."""
@@ -152,37 +206,42 @@ class Looker:
         if target is None:
             self.forget(who)
             return
-        before = dict(self._books[who].answers) if who in self._books else {}
-        async with limit:
-            answers = await self._ask(session, target)
+        before = dict(self._books[who].sights) if who in self._books else {}
+        at, answers = await self._ask(session, limit, target)
         if _worse(before, answers):
             await asyncio.sleep(CONFIRM_SECONDS)
-            async with limit:
-                answers = await self._ask(session, target)
-        self._enter(who, target, answers)
+            at, answers = await self._ask(session, limit, target)
+        self._enter(who, target, answers, at)
         self._plan(who, time.monotonic() + target.seconds)
 
-    def _enter(self, who: Who, target: Target, answers: Mapping[str, dict[str, Sight]]) -> None:
+    def _enter(self, who: Who, target: Target, answers: Mapping[str, Answer], at: float) -> None:
+        """Take in what the proxies answered; `at` is just before they were asked."""
         book = self._books.get(who)
-        before = dict(book.answers) if book is not None else None
-        book = self._books.setdefault(who, _Book({}, {}))
-        for pod in set(book.answers) | set(book.missed) | set(target.proxies):
+        before = dict(book.sights) if book is not None else None
+        book = self._books.setdefault(who, _Book())
+        for pod in set(book.sights) | set(book.missed) | set(target.proxies):
             book.missed[pod] = 0 if pod in answers else book.missed.get(pod, 0) + 1
             if pod not in target.proxies:
                 del book.missed[pod]
             if pod not in target.proxies or book.missed[pod] >= _FORGOTTEN_AFTER:
-                book.answers.pop(pod, None)
-        book.answers.update(answers)
-        if book.answers != before:
+                book.sights.pop(pod, None)
+        book.sights.update({pod: answer.sights for pod, answer in answers.items()})
+        book.counts.enter({pod: answer.reading for pod, answer in answers.items()}, at, target.window)
+        book.counts.keep(target.proxies)
+        if book.sights != before:
             self._changed(who)
 
-    async def _ask(self, session: aiohttp.ClientSession, target: Target) -> dict[str, dict[str, Sight]]:
+    async def _ask(
+        self, session: aiohttp.ClientSession, limit: asyncio.Semaphore, target: Target
+    ) -> tuple[float, dict[str, Answer]]:
         pods = list(target.proxies)
-        answers = await asyncio.gather(*(self._one(session, target.proxies[pod]) for pod in pods))
-        return {pod: answer for pod, answer in zip(pods, answers, strict=True) if answer is not None}
+        async with limit:
+            at = time.monotonic()
+            answers = await asyncio.gather(*(self._one(session, target.proxies[pod]) for pod in pods))
+        return at, {pod: answer for pod, answer in zip(pods, answers, strict=True) if answer is not None}
 
     @staticmethod
-    async def _one(session: aiohttp.ClientSession, url: str) -> dict[str, Sight] | None:
+    async def _one(session: aiohttp.ClientSession, url: str) -> Answer | None:
         try:
             async with session.get(url, params=_QUERY, allow_redirects=False) as response:
                 if response.status != 200:
@@ -197,10 +256,10 @@ class Looker:
         return parse(body.decode("utf-8", "replace"))
 
 
-def _worse(before: Mapping[str, Mapping[str, Sight]], after: Mapping[str, Mapping[str, Sight]]) -> bool:
+def _worse(before: Mapping[str, Mapping[str, Sight]], after: Mapping[str, Answer]) -> bool:
     """Whether some proxy sees fewer pods passing than it knows, and did not before."""
     return any(
         sight.healthy < sight.pods and before.get(pod, {}).get(mode) != sight
-        for pod, modes in after.items()
-        for mode, sight in modes.items()
+        for pod, answer in after.items()
+        for mode, sight in answer.sights.items()
     )

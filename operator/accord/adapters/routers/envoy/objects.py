@@ -7,7 +7,6 @@ left out or spelled as they are), so that a comparison with the live object find
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 
 from accord.adapters.routers.envoy.bootstrap import bootstrap
@@ -18,8 +17,6 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import RouterPods, RouterService, TrafficPolicy
 from accord.domain.traffic import names
 
-_FILE = "envoy.json"
-_DIRECTORY = "/etc/envoy"
 _GRACE_SECONDS = 10
 SPEC_HASH = "accord.dev/spec-hash"
 """Annotation with a digest of what is wanted. A field that is wanted no more is not seen by comparing with what is
@@ -28,12 +25,10 @@ _DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}}
 
 
 def objects(policy: TrafficPolicy, settings: EnvoySettings) -> tuple[Manifest, ...]:
-    """ConfigMap, Service, Deployment and, from two replicas on, PodDisruptionBudget; in order of creation."""
-    config = json.dumps(bootstrap(settings), indent=2, sort_keys=True) + "\n"
+    """Service, Deployment and, from two replicas on, PodDisruptionBudget; in order of creation."""
     wanted = [
-        _object(policy, "v1", "ConfigMap", data={_FILE: config}),
         _service(policy, settings),
-        _object(policy, "apps/v1", "Deployment", spec=_deployment(policy, settings, config)),
+        _object(policy, "apps/v1", "Deployment", spec=_deployment(policy, settings)),
     ]
     if policy.spec.router.envoy.replicas > 1 or policy.spec.router.envoy.scaling == "External":
         budget = {"maxUnavailable": 1, "selector": {"matchLabels": selector(policy)}}
@@ -93,7 +88,7 @@ def _service(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
     return service
 
 
-def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> Manifest:
+def _deployment(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
     labels, user, pods = selector(policy), settings.run_as_user, policy.spec.router.envoy.pods or RouterPods()
     return {
         "replicas": policy.spec.router.envoy.replicas,
@@ -103,7 +98,6 @@ def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> 
             "metadata": {
                 "labels": {**pods.labels, **labels, names.MANAGED_BY_LABEL: names.MANAGED_BY},
                 "annotations": {
-                    "accord.dev/bootstrap-checksum": hashlib.sha256(config.encode()).hexdigest()[:16],
                     "prometheus.io/scrape": "true",
                     "prometheus.io/port": str(settings.probe_port),
                     "prometheus.io/path": "/stats/prometheus",
@@ -129,12 +123,6 @@ def _deployment(policy: TrafficPolicy, settings: EnvoySettings, config: str) -> 
                     }
                 ],
                 "containers": [_container(policy, settings)],
-                "volumes": [
-                    {
-                        "name": "bootstrap",
-                        "configMap": {"name": names.router(policy.metadata.name), "defaultMode": 0o444},
-                    }
-                ],
             },
         },
     }
@@ -166,7 +154,7 @@ def _container(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
         "image": settings.image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["envoy"],
-        "args": arguments(policy, f"{_DIRECTORY}/{_FILE}", f"$(POD_NAMESPACE)/{policy.metadata.name}/$(POD_NAME)"),
+        "args": arguments(policy, settings, f"$(POD_NAMESPACE)/{policy.metadata.name}/$(POD_NAME)"),
         "env": [_downward("POD_NAMESPACE", "metadata.namespace"), _downward("POD_NAME", "metadata.name")],
         "ports": [
             # Not `http`: a Prometheus that scrapes every port of that name would count the answers of some mode again.
@@ -189,16 +177,19 @@ def _container(policy: TrafficPolicy, settings: EnvoySettings) -> Manifest:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "bootstrap", "mountPath": _DIRECTORY, "readOnly": True}],
     }
 
 
-def arguments(policy: TrafficPolicy, config: str, node: str) -> list[str]:
-    """Envoy's command line. Round robin is exact only within one worker thread."""
+def arguments(policy: TrafficPolicy, settings: EnvoySettings, node: str) -> list[str]:
+    """Envoy's command line. Round robin is exact only within one worker thread.
+
+    It holds the whole bootstrap, so that no other object is needed and a changed one rolls the pods by itself. JSON is
+    YAML; the kubelet would take `$(` for a variable, and nothing in it has that.
+    """
     workers = 1 if policy.spec.strategy == "RoundRobin" else 2
     return [
-        "--config-path",
-        config,
+        "--config-yaml",
+        canonical(bootstrap(settings)),
         "--service-node",
         node,
         "--service-cluster",

@@ -129,11 +129,13 @@ class Published:
 
     def look_at(self) -> looking.Target | None:
         """Where the ready proxies tell what they see; None where there is nothing to be seen."""
-        if self._intent is None:
+        if self._intent is None or self._policy is None:
             return None
+        window = self._policy.spec.monitoring.window.total_seconds()
         return looking.Target(
             {proxy.pod: self._statistics(proxy) for proxy in self._proxies if proxy.ready},
-            looking.pause(self._intent.health_interval.total_seconds()),
+            looking.pause(self._intent.health_interval.total_seconds(), window),
+            window,
         )
 
     def _statistics(self, proxy: Endpoint) -> str:

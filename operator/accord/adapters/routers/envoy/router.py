@@ -25,7 +25,7 @@ from accord.adapters.routers.envoy.xds import Kind
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic import names
-from accord.domain.traffic.observed import Endpoint, Programming, Unsupported
+from accord.domain.traffic.observed import Counted, Endpoint, Programming, Unsupported
 from accord.ports.clock import Clock
 
 _MOST_BEHIND = 10_000
@@ -80,7 +80,7 @@ class EnvoyRouter:
         return offering.unsupported(policy)
 
     def objects(self, policy: TrafficPolicy) -> tuple[Manifest, ...]:
-        """Deployment, Service, ConfigMap, and a PodDisruptionBudget from two replicas on."""
+        """Service and Deployment, and a PodDisruptionBudget from two replicas on."""
         return objects.objects(policy, self._settings)
 
     def address(self, policy: TrafficPolicy) -> str | None:
@@ -124,6 +124,14 @@ class EnvoyRouter:
             return Programming()
         sights = self._looker.sights(who, published.modes)
         return replace(published.programming(self._clock.now()), sights=sights, looked=self._looker.looked(who))
+
+    def counted(self, policy: TrafficPolicy) -> Counted:
+        """The requests that the proxies counted within `monitoring.window`, as of the last look at them."""
+        who = (policy.metadata.namespace, policy.metadata.name)
+        published = self._policies.get(who)
+        if published is None:
+            return Counted()
+        return self._looker.counted(who, published.modes, policy.spec.monitoring.window.total_seconds())
 
     def _follow(self, who: tuple[str, str], known: dict[str, set[str]], proxies: tuple[Endpoint, ...]) -> None:
         """Keep the addresses of all proxies; `known` are this policy's, by address with the names of their pods."""
@@ -204,7 +212,7 @@ class EnvoyRouter:
 
     def _look_at(self, who: tuple[str, str]) -> Target | None:
         published = self._policies.get(who)
-        return None if published is None else published.look_at() or Target({}, looking.pause(0))
+        return None if published is None else published.look_at() or Target({}, looking.pause(0, 0))
 
     def _since_when_behind(self, where: tuple[str, str, str, object], now: datetime) -> datetime:
         if len(self._behind) > _MOST_BEHIND:
