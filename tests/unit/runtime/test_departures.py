@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from accord.adapters.kubernetes.resources import (
-    CONFIG_MAPS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     ENDPOINT_SLICES,
@@ -68,7 +67,7 @@ def world() -> World:
     return World()
 
 
-@pytest.mark.parametrize("resource", [SERVICES, CONFIG_MAPS, DISRUPTION_BUDGETS, JOBS, SNAPSHOTS, ENDPOINT_SLICES])
+@pytest.mark.parametrize("resource", [SERVICES, DISRUPTION_BUDGETS, JOBS, SNAPSHOTS, ENDPOINT_SLICES])
 async def test_an_object_that_only_lost_its_label_stays_known(world: World, resource: Resource) -> None:
     world.index.observe(made(resource, 2, owner=None if resource is SNAPSHOTS else OWNER))
     world.live = made(resource, 5, labelled=False)
@@ -102,8 +101,8 @@ async def test_what_goes_with_its_owner_is_not_asked_for(world: World) -> None:
     assert await world.left(SERVICES) is None
     going = {"resourceVersion": "7", "deletionTimestamp": "2026-01-01T00:00:00Z"}
     world.index.observe({**world.policy, "metadata": {**world.policy["metadata"], **going}})
-    world.index.observe(made(CONFIG_MAPS, 8))
-    assert await world.left(CONFIG_MAPS, 9) is None
+    world.index.observe(made(DISRUPTION_BUDGETS, 8))
+    assert await world.left(DISRUPTION_BUDGETS, 9) is None
     # Then a namespace with a thousand of them costs no request
     assert world.asked == []
 
