@@ -19,6 +19,7 @@ APART = pytest.mark.parametrize("ahead", [-30, 0, 30], ids=lambda ahead: f"Prome
 
 def rolled_back(**rollback: Any) -> World:
     world = World(rollback=rollback)
+    world.advance(600)
     world.save(500, 1000, 1500, 2000)
     world.fail(1600)
     world.settle()
