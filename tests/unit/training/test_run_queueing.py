@@ -129,7 +129,7 @@ def test_the_queue_label_of_a_run_is_honoured() -> None:
     assert condition(world.decide(), "Ready")[1:] == ("Queued", "waiting for admission by queue main")
     status, reason, message = condition(world.decide(), "Accepted")
     assert (status, reason) == ("True", "Accepted")
-    assert "honoured as spec.queueName: main" in message
+    assert "used as spec.queueName: main" in message
     at_rest(world)
     # Another label is another queue, as another queueName is.
     with_label(world, "other")
