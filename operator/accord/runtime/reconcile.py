@@ -432,7 +432,9 @@ class Reconciler:
         self._metrics.reconcile_errors.labels(key.kind, reason).inc()
         if reason in _CUT_OFF:
             # It concerns all objects alike: one line, not one for each.
-            log.log(logging.DEBUG if self._cut_off else logging.WARNING, "no request reaches the API server: %s", message)
+            log.log(
+                logging.DEBUG if self._cut_off else logging.WARNING, "no request reaches the API server: %s", message
+            )
             self._cut_off = True
             return
         level = logging.DEBUG if self._complaints.get(key) == reason else logging.WARNING
