@@ -227,7 +227,7 @@ class Operator:
         """Catch up, then take part in the election, and work while leading."""
         await self._sweeper.catch_up()
         self._metrics.synced.set(1)
-        log.info("the watches have caught up")
+        log.info("watches synced")
         self._traffic.start_publishing()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweeper.run(), name="sweeper")
@@ -240,7 +240,7 @@ class Operator:
 
     async def _work(self) -> None:
         """Everything that only the leader does, until it does not lead any more."""
-        log.info("leads: %s", self._pod.identity)
+        log.info("became leader: %s", self._pod.identity)
         self._metrics.leader.set(1)
         self._queue.open()
         self._dispatcher.enqueue_all()
@@ -259,7 +259,7 @@ class Operator:
             await _cancel([*tasks, changed])
             # Last, for a pass that was about to end may have shown some.
             self._metrics.forget_shares()
-            log.info("does not lead any more")
+            log.info("lost leadership")
 
     async def _shut_down(self, tasks: set[asyncio.Task[object]], runners: list[web.AppRunner]) -> None:
         """Take no more work, finish the writes at hand, hand over the Lease, release the polls."""
@@ -316,9 +316,9 @@ class Operator:
     def _on_reach(self, problem: str | None) -> None:
         """One line when the API server goes away, one when it is back."""
         if problem is not None and self._lapse is None:
-            log.warning("the API server does not answer: %s", problem)
+            log.warning("API server unreachable: %s", problem)
         if problem is None and self._lapse is not None:
-            log.info("the API server answers again")
+            log.info("API server reachable again")
             self._sweeper.ask()
         self._lapse = problem
 

@@ -95,7 +95,7 @@ def test_a_quota_on_deployments_is_said_by_a_policy(namespace: Namespace, operat
     wait_until(lambda: namespace.get("resourcequotas", "two").get("status", {}).get("used"), 30, "no quota")
     namespace.policy("demo", {"fast": 60, "slow": 40})
     message = until_stalled(namespace, "demo", "trafficpolicies", "QuotaExceeded")
-    assert message.startswith("Deployment demo-router was refused: ")
+    assert message.startswith("cannot apply Deployment demo-router: ")
     assert "exceeded quota: two" in message
     assert "PATCH" not in message
     children = namespace.children("demo")
@@ -197,7 +197,7 @@ def test_an_admission_policy_is_quoted(namespace: Namespace, operator: OperatorP
     wait_until(is_denied, 30, "the policy is not in force")
     policy(namespace)
     message = until_stalled(namespace, "demo", "trafficpolicies", "Forbidden")
-    assert message.startswith("Service demo-fast was refused: ")
+    assert message.startswith("cannot apply Service demo-fast: ")
     assert words in message
     # What does not depend on them is made all the same
     assert namespace.get(DEPLOYMENTS, "demo-router") is not None
@@ -250,7 +250,7 @@ def test_who_keeps_changing_a_field_of_a_job_is_named(namespace: Namespace, oper
         if not namespace.get(JOBS, "r-1")["spec"].get("suspend"):
             namespace.patch(JOBS, "r-1", {"spec": {"suspend": True}})
     message = until_stalled(namespace, "r", RUNS, "OwnershipConflict")
-    assert message.startswith("Job r-1: somebody keeps changing spec.suspend back")
+    assert message.startswith("Job r-1: somebody keeps reverting spec.suspend")
     written = operator.metric("accord_api_requests_total", verb="apply", resource="jobs")
     assert written <= 6
     time.sleep(3)

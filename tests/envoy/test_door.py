@@ -148,7 +148,7 @@ async def test_names_that_nothing_has_are_not_remembered(door: World) -> None:
         ("/v3/discovery:clusters", "[]", "must be a DiscoveryRequest"),
         ("/v3/discovery:clusters", "{}", "node.id must be <namespace>/<policy>/<pod>, not None"),
         ("/v3/discovery:clusters", '{"node": {"id": "a/b"}}', "not 'a/b'"),
-        ("/v3/discovery:secrets", '{"node": {"id": "a/b/c"}}', "there is no discovery of 'secrets'"),
+        ("/v3/discovery:secrets", '{"node": {"id": "a/b/c"}}', "unknown resource type 'secrets'"),
         ("/v3/discovery:endpoints", '{"node": {"id": "a/b/c"}}', "resource_names must name exactly one cluster"),
         ("/v3/discovery:endpoints", poll("a/b/c", "", "x" * 64).decode(), "must have at most 63 characters"),
         ("/v3/discovery:routes", '{"node": {"id": "a/b/c"}, "version_info": 7}', "version_info must be a string"),

@@ -73,6 +73,5 @@ def sentence(key: ObjectKey, refusal: Refusal) -> str:
     """What was refused, in the API server's words."""
     if refusal.status == 0:
         return f"{key.kind} {key.name}: {refusal.message}"
-    what = f"deletion of {key.kind} {key.name}" if refusal.deleting else f"{key.kind} {key.name}"
-    verb = "was refused" if is_refusal(refusal.status, refusal.message) else "fails"
-    return f"{what} {verb}: {quote(refusal.message)}"
+    verb = "delete" if refusal.deleting else "apply"
+    return f"cannot {verb} {key.kind} {key.name}: {quote(refusal.message)}"

@@ -26,66 +26,68 @@ class OperatorMetrics:
         ProcessCollector(registry=self.registry)
         self.reconcile_seconds = Histogram(
             "accord_reconcile_duration_seconds",
-            "Time of one pass over one object, from gathering to the last write.",
+            "Duration of one reconciliation of one object.",
             ["kind"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.reconcile_errors = Counter(
             "accord_reconcile_errors",
-            "Passes that ended in an error and are repeated, by kind and reason.",
+            "Failed reconciliations, which are retried, by kind and reason.",
             ["kind", "reason"],
             registry=self.registry,
         )
         self.queue_depth = Gauge(
             "accord_queue_depth",
-            "Objects that wait for a pass now, without those waiting for a time.",
+            "Objects in the work queue, without delayed ones.",
             registry=self.registry,
         )
         self.queue_latency = Histogram(
             "accord_queue_latency_seconds",
-            "Time from wanting a pass to its begin.",
+            "Time that an object waits in the work queue.",
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.queue_retries = Counter("accord_queue_retries", "Passes put back with a backoff.", registry=self.registry)
+        self.queue_retries = Counter(
+            "accord_queue_retries", "Reconciliations requeued with backoff.", registry=self.registry
+        )
         self.api_requests = Counter(
             "accord_api_requests",
-            "Requests to the API server (watches apart), by verb, resource and HTTP code.",
+            "Requests to the API server, without watches, by verb, resource and HTTP code.",
             ["verb", "resource", "code"],
             registry=self.registry,
         )
         self.prometheus_queries = Counter(
             "accord_prometheus_queries",
-            "Queries to Prometheus, by endpoint and outcome: Success, or why there was no answer.",
+            "Queries to Prometheus, by endpoint and outcome: Success, or the reason of the failure.",
             ["endpoint", "outcome"],
             registry=self.registry,
         )
         self.prometheus_seconds = Histogram(
             "accord_prometheus_query_duration_seconds",
-            "Time of one query to Prometheus.",
+            "Duration of one query to Prometheus.",
             ["endpoint"],
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.leader = Gauge("accord_leader", "1 in the replica that writes, 0 in the others.", registry=self.registry)
-        self.synced = Gauge("accord_synced", "1 once the watches have caught up.", registry=self.registry)
+        self.leader = Gauge("accord_leader", "1 in the leader, 0 in the other replicas.", registry=self.registry)
+        self.synced = Gauge("accord_synced", "1 once the watches are synced.", registry=self.registry)
         labels = ["namespace", "policy", "mode"]
         self.target_ratio = Gauge(
             "accord_traffic_target_ratio",
-            "Share of the requests that the spec asks for, 0 to 1.",
+            "Share of requests in the spec, 0 to 1.",
             labels,
             registry=self.registry,
         )
         self.effective_ratio = Gauge(
             "accord_traffic_effective_ratio",
-            "Share of the requests that the router is set to, 0 to 1.",
+            "Share of requests programmed in the router, 0 to 1.",
             labels,
             registry=self.registry,
         )
         self.actual_ratio = Gauge(
             "accord_traffic_actual_ratio",
-            "Share of the requests measured over the window, 0 to 1; absent without a measurement.",
+            "Share of requests measured over the window, 0 to 1; absent if not measured.",
             labels,
             registry=self.registry,
         )

@@ -38,7 +38,7 @@ class StatusMetrics(Collector):
         )
         rollbacks = CounterMetricFamily(
             "checkpoint_rollbacks",
-            "Rollbacks of the present training that were completed.",
+            "Completed rollbacks of the current training.",
             labels=("namespace", "policy"),
         )
         for key, manifest in self.statuses():

@@ -67,11 +67,11 @@ class Departures:
         try:
             live = await self._get(key)
         except ClusterError as error:
-            log.debug("%s is taken for deleted: %s", key, error)
+            log.debug("assuming that %s was deleted: %s", key, error)
             live = None
         if live is not None:
             self._taking.observe({"apiVersion": key.api_version, "kind": key.kind, **live})
         if live is None or live["metadata"]["uid"] != uid:
             self._taking.remove(key, uid, revision)
         else:
-            log.info("%s has lost the label that it is watched by", key)
+            log.info("%s lost its watch label; restoring it", key)

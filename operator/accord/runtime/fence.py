@@ -62,10 +62,10 @@ class FencedCluster:
 
     async def _write(self, write: Callable[[], Awaitable[T]]) -> T:
         if not self._leadership.is_leader:
-            raise ClusterError(0, NOT_LEADER, "this replica does not lead (any more)")
+            raise ClusterError(0, NOT_LEADER, "this replica is not the leader")
         remaining = self._leadership.remaining
         try:
             async with asyncio.timeout(None if remaining == float("inf") else remaining):
                 return await write()
         except TimeoutError as error:
-            raise ClusterError(0, NOT_LEADER, "leadership ended before the write did") from error
+            raise ClusterError(0, NOT_LEADER, "lost leadership during the write") from error

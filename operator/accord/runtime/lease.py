@@ -125,7 +125,7 @@ class LeaderElection:
         try:
             self._lease = await self._leases.update(self._lease, spec)
         except ClusterError as error:
-            log.warning("the Lease could not be released, another replica takes over when it runs out: %s", error)
+            log.warning("cannot release the Lease, another replica takes over when it expires: %s", error)
 
     def _pause(self) -> float:
         """Until the next try: earlier where leadership or the holder's Lease ends before that."""
@@ -144,7 +144,7 @@ class LeaderElection:
             async with asyncio.timeout(self.remaining or self._timing.renew_deadline):
                 lease = await self._next(asked)
         except TimeoutError:
-            self._on_reach("no answer in time")
+            self._on_reach("no response in time")
             return
         except ClusterError as error:
             self._on_reach(error.message if error.status == 0 or error.status >= 500 else None)

@@ -49,8 +49,8 @@ class Served:
             return False
         self._known = known
         for resource in self._optional:
-            there = "is served" if resource in known else "is not served"
-            log.info("%s.%s %s by this API server", resource.plural, resource.group, there)
+            there = "is available" if resource in known else "is not available"
+            log.info("%s.%s %s in this cluster", resource.plural, resource.group, there)
         self._changed()
         return True
 

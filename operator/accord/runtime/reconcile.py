@@ -107,7 +107,7 @@ class Reconciler:
             level = logging.DEBUG if self._complaints.get(key) == "Bug" else logging.ERROR
             self._complaints[key] = "Bug"
             note = about(key.kind, key.namespace, key.name)
-            log.log(level, "a pass failed unexpectedly: please report this", exc_info=True, extra=note)
+            log.log(level, "unexpected error in reconciliation; please report it", exc_info=True, extra=note)
             return Outcome(failed=True)
         finally:
             if self._index.get(key) is None:
@@ -116,7 +116,7 @@ class Reconciler:
             self._metrics.reconcile_seconds.labels(key.kind).observe(time.perf_counter() - began)
         self._cut_off = False
         if self._complaints.pop(key, None) is not None:
-            log.info("works again", extra=about(key.kind, key.namespace, key.name))
+            log.info("reconciled after errors", extra=about(key.kind, key.namespace, key.name))
         return outcome
 
     def forget(self, key: ObjectKey) -> None:
@@ -165,7 +165,7 @@ class Reconciler:
             pods = await self._cluster.pods(manifest["metadata"]["namespace"], selector)
         except ClusterError as error:
             # Unknown pods are evidence of nothing.
-            log.debug("pods cannot be listed: %s", error)
+            log.debug("cannot list pods: %s", error)
             pods = ()
         kind.pods_seen(manifest, pods)
 
@@ -223,20 +223,20 @@ class Reconciler:
 
     async def _why(self, child: ObjectKey, contest: Contest) -> str:
         """A sentence that names the field and who sets it."""
-        until = f"it is left alone and tried again every {TRUCE.total_seconds() / 60:.0f} minutes"
+        until = f"retrying every {TRUCE.total_seconds() / 60:.0f} minutes"
         if contest.over in _DELETION:
-            return f"made anew {LIMIT} times, and each time something changed it so that it had to go again; {until}"
+            return f"recreated {LIMIT} times, and each time something changed it so that it had to be deleted; {until}"
         try:
             live = await self._cluster.get(child)
         except ClusterError as error:
-            log.debug("%s cannot be looked at: %s", child, error)
+            log.debug("cannot get %s: %s", child, error)
             live = None
         field = in_words(contest.over.path) or "it"
         who = None if live is None else set_by_others(live, contest.over.path)
         if who is not None:
-            return f"{who} keeps changing {field} back; {until}. Let {who} ignore that field"
+            return f"{who} keeps reverting {field}; {until}. Configure {who} to ignore that field"
         # What is changed on admission counts as set by whoever made the request.
-        return f"{field} does not stay as it is written: a mutating admission webhook or policy changes it; {until}"
+        return f"{field} is changed by a mutating admission webhook or policy; {until}"
 
     async def _conflicts(self, manifest: Manifest, plan: Plan, checked: set[ObjectKey]) -> dict[ObjectKey, str]:
         """Objects that the plan would take over from somebody. What the index shows as ours is not asked for."""
@@ -259,7 +259,7 @@ class Reconciler:
             await self._make_sure(key, manifest)
         for part in plan.patch:
             await self._apply(key, part)
-            log.info("changed %s", ObjectKey.of(part), extra=note)
+            log.info("patched %s", ObjectKey.of(part), extra=note)
             wrote = True
         refused: RefusedError | None = None
         for wanted in plan.apply:
@@ -370,7 +370,7 @@ class Reconciler:
     ) -> None:
         """Decide again, knowing of the refusal, and write what that has to say; nothing else."""
         told = kind.plan(manifest, conflicts, self._clock.now())
-        log.debug("refused: %s", refusal.error)
+        log.debug("rejected by the API server: %s", refusal.error)
         await self._say(manifest, told)
 
     async def _write_status(self, manifest: Manifest, wanted: Manifest) -> bool:
@@ -400,7 +400,7 @@ class Reconciler:
         try:
             await self._cluster.record(manifest, event)
         except ClusterError as error:
-            log.debug("an Event was lost: %s", error)
+            log.debug("cannot record event: %s", error)
 
     def _report(self, kind: Kind, key: ObjectKey) -> None:
         live = self._index.get(key)
@@ -409,7 +409,7 @@ class Reconciler:
         try:
             kind.report(live)
         except ValidationError:
-            log.debug("status cannot be read back")
+            log.debug("invalid status")
 
     def _unreadable(self, manifest: Manifest, error: ValidationError) -> Plan:
         """An object that passed an older or a tampered CRD: nothing is changed but the status, which says why."""
@@ -432,13 +432,18 @@ class Reconciler:
         self._metrics.reconcile_errors.labels(key.kind, reason).inc()
         if reason in _CUT_OFF:
             # It concerns all objects alike: one line, not one for each.
-            log.log(logging.DEBUG if self._cut_off else logging.WARNING, "no request gets through: %s", message)
+            log.log(
+                logging.DEBUG if self._cut_off else logging.WARNING, "no request reaches the API server: %s", message
+            )
             self._cut_off = True
             return
         level = logging.DEBUG if self._complaints.get(key) == reason else logging.WARNING
         self._complaints[key] = reason
         log.log(
-            level, "will be tried again: %s", message, extra=about(key.kind, key.namespace, key.name, reason=reason)
+            level,
+            "reconciliation failed, will retry: %s",
+            message,
+            extra=about(key.kind, key.namespace, key.name, reason=reason),
         )
 
 
@@ -459,7 +464,7 @@ def _holder(live: Manifest, owner: Manifest) -> str | None:
         # Whoever took its labels away did not mean it to be lost.
         return None
     manager = labels.get(MANAGED_BY_LABEL)
-    return f"somebody else (managed by {manager})" if manager else "somebody else"
+    return f"another owner (managed by {manager})" if manager else "another owner"
 
 
 def _without_none(value: Any) -> Any:

@@ -227,7 +227,7 @@ class Sampler(Generic[S, R]):
         level = logging.DEBUG if key in self._broken else logging.ERROR
         self._broken.add(key)
         note = about(key.kind, key.namespace, key.name)
-        log.log(level, "a measurement failed unexpectedly: please report this", exc_info=True, extra=note)
+        log.log(level, "unexpected error in a measurement; please report it", exc_info=True, extra=note)
 
     def _enter(self, key: ObjectKey, subject: S, measured: R) -> None:
         if key not in self._known:
@@ -239,7 +239,7 @@ class Sampler(Generic[S, R]):
         told = before is not None and (before.outcome, before.message) == (measured.outcome, measured.message)
         if measured.outcome == "QueryFailed" and not told:
             note = about(key.kind, key.namespace, key.name, subject.metadata.generation, measured.outcome)
-            log.warning("cannot be measured: %s", measured.message, extra=note)
+            log.warning("measurement failed: %s", measured.message, extra=note)
         self._changed(key)
 
     async def _sleep(self, seconds: float | None) -> None:

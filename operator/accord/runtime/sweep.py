@@ -40,7 +40,7 @@ class Sweeper:
         self._connection, self._served, self._index, self._gone = connection, served, index, gone
         self._namespaces: tuple[str | None, ...] = tuple(namespaces) or (None,)
         self._asked = asyncio.Event()
-        self.problem: str | None = "the watches have not caught up yet"
+        self.problem: str | None = "watches not synced yet"
         """Why the index cannot be relied on; None when it can."""
 
     def ask(self) -> None:
@@ -88,7 +88,7 @@ class Sweeper:
             for seen in listing.objects:
                 known = self._index.get(ObjectKey(resource.api_version, resource.kind, seen.namespace, seen.name))
                 if known is None or version(known) < seen.resource_version:
-                    self.problem = f"the watch of {resource.plural} has not caught up yet"
+                    self.problem = f"watch of {resource.plural} not synced yet"
                     return False
         return True
 
@@ -103,7 +103,7 @@ class Sweeper:
             uid = manifest["metadata"]["uid"]
             # What is newer than the listing cannot be missing from it.
             if uid not in alive and version(manifest) <= as_of:
-                log.info("found deleted without an event: %s", key)
+                log.info("missed deletion of %s; catching up", key)
                 self._gone(resource, key, uid, as_of)
         return True
 
@@ -112,7 +112,7 @@ class Sweeper:
         try:
             return [await list_metadata(self._connection, resource, namespace) for namespace in self._namespaces]
         except ClusterError as error:
-            problem = f"{resource.plural} cannot be listed: {error}"
+            problem = f"cannot list {resource.plural}: {error}"
             starting = self.problem is not None
             log.log(logging.WARNING if starting and problem != self.problem else logging.DEBUG, "%s", problem)
             self.problem = problem if starting else None

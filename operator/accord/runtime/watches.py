@@ -100,7 +100,7 @@ class Watches:
                 failures = 0
             delay = min(_RESTART_CAP, 0.5 * 2.0 ** min(failures, 10))
             failures += 1
-            log.warning("the watches ended and start again in %.1f s: %s", delay, problem)
+            log.warning("watches failed, restarting in %.1f s: %s", delay, problem)
             await asyncio.sleep(delay)
             self.restarted()
 
@@ -206,7 +206,7 @@ class Watches:
                 self._handle(resource, event["type"], event["object"])
             except Exception:
                 # kopf would keep it to itself.
-                log.exception("an event of %s could not be taken in: please report this", resource.plural)
+                log.exception("unexpected error on an event of %s; please report it", resource.plural)
 
         return on_event
 

@@ -168,7 +168,7 @@ def test_after_max_a_person_has_to_look() -> None:
     world.settle()
     assert step(world) == "3000"
     assert world.condition("Stalled") == ("True", "AwaitingApproval")
-    assert "1 rollbacks of this training were made already" in world.message("Stalled")
+    assert "rollbacks of this training so far: 1" in world.message("Stalled")
     world.annotate(approved_rollback=world.status["rollback"]["id"])
     world.settle()
     assert step(world) == "2500"
@@ -268,7 +268,7 @@ def test_a_training_that_is_no_training_run() -> None:
     world.fail(1100)
     world.settle()
     assert step(world) == "1000"
-    assert "the training is not touched" in world.status["history"][0]["message"]
+    assert "training continues unchanged" in world.status["history"][0]["message"]
 
 
 def test_nothing_to_go_back_to() -> None:

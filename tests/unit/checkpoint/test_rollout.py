@@ -219,7 +219,7 @@ def test_the_schedulers_words_are_told_without_what_repeats_them() -> None:
     assert finding is not None
     assert "0/2 nodes are available: 2 Insufficient cpu;" in finding.message
     assert "preemption" not in finding.message
-    assert "maxSurge 0" in finding.message, "a pod more needs room: there is a way without"
+    assert "maxSurge: 0" in finding.message, "a pod more needs room: there is a way without"
     finding = examine(deployment(strategy={"type": "Recreate"}), claim(), views(unscheduled(words)))
     assert finding is not None
     assert "maxSurge" not in finding.message

@@ -52,7 +52,7 @@ def test_a_refusal_is_told_at_once(status: int, message: str, word: str) -> None
     assert is_refusal(status, message)
     assert reason(refusal) == word
     assert word in REASONS
-    assert sentence(JOB, refusal).startswith(f"Job r-1 was refused: {message[:40]}")
+    assert sentence(JOB, refusal).startswith(f"cannot apply Job r-1: {message[:40]}")
 
 
 @pytest.mark.parametrize(("status", "message", "word"), PASSING)
@@ -60,7 +60,7 @@ def test_a_fault_of_the_server_says_nothing_about_the_object(status: int, messag
     assert not is_refusal(status, message)
     assert reason(Refusal(status, message)) == word
     assert word in REASONS
-    assert sentence(JOB, Refusal(status, message)) == f"Job r-1 fails: {message}"
+    assert sentence(JOB, Refusal(status, message)) == f"cannot apply Job r-1: {message}"
 
 
 def test_no_answer_is_no_refusal() -> None:

@@ -69,7 +69,7 @@ def test_modes_on_their_way_out_are_counted() -> None:
         (answer({"fast": 60, "other": 30}), "Measured", ""),
         (Answer(), "NoMetric", "no series http_requests_total counts requests of these modes in namespace demo"),
         (answer({}, {"fast": 5}), "NoMetric", "the window must span at least two scrapes"),
-        (answer({"fast": 0, "balanced": 0}), "NoTraffic", "no request was counted within 5m"),
+        (answer({"fast": 0, "balanced": 0}), "NoTraffic", "no requests within 5m"),
         (answer({"fast": 0.4, "balanced": 0.5}), "NoTraffic", ""),
         (Answer(failure="Timeout", message="no answer within 5s"), "QueryFailed", "no answer within 5s"),
         (Answer(failure="Refused"), "QueryFailed", "the query failed: Refused"),
@@ -82,8 +82,8 @@ def test_modes_on_their_way_out_are_counted() -> None:
         (answer({"fast": 60, "balanced": 1}, {"fast": 5, "balanced": 500}), "Stale", "samples of balanced are older"),
         (answer({"fast": 60, "balanced": 1}, {"fast": 5}), "Measured", ""),
         (answer({"fast": 60}, {"fast": math.nan}), "Stale", "fast"),
-        (answer({"fast": 60}, {}), "Stale", "is scraped any more"),
-        (answer({"fast": 60}, {"other": 5}), "Stale", "is scraped any more"),
+        (answer({"fast": 60}, {}), "Stale", "are no longer scraped"),
+        (answer({"fast": 60}, {"other": 5}), "Stale", "are no longer scraped"),
     ],
 )
 def test_every_answer_is_an_outcome(given: Answer, outcome: str, part: str) -> None:

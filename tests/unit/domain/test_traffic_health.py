@@ -193,8 +193,7 @@ class TestSights:
         assert condition(plan, "ModesAvailable") == (
             "False",
             "HealthCheckFailing",
-            "mode fast: its pods are ready for Kubernetes and fail the proxies' health check (GET /healthz); "
-            "its 60% goes to balanced",
+            "mode fast: its pods are ready but fail the proxies' health check (GET /healthz); its 60% goes to balanced",
         )
         assert condition(plan, "Ready")[:2] == ("False", "HealthCheckFailing")
         assert effective(plan) == {"fast": 0, "balanced": 90, "creative": 10}
@@ -206,12 +205,12 @@ class TestSights:
         plan = decide(observed(settled(), router=seen(creative=Sight(1, 1, 0))), NOW)
         status, reason, message = condition(plan, "ModesAvailable")
         assert (status, reason) == ("False", "PodsEjected")
-        assert "mode creative: its ready pods failed requests and get none for now; its 10% goes to fast" in message
+        assert "mode creative: its ready pods are ejected after failed requests; its 10% goes to fast" in message
 
     def test_where_no_mode_is_healthy_all_are_tried(self) -> None:
         dead = Sight(1, 0, 0)
         plan = decide(observed(settled(), router=seen(fast=dead, balanced=dead, creative=dead)), NOW)
-        assert "it is tried all the same" in condition(plan, "ModesAvailable")[2]
+        assert "it still gets requests" in condition(plan, "ModesAvailable")[2]
         assert effective(plan) == {"fast": 60, "balanced": 30, "creative": 10}
 
     def test_a_part_of_the_pods_is_a_note(self) -> None:
@@ -241,9 +240,9 @@ class TestNotes:
 
     def test_a_path_that_the_pods_do_not_answer_for_kubernetes_is_told(self) -> None:
         said = self.note(one(shared="/healthz"), get("/health"))
-        assert "the proxies check the pods of mode fast with GET /healthz, their readinessProbe is GET /health" in said
+        assert "the health check of mode fast is GET /healthz, but its readinessProbe is GET /health" in said
         assert "has no HTTP readinessProbe" in self.note(one(shared="/healthz"), None)
 
     def test_the_same_path_is_not(self) -> None:
-        assert self.note(one(shared="/health"), get("/health")) == "every mode's Deployment exists"
-        assert self.note(one(), get("/health")) == "every mode's Deployment exists"
+        assert self.note(one(shared="/health"), get("/health")) == "all Deployments found"
+        assert self.note(one(), get("/health")) == "all Deployments found"

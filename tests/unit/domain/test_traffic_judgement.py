@@ -67,10 +67,10 @@ def test_an_alert_begins_and_ends_once() -> None:
     assert condition(alert, "WithinTarget") == (
         "False",
         "Deviation",
-        "mode fast takes less than its 60%, mode creative takes more than its 10%: off by more than 10 points",
+        "mode fast gets less than its 60%, mode creative gets more than its 10%: off by more than 10 points",
     )
     assert reasons(alert) == ["DeviationAlert", "DeviationAlert"]
-    assert alert.events[1].note == "mode creative takes 25.0% of the requests instead of 10%"
+    assert alert.events[1].note == "mode creative gets 25.0% of the requests, its target is 10%"
     still = judged(after(policy, alert), {"fast": 510, "balanced": 300, "creative": 190})
     assert (alerts(still), reasons(still)) == ({"fast", "creative"}, []), "9 points off are not 8"
     end = judged(after(policy, still), {"fast": 521, "balanced": 300, "creative": 179})
@@ -81,7 +81,7 @@ def test_an_alert_begins_and_ends_once() -> None:
 @pytest.mark.parametrize(
     ("measurement", "reason"),
     [
-        (Measurement("NoTraffic", NOW, {}, "no request was counted within 5m"), "NoTraffic"),
+        (Measurement("NoTraffic", NOW, {}, "no requests within 5m"), "NoTraffic"),
         (Measurement("QueryFailed", NOW, {}, "no answer"), "QueryFailed"),
         (Measurement("Stale", NOW, {"fast": 9}, "old"), "Stale"),
     ],
@@ -132,7 +132,7 @@ def test_fallback_explains_a_deviation_and_the_alert_stands() -> None:
     plan = judged(policy, {"fast": 900, "creative": 100}, ready={"fast", "creative"})
     assert alerts(plan) == {"fast", "balanced"}
     assert condition(plan, "WithinTarget")[1] == "Fallback"
-    assert "because modes without ready pods are stood in for" in condition(plan, "WithinTarget")[2]
+    assert "because other modes have no ready pods" in condition(plan, "WithinTarget")[2]
 
 
 def test_after_a_change_of_shares_the_window_must_run_clean_first() -> None:
@@ -155,8 +155,8 @@ def test_the_message_of_an_alert_says_what_else_may_explain_it() -> None:
     requests = {"fast": 1000, "balanced": 5500, "creative": 3500}
     policy = settled(manifest(strategy="UserPreference"), now=NOW - timedelta(minutes=10))
     message = condition(judged(policy, requests), "WithinTarget")[2]
-    assert "requests that wish for a mode count as well" in message
-    assert "sessions from before the last change of shares stay where they were for up to 1h" in message
+    assert "requests that ask for a mode are included" in message
+    assert "sessions from before the last change keep their mode for up to 1h" in message
     much_later = judged(policy, requests, NOW + timedelta(hours=1))
     assert "sessions from before" not in condition(much_later, "WithinTarget")[2]
 

@@ -37,7 +37,7 @@ def refused(facts: Observed, **refusals: Refusal) -> Observed:
 
 def test_a_refused_object_stalls_the_policy_at_once() -> None:
     plan = decide(refused(observed(), router=QUOTA), NOW)
-    words = "Deployment shop-router was refused: exceeded quota: two"
+    words = "cannot apply Deployment shop-router: exceeded quota: two"
     assert condition(plan, "Programmed") == ("False", "QuotaExceeded", words)
     assert condition(plan, "Ready") == ("False", "QuotaExceeded", words)
     assert condition(plan, "Stalled") == ("True", "QuotaExceeded", words)
@@ -76,7 +76,7 @@ def test_a_new_mode_whose_service_is_refused_takes_no_traffic() -> None:
     assert targets(plan) == {"fast": 60, "balanced": 40}
     assert condition(plan, "Stalled")[1:] == (
         "QuotaExceeded",
-        "Service shop-creative was refused: exceeded quota: two",
+        "cannot apply Service shop-creative: exceeded quota: two",
     )
 
 
@@ -84,4 +84,4 @@ def test_why_a_mode_has_no_pod_is_that_its_service_is_refused() -> None:
     plan = decide(refused(observed(ready={"fast", "balanced"}), creative=QUOTA), NOW)
     found = condition(plan, "ModesAvailable")
     assert found[:2] == ("False", "QuotaExceeded")
-    assert "mode creative: Service shop-creative was refused" in found[2]
+    assert "mode creative: cannot apply Service shop-creative" in found[2]

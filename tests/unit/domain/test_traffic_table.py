@@ -112,7 +112,7 @@ ROWS = [
             "ModesAvailable": (
                 FALSE,
                 "PodsNotReady",
-                "mode creative: no pod of Deployment creative is ready; its 10% goes to fast",
+                "mode creative: Deployment creative has no ready pods; its 10% goes to fast",
             )
         },
         effective={"fast": 70, "balanced": 30, "creative": 0},
@@ -122,7 +122,7 @@ ROWS = [
         observed(ready=set()),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"ModesAvailable": (FALSE, "NoModeAvailable", "every request is answered 503")},
+        says={"ModesAvailable": (FALSE, "NoModeAvailable", "all requests get 503")},
         effective={"fast": 60, "balanced": 30, "creative": 10},
     ),
     Row(
@@ -141,7 +141,7 @@ ROWS = [
             "ResolvedRefs": (
                 FALSE,
                 "DeploymentNotFound",
-                "mode creative: Deployment creative does not exist; its 10% goes to fast",
+                "mode creative: Deployment creative not found; its 10% goes to fast",
             ),
             "ModesAvailable": (FALSE, "DeploymentNotFound", "creative"),
         },
@@ -153,14 +153,14 @@ ROWS = [
         observed(deployments={name: deployment(name) for name in ("fast", "balanced")}),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"ResolvedRefs": (FALSE, "DeploymentNotFound", "goes to the pods that still are there")},
+        says={"ResolvedRefs": (FALSE, "DeploymentNotFound", "goes to its remaining pods")},
     ),
     Row(
         "no Deployment at all",
         observed(ready=set(), deployments={}),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"ResolvedRefs": (FALSE, "DeploymentNotFound", "no mode can take its share")},
+        says={"ResolvedRefs": (FALSE, "DeploymentNotFound", "no mode can take over its share")},
         applies={"shop-router"},
     ),
     Row(
@@ -168,7 +168,7 @@ ROWS = [
         observed(manifest({"fast": 100, "spare": 0}), deployments={"fast": deployment("fast")}),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"ResolvedRefs": (FALSE, "DeploymentNotFound", "Deployment spare does not exist; it takes no traffic")},
+        says={"ResolvedRefs": (FALSE, "DeploymentNotFound", "Deployment spare not found; it gets no traffic")},
     ),
     Row(
         "matchExpressions only",
@@ -179,7 +179,7 @@ ROWS = [
         ready=FALSE,
         kstatus="Reconciling",
         says={
-            "ResolvedRefs": (FALSE, "UnusableSelector", "give it matchLabels; its 10% goes to fast"),
+            "ResolvedRefs": (FALSE, "UnusableSelector", "add matchLabels; its 10% goes to fast"),
             "ModesAvailable": (FALSE, "UnusableSelector", ""),
         },
         applies={"shop-fast", "shop-balanced", "shop-router"},
@@ -191,15 +191,15 @@ ROWS = [
             "ResolvedRefs": (
                 TRUE,
                 "Resolved",
-                "the matchExpressions of Deployment fast are not looked at, its matchLabels are; "
-                "mode creative uses port 8080, Deployment creative declares 9000, 9090",
+                "matchExpressions of Deployment fast are ignored, only its matchLabels are used; "
+                "mode creative uses port 8080, but Deployment creative declares 9000, 9090",
             )
         },
     ),
     Row(
         "no declared ports say nothing",
         observed(deployments=views(fast={"ports": ()})),
-        says={"ResolvedRefs": (TRUE, "Resolved", "every mode's Deployment exists")},
+        says={"ResolvedRefs": (TRUE, "Resolved", "all Deployments found")},
     ),
     Row(
         "identical selectors",
@@ -217,7 +217,7 @@ ROWS = [
         ),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"ResolvedRefs": (FALSE, "SelectorsOverlap", "(mode creative) selects its pods are also on those of")},
+        says={"ResolvedRefs": (FALSE, "SelectorsOverlap", "(mode creative) also matches the pods of")},
     ),
     Row(
         "two modes on one Deployment",
@@ -243,19 +243,19 @@ ROWS = [
             "ResolvedRefs": (
                 FALSE,
                 "NameConflict",
-                "Service shop-creative belongs to Helm release shop; it is left alone, delete or rename it. "
+                "Service shop-creative already exists and belongs to Helm release shop: delete or rename it. "
                 "Mode creative: its 10% goes to fast",
             ),
-            "ModesAvailable": (FALSE, "NameConflict", "the name of its Service, shop-creative, is taken"),
+            "ModesAvailable": (FALSE, "NameConflict", "Service shop-creative already exists"),
         },
         applies={"shop-fast", "shop-balanced", "shop-router"},
     ),
     Row(
         "a foreign object under the router's name",
-        observed(conflicts={key("shop-router"): "somebody else"}),
+        observed(conflicts={key("shop-router"): "another owner"}),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"ResolvedRefs": (FALSE, "NameConflict", "Service shop-router belongs to somebody else")},
+        says={"ResolvedRefs": (FALSE, "NameConflict", "Service shop-router already exists and belongs to")},
         applies={"shop-fast", "shop-balanced", "shop-creative"},
     ),
     Row(
@@ -263,7 +263,7 @@ ROWS = [
         observed(router=RouterView((), "a:80", (), programming(proxies=(ProxyState("p", False, False),)))),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"Programmed": (FALSE, "NoReadyProxy", "nothing answers at the address")},
+        says={"Programmed": (FALSE, "NoReadyProxy", "nothing answers at status.address")},
     ),
     Row(
         "a proxy refuses",
@@ -336,9 +336,9 @@ ROWS = [
             "Accepted": (
                 FALSE,
                 "NotImplemented",
-                "Until then traffic stays as it was: fast 60%, balanced 30%, creative 10%",
+                "Until then traffic does not change: fast 60%, balanced 30%, creative 10%",
             ),
-            "Programmed": (FALSE, "NotAccepted", "what it replaced stays: fast 60%, balanced 30%, creative 10%"),
+            "Programmed": (FALSE, "NotAccepted", "traffic does not change: fast 60%, balanced 30%, creative 10%"),
         },
         targets={"fast": 60, "balanced": 30, "creative": 10},
         applies=set(),
@@ -349,7 +349,7 @@ ROWS = [
         observed(edited(settled(), {"fast": 50, "new": 50}, circuitBreaker={"mode": "fast"}), ready={"fast"}),
         ready=FALSE,
         kstatus="Stalled",
-        says={"ModesAvailable": (FALSE, "PodsNotReady", "mode creative: it has no ready pod and is no longer in the")},
+        says={"ModesAvailable": (FALSE, "PodsNotReady", "mode creative: it has no ready pods and is no longer in the")},
     ),
     Row(
         "suspended while routing",
@@ -367,7 +367,7 @@ ROWS = [
         observed(manifest(suspend=True)),
         ready=FALSE,
         kstatus="Stalled",
-        says={"Programmed": (FALSE, "Suspended", "set suspend to false")},
+        says={"Programmed": (FALSE, "Suspended", "set spec.suspend to false")},
         targets={},
         applies=set(),
     ),
@@ -421,7 +421,7 @@ def test_what_lasts_too_long_is_stalled() -> None:
 
 
 def test_the_overdue_problem_is_the_one_that_is_told() -> None:
-    conflicts = {key("shop-router"): "somebody else"}
+    conflicts = {key("shop-router"): "another owner"}
     first = decide(observed(conflicts=conflicts, ready={"fast"}), NOW)
     assert condition(first, "Ready")[1] == "NameConflict"
     facts = observed(manifest(status=first.status), conflicts=conflicts, ready={"fast"})
@@ -462,7 +462,7 @@ def test_pods_come_and_go() -> None:
     assert reasons(back) == ["ModeAvailable"]
     nobody = decide(observed(settled(), ready=set()), NOW)
     assert reasons(nobody) == ["ModeUnavailable"] * 3
-    assert "requests are answered 503" in nobody.events[0].note
+    assert "requests get 503" in nobody.events[0].note
 
 
 def test_resuming_is_told() -> None:

@@ -176,7 +176,7 @@ async def test_an_object_of_somebody_else_is_a_conflict_and_is_not_written(world
     world.next = Plan(apply=(service("x"), service("y")))
     outcome = await world.reconciler(KEY)
     assert world.writes == ["apply y"]
-    assert world.conflicts == [{}, {ObjectKey("v1", "Service", "ns", "x"): "somebody else (managed by Helm)"}]
+    assert world.conflicts == [{}, {ObjectKey("v1", "Service", "ns", "x"): "another owner (managed by Helm)"}]
     assert outcome.requeue_after == 15
 
 
@@ -185,7 +185,7 @@ async def test_an_object_of_somebody_else_is_a_conflict_and_is_not_written(world
     [
         ({"ownerReferences": [{**OWNER, "uid": "other", "name": "q"}]}, "TrafficPolicy q"),
         ({"ownerReferences": [{**OWNER, "uid": "old"}]}, "an earlier TrafficPolicy of the same name"),
-        ({"ownerReferences": [], "labels": {**LABELS, "accord.dev/traffic-policy": "q"}}, "somebody else"),
+        ({"ownerReferences": [], "labels": {**LABELS, "accord.dev/traffic-policy": "q"}}, "another owner"),
         ({"ownerReferences": []}, None),
     ],
 )
@@ -236,7 +236,9 @@ async def test_a_failure_is_an_outcome(world: World, caplog: pytest.LogCaptureFi
     world.next = Plan(apply=(service("x"),))
     for _ in range(3):
         assert (await world.reconciler(KEY)).failed
-    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == ["will be tried again: 403 Forbidden: no"]
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+        "reconciliation failed, will retry: 403 Forbidden: no"
+    ]
 
 
 async def test_an_event_that_is_lost_does_not_repeat_the_pass(world: World) -> None:
@@ -280,7 +282,7 @@ async def test_a_refusal_is_told_once_in_the_status_and_tried_again(world: World
     assert (await world.reconciler(KEY)).failed
     assert world.refusals.of(KEY) == {ObjectKey.of(service("x")): Refusal(403, "exceeded quota: none")}
     assert world.writes == ["apply x", "status", "event QuotaExceeded"]
-    assert told(world) == "Service x was refused: exceeded quota: none"
+    assert told(world) == "cannot apply Service x: exceeded quota: none"
     # When it is refused again, then nothing is written that says the same
     del world.writes[:]
     world.next = replace(world.next, events=())
@@ -306,7 +308,7 @@ async def test_a_refused_deletion_is_told(world: World) -> None:
     world.next = Plan(delete=(ObjectKey("v1", "Service", "ns", "old"),), status={"target": "100"})
     world.refuse["old"] = ClusterError(500, "InternalError", 'failed calling webhook "a": connection refused')
     assert (await world.reconciler(KEY)).failed
-    assert told(world) == 'deletion of Service old was refused: failed calling webhook "a": connection refused'
+    assert told(world) == 'cannot delete Service old: failed calling webhook "a": connection refused'
     assert world.writes[-1] == "event WebhookFailed"
 
 
@@ -319,7 +321,7 @@ async def test_a_fault_of_the_server_is_told_only_when_it_lasts(world: World) ->
     assert (world.refusals.of(KEY), told(world)) == ({}, "")
     world.time += timedelta(seconds=30)
     assert (await world.reconciler(KEY)).failed
-    assert told(world) == "Service x fails: etcdserver: leader changed"
+    assert told(world) == "cannot apply Service x: etcdserver: leader changed"
     assert world.writes[-1] == "event ServerError"
 
 
@@ -388,7 +390,7 @@ async def test_a_field_that_is_changed_back_each_time_is_left_alone_and_named() 
     assert await world.settle() == 6
     # And then left alone and told, while all else is done
     assert "y" in {key.name for key in world.index.children("policy")}
-    assert told(world).startswith("Service x: spec.containers[envoy].image does not stay as it is written: a mutating")
+    assert told(world).startswith("Service x: spec.containers[envoy].image is changed by a mutating")
     assert world.refusals.of(KEY)
     assert "event OwnershipConflict" in world.writes
     assert world.again == pytest.approx(600)
@@ -420,7 +422,7 @@ async def test_who_keeps_changing_a_field_is_named() -> None:
         live["spec"]["containers"][0]["image"] = "theirs"
         world.live(live)
         await world.settle()
-    assert told(world).startswith("Service x: kustomize-controller keeps changing spec.containers[envoy].image back")
+    assert told(world).startswith("Service x: kustomize-controller keeps reverting spec.containers[envoy].image")
     # When somebody changes another field as well, then that is put right
     live = copy.deepcopy(world.objects[key])
     live["metadata"]["labels"] = {}
@@ -449,7 +451,7 @@ async def test_an_object_that_must_be_made_anew_each_time_is_left_alone() -> Non
         await world.reconciler(KEY)
         world.index.remove(old, f"u{number}", 10_000)
     assert sum(write.startswith("delete") for write in world.writes) == 5
-    assert told(world).startswith("Service old: made anew 5 times")
+    assert told(world).startswith("Service old: recreated 5 times")
 
 
 async def test_of_an_object_that_is_gone_nothing_is_remembered(world: World) -> None:

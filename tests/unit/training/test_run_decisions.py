@@ -267,10 +267,10 @@ DEATHS: list[tuple[Manifest, str, str]] = [
     (
         {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]},
         "PreemptionByScheduler",
-        "no reason was given",
+        "no reason given",
     ),
     ({"reason": "UnexpectedAdmissionError", "message": "no gpu"}, "UnexpectedAdmissionError", "no gpu"),
-    ({}, "PodFailed", "no reason was given"),
+    ({}, "PodFailed", "no reason given"),
 ]
 
 
@@ -357,7 +357,7 @@ def test_a_write_that_is_refused_is_said_and_tried_again(code: int, words: str, 
 
 def test_a_name_that_is_taken_stops_everything() -> None:
     world = World()
-    world.conflicts[ObjectKey("v1", "PersistentVolumeClaim", "ns", "r-checkpoints")] = "somebody else"
+    world.conflicts[ObjectKey("v1", "PersistentVolumeClaim", "ns", "r-checkpoints")] = "another owner"
     plan = world.decide()
     assert plan.apply == ()
     assert condition(plan, "Stalled")[1] == "NameTaken"

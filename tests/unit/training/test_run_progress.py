@@ -81,8 +81,8 @@ def test_a_target_without_a_step_is_no_trainer() -> None:
         (Answer(failure="Timeout", message="no answer in 5 s"), "QueryFailed", "no answer in 5 s"),
         (Answer(failure="Refused"), "QueryFailed", "Refused"),
         (Answer(), "NoMetrics", "port 8000"),
-        (Answer(tuple(answer(age=91, training_step=5))), "Stale", "not scraped any more"),
-        (Answer((sample("ppo_training_step", 5),)), "Stale", "not scraped any more"),
+        (Answer(tuple(answer(age=91, training_step=5))), "Stale", "no longer scraped"),
+        (Answer((sample("ppo_training_step", 5),)), "Stale", "no longer scraped"),
     ],
 )
 def test_what_is_not_known_is_said(given: Answer, outcome: str, words: str) -> None:
@@ -214,7 +214,7 @@ def test_metrics_that_never_arrive_are_missed() -> None:
     assert condition(world.decide(), "Stalled")[:2] == ("True", "NoMetrics")
     status, reason, message = condition(world.decide(), "Ready")
     assert (status, reason, world.status["phase"]) == ("False", "NoMetrics", "Running")
-    assert "no checkpoint of it can be judged: words" in message
+    assert "its checkpoints cannot be checked: words" in message
     assert world.told() == ["AttemptStarted", "NoMetrics"]
     # What Prometheus does not say takes nothing back.
     world.wait(600)

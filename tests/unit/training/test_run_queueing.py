@@ -51,7 +51,7 @@ class Webhook(World):
             self.mutate(self.jobs[name])
 
 
-HOLDS = [(labelled, "queue default"), (suspended_by_admission, "admission"), (evicted, "Kueue suspends Job")]
+HOLDS = [(labelled, "queue default"), (suspended_by_admission, "admission"), (evicted, "Kueue suspended Job")]
 
 
 @pytest.mark.parametrize(("mutate", "words"), HOLDS, ids=[mutate.__name__ for mutate, _ in HOLDS])
@@ -126,10 +126,10 @@ def test_the_queue_label_of_a_run_is_honoured() -> None:
     world.settle()
     job = world.jobs["r-1"]
     assert (job["metadata"]["labels"][names.QUEUE_LABEL], job["spec"]["suspend"]) == ("main", True)
-    assert condition(world.decide(), "Ready")[1:] == ("Queued", "waits for admission by queue main")
+    assert condition(world.decide(), "Ready")[1:] == ("Queued", "waiting for admission by queue main")
     status, reason, message = condition(world.decide(), "Accepted")
     assert (status, reason) == ("True", "Accepted")
-    assert "honoured as spec.queueName: main" in message
+    assert "used as spec.queueName: main" in message
     at_rest(world)
     # Another label is another queue, as another queueName is.
     with_label(world, "other")
@@ -142,9 +142,9 @@ def test_the_queue_of_the_spec_comes_before_that_of_the_label() -> None:
     with_label(world, "main")
     world.settle()
     assert world.jobs["r-1"]["metadata"]["labels"][names.QUEUE_LABEL] == "team"
-    assert "spec.queueName team counts, not main" in condition(world.decide(), "Accepted")[2]
+    assert "spec.queueName team takes precedence over main" in condition(world.decide(), "Accepted")[2]
     with_label(world, "team")
-    assert condition(world.decide(), "Accepted")[2] == "the spec can be followed"
+    assert condition(world.decide(), "Accepted")[2] == "spec accepted"
 
 
 def test_a_label_without_a_name_is_none() -> None:

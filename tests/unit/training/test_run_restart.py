@@ -43,7 +43,7 @@ def test_the_attempt_that_went_wrong_ends_and_the_next_goes_on_from_the_checkpoi
     plan = world.step()
     assert plan.delete == (job_key(1),)
     assert condition(plan, "Reconciling")[1] == "Restarting"
-    assert "goes on from step-00000500" in condition(plan, "Ready")[2]
+    assert "resumes from step-00000500" in condition(plan, "Ready")[2]
     world.controllers()
     for _ in range(3):
         # The pod of the attempt that went wrong is saving still.
@@ -54,7 +54,7 @@ def test_the_attempt_that_went_wrong_ends_and_the_next_goes_on_from_the_checkpoi
     assert world.status["restart"] == {"fromStep": 500, "endedAttempt": 1, "attempt": 2}
     assert condition(world.decide(), "RolledBack")[:2] == ("True", "RestartedFromCheckpoint")
     assert world.told() == ["AttemptStarted", "Restarting", "AttemptStarted", "RestartedFromCheckpoint"]
-    assert world.events[-2].note == "attempt 2 starts as Job r-2 and goes on from step-00000500"
+    assert world.events[-2].note == "attempt 2 starts as Job r-2 and resumes from step-00000500"
     at_rest(world)
 
 
@@ -224,8 +224,8 @@ def test_a_finished_run_stays_finished_and_says_so(end: Callable[[World], None],
         ({"restart_from": "500", "restart_attempt": ""}, "'' is not an attempt"),
         ({"restart_from": "500", "restart_attempt": "0"}, "'0' is not an attempt"),
         ({"restart_from": "500", "restart_attempt": "7"}, "no attempt 7 yet"),
-        ({"restart_from": "500"}, "accord.dev/restart-attempt, which is missing"),
-        ({"restart_attempt": "1"}, "accord.dev/restart-from, which is missing"),
+        ({"restart_from": "500"}, "without accord.dev/restart-attempt"),
+        ({"restart_attempt": "1"}, "without accord.dev/restart-from"),
         ({"stop_attempt": "all"}, "'all' is not an attempt"),
         ({"stop_attempt": "2"}, "no attempt 2 yet"),
     ],
@@ -267,7 +267,7 @@ def test_a_run_that_is_stopped_rests_until_a_person_changes_the_annotation() -> 
     world.annotate(stop_attempt="1")
     plan = world.step()
     assert condition(plan, "Reconciling")[1] == "Suspending"
-    assert "a rollback stops this attempt" in condition(plan, "Ready")[2]
+    assert "stopped by a rollback" in condition(plan, "Ready")[2]
     world.settle()
     assert world.status["phase"] == "Suspended"
     assert not world.pods
@@ -286,7 +286,7 @@ def test_with_both_it_stops_and_goes_on_from_the_checkpoint_afterwards() -> None
     world.annotate(stop_attempt="1", restart_from="500", restart_attempt="1")
     world.settle()
     assert (world.status["phase"], world.attempt) == ("Suspended", 1)
-    assert "training goes on from step-00000500" in condition(world.decide(), "Ready")[2]
+    assert "training resumes from step-00000500" in condition(world.decide(), "Ready")[2]
     at_rest(world)
     world.annotate(stop_attempt=None)
     world.settle()

@@ -136,7 +136,7 @@ class Connection:
             status, payload = await self._send(method, path, query or {}, body, content_type, accept)
             code = str(status)
         except TimeoutError as error:
-            raise ClusterError(0, "Timeout", f"{method} {path}: no answer in {self._timeout:g} s") from error
+            raise ClusterError(0, "Timeout", f"{method} {path}: no response within {self._timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ClusterError(0, "Unreachable", f"{method} {path}: {error}") from error
         finally:

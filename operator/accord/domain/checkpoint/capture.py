@@ -159,7 +159,7 @@ def _count(situation: Situation, before: SnapshotFailure | None, checkpoint: Che
         attempt=checkpoint.attempt,
         count=before.count + 1 if same and before is not None else 1,
         at=timestamp(situation.now),
-        message=checkpoint.error or "no reason was given",
+        message=checkpoint.error or "no reason given",
     )
 
 
@@ -177,7 +177,7 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
         if key.kind == "VolumeSnapshot":
             return Wanted("Snapshotted", "False", refusals.reason(refusal), refusals.sentence(key, refusal))
     if failure is not None:
-        message = f"the snapshot of step {failure.step} failed and is tried again: {failure.message}"
+        message = f"snapshot of step {failure.step} failed, retrying: {failure.message}"
         return Wanted("Snapshotted", "False", "SnapshotFailed", message)
     in_error = next((c for c in pending if c.error is not None), None)
     if in_error is not None:
@@ -185,20 +185,22 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
     if situation.observed.source_name is None or situation.observed.source_claim is None:
         name = situation.observed.source_name
         what = (
-            f"claim {name}, where the checkpoints are, does not exist" if name else "the TrainingRun has no claim yet"
+            f"PersistentVolumeClaim {name} with the checkpoints not found"
+            if name
+            else "the TrainingRun has no PersistentVolumeClaim yet"
         )
         return Wanted("Snapshotted", "Unknown", "NoVolume", what)
     if not situation.checkpoints:
-        return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "the trainer has reported no checkpoint yet")
+        return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "no checkpoint reported yet")
     slow = next((c for c in pending if _until_warned(situation, c) <= 0), None)
     if slow is not None:
         message = (
-            f"snapshot {slow.snapshot} is not ready after spec.snapshotWarnAfter. The driver reports no error, so it "
-            "is waited for, and no other is taken: are the snapshot-controller and the CSI driver running?"
+            f"snapshot {slow.snapshot} is not ready after spec.snapshotWarnAfter. Still waiting, as the driver reports "
+            "no error: check the snapshot-controller and the CSI driver"
         )
         return Wanted("Snapshotted", "False", "SnapshotSlow", message)
     if pending:
-        return Wanted("Snapshotted", "True", "Pending", "the newest snapshot is being made")
+        return Wanted("Snapshotted", "True", "Pending", "snapshot in progress")
     return _all_ready(situation)
 
 
@@ -208,7 +210,7 @@ def _all_ready(situation: Situation) -> Wanted:
         return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "this training has saved no checkpoint yet")
     passed = passed_over(situation)
     if not passed:
-        return Wanted("Snapshotted", "True", "Ready", "every checkpoint that was reported has a snapshot")
+        return Wanted("Snapshotted", "True", "Ready", "every reported checkpoint has a snapshot")
     message = (
         f"the newest snapshot is of step {own[0].step}; {passed} checkpoints of this training have none: a newer one "
         "was saved before theirs could be taken (one at a time, and not more often than spec.detection.interval)"

@@ -53,7 +53,7 @@ def healthy(situation: Situation) -> Wanted:
     told = find(situation.status.conditions, "Healthy")
     if told is not None and not _is_new_attempt(situation):
         return Wanted("Healthy", told.status, told.reason, told.message)
-    return Wanted("Healthy", "Unknown", "NotChecked", "the training has not been checked yet")
+    return Wanted("Healthy", "Unknown", "NotChecked", "training not checked yet")
 
 
 def _status(reading: Reading) -> Status:

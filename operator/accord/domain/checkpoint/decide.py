@@ -60,9 +60,7 @@ def _refused(situation: Situation) -> Problem | None:
     if problem is not None:
         return problem
     if spec.training_run_ref is not None and observed.run is None and situation.status.training is None:
-        return Problem(
-            "TrainingRunNotFound", f"TrainingRun {spec.training_run_ref.name} does not exist in this namespace"
-        )
+        return Problem("TrainingRunNotFound", f"TrainingRun {spec.training_run_ref.name} not found in this namespace")
     return None
 
 
@@ -83,7 +81,7 @@ def _name_taken(situation: Situation, key: ObjectKey, holder: str) -> str:
     """It may be what is served, or the only copy of a checkpoint: deleting it is never the advice."""
     labels = f"{MANAGED_BY_LABEL}={MANAGED_BY} {names.POLICY_LABEL}={situation.policy.metadata.name}"
     return (
-        f"{key.kind} {key.name} exists already and belongs to {holder}, so it is left alone. If Accord made it, give "
-        f"it its labels back: kubectl label {key.kind.lower()} {key.name} {labels}; else make this policy anew under "
-        "another name (what is served stays)"
+        f"{key.kind} {key.name} already exists and belongs to {holder}. If Accord created it, restore its labels: "
+        f"kubectl label {key.kind.lower()} {key.name} {labels}; otherwise recreate this policy under another name "
+        "(serving does not change)"
     )

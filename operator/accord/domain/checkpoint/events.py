@@ -30,7 +30,7 @@ def _rollbacks(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) ->
     old, new = before.rollback, after.rollback
     if new is not None and (old is None or old.id != new.id):
         if new.phase == "AwaitingApproval":
-            yield Event("Warning", "RollbackAwaitsApproval", f"{new.message}; step {new.to_step} would be gone back to")
+            yield Event("Warning", "RollbackAwaitsApproval", f"{new.message}; would roll back to step {new.to_step}")
         else:
             yield Event("Warning", "RollbackStarted", f"{new.message}; {_way(new)}")
     if old is not None and new is not None and old.id == new.id and old.phase != new.phase:
@@ -38,8 +38,8 @@ def _rollbacks(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) ->
             why = after.switch.message if after.switch is not None else None
             yield Event("Warning", "RollbackReverting", why or "the target could not be served")
         elif new.phase == "Retrying":
-            why = after.setback.message if after.setback is not None else "it was not served"
-            yield Event("Warning", "RollbackRetrying", f"the rollback is tried again: {why}")
+            why = after.setback.message if after.setback is not None else "the target was not served"
+            yield Event("Warning", "RollbackRetrying", f"retrying the rollback: {why}")
         elif old.phase == "AwaitingApproval":
             yield Event("Normal", "RollbackApproved", _way(new))
     known = {record.id: record.phase for record in before.history}
@@ -73,20 +73,22 @@ def _switches(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> 
     if old is None or new is None or old.why != "Promotion" or new.why != "Revert":
         return
     why = f": {ready.message}" if ready is not None else ""
-    what = "could not be served" if new.failed_step is not None else "could not be served yet and is tried again"
+    what = "could not be served" if new.failed_step is not None else "could not be served yet, retrying"
     yield Event("Warning", "PromotionFailed", f"step {old.step} {what}{why}")
 
 
 def _put_back(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
     if after.put_back and after.put_back != before.put_back:
         ready = find(after.conditions, "Ready")
-        yield Event("Warning", "PutBack", ready.message if ready is not None else "the Deployment was put back")
+        yield Event(
+            "Warning", "PutBack", ready.message if ready is not None else "the change to the Deployment was reverted"
+        )
 
 
 def _snapshots(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> Iterator[Event]:
     old, new = before.snapshot_failure, after.snapshot_failure
     if new is not None and (old is None or (old.step, old.attempt, old.count) != (new.step, new.attempt, new.count)):
-        yield Event("Warning", "SnapshotFailed", f"the snapshot of step {new.step} was given up: {new.message}")
+        yield Event("Warning", "SnapshotFailed", f"gave up the snapshot of step {new.step}: {new.message}")
     was, said = find(before.conditions, "Snapshotted"), find(after.conditions, "Snapshotted")
     if said is not None and said.reason == "SnapshotSlow" and (was is None or was.reason != said.reason):
         yield Event("Warning", said.reason, said.message)

@@ -36,18 +36,17 @@ def hindrance(situation: Situation) -> Problem | None:
         if _named(situation) is None:
             return Problem(
                 "NoSuchCheckpoint",
-                f"rollbackTo: there is no checkpoint of step {spec.rollback_to} that may be served; "
-                "status.checkpoints lists those that are kept",
+                f"spec.rollbackTo: no usable checkpoint of step {spec.rollback_to}; see status.checkpoints",
             )
         return None
     if reading is None or not _is_news(situation, reading) or spec.serving is None or not spec.rollback.enabled:
         return None
     if cooling(situation) > 0:
-        return Problem("CoolingDown", f"no other rollback so soon after the last: {reading.message}")
+        return Problem("CoolingDown", f"in cooldown after the last rollback: {reading.message}")
     if _target(situation, reading) is None:
         return Problem(
             "NoTarget",
-            f"there is no verified checkpoint to go back to: none is {spec.rollback.steps} back and from before step "
+            f"no checkpoint to roll back to: no verified one is {spec.rollback.steps} back and older than step "
             f"{reading.onset}. {reading.message}",
         )
     return None
@@ -81,7 +80,7 @@ def _asked(situation: Situation) -> RollbackRecord | None:
         to_attempt=target.attempt,
         signal="Manual",
         started_at=timestamp(situation.now),
-        message=f"rollbackTo names step {target.step}",
+        message=f"spec.rollbackTo is {target.step}",
     )
 
 
@@ -103,7 +102,7 @@ def _answer(situation: Situation) -> RollbackRecord | None:
         return None
     spent = situation.rollbacks >= spec.rollback.max
     waits = spent or spec.rollback.approval == "Manual"
-    why = f"{situation.rollbacks} rollbacks of this training were made already; " if spent else ""
+    why = f"rollbacks of this training so far: {situation.rollbacks}; " if spent else ""
     served = status.serving
     return RollbackRecord(
         id=(earlier.rollback if earlier is not None else None)

@@ -89,7 +89,7 @@ class Checkpoint:
             saves=whole(annotations.get(names.SAVES_ANNOTATION)),
             passed_over=whole(annotations.get(names.PASSED_OVER_ANNOTATION)) or 0,
             deleting=bool(meta.get("deletionTimestamp")),
-            error=str(error.get("message") or "no reason was given") if error else None,
+            error=str(error.get("message") or "no reason given") if error else None,
             error_at=parse_timestamp(error["time"]) if error.get("time") else None,
             restore_size=status.get("restoreSize"),
             rollback=annotations.get(names.ROLLBACK_ANNOTATION),

@@ -34,7 +34,7 @@ class ServingPod:
     """What its template says that it serves."""
     claims: frozenset[str]
     unscheduled: str | None
-    """Why no node takes it, in the scheduler's words."""
+    """Why not scheduled, in the scheduler's words."""
     lost: bool
     """Whether its node does not answer any more."""
     image: str | None
@@ -78,7 +78,7 @@ class ServingPod:
                 for each in spec.get("volumes") or ()
                 if (claim := (each.get("persistentVolumeClaim") or {}).get("claimName"))
             ),
-            unscheduled=scheduled.get("message") or "no node takes it" if _is(scheduled, "False") else None,
+            unscheduled=scheduled.get("message") or "not scheduled" if _is(scheduled, "False") else None,
             lost=_is_lost(status, conditions),
             image=next((c.get("image") or "?" for c, why in waiting if why.get("reason") in _IMAGE), None),
             misconfigured=next(

@@ -31,26 +31,24 @@ def obstacle(situation: Situation) -> Problem | None:
     if observed.rival is not None:
         return Problem(
             "DeploymentTaken",
-            f"CheckpointPolicy {observed.rival} serves with Deployment {serving.deployment_ref.name} already, and only "
-            "one can: name another Deployment, or delete one of the two",
+            f"Deployment {serving.deployment_ref.name} is already used by CheckpointPolicy {observed.rival}: use "
+            "another Deployment, or delete one of the policies",
         )
     deployment = observed.deployment
     if deployment is None:
-        return Problem(
-            "DeploymentNotFound", f"Deployment {serving.deployment_ref.name} does not exist in this namespace"
-        )
+        return Problem("DeploymentNotFound", f"Deployment {serving.deployment_ref.name} not found in this namespace")
     if serving.volume not in deployment.volumes:
         return Problem(
             "VolumeNotFound",
-            f"the pod template of Deployment {deployment.name} has no volume {serving.volume}: add one with a "
+            f"Deployment {deployment.name} has no volume {serving.volume} in its pod template: add one with a "
             "persistentVolumeClaim",
         )
     claim = deployment.volumes[serving.volume]
     if claim is None:
         return Problem(
             "VolumeNotAClaim",
-            f"volume {serving.volume} of Deployment {deployment.name} is no persistentVolumeClaim: make it one (an "
-            "empty claim will do until there is a checkpoint)",
+            f"volume {serving.volume} of Deployment {deployment.name} is not a persistentVolumeClaim: make it one "
+            "(an empty claim is enough until there is a checkpoint)",
         )
     if situation.policy.spec.method == "SubPath":
         if not deployment.mounts.get(serving.volume):
@@ -73,14 +71,15 @@ def impossible(situation: Situation) -> Problem | None:
     if serving.storage_class_name is None and source.storage_class == "":
         return Problem(
             "NoStorageClass",
-            f"claim {source.name} has no StorageClass, and without one nothing provisions a claim from its snapshots: "
-            "name one of the same driver in spec.serving.storageClassName",
+            f"PersistentVolumeClaim {source.name} has no StorageClass, so no claim can be provisioned from its "
+            "snapshots: set spec.serving.storageClassName to a class of the same driver",
         )
     if deployment is not None and deployment.replicas > 1 and set(source.access_modes) == {"ReadWriteOncePod"}:
         return Problem(
             "OnePodOnly",
-            f"claim {source.name} is ReadWriteOncePod and so are those made from it: one pod can mount each, and "
-            f"Deployment {deployment.name} has {deployment.replicas}. Use another access mode, or one replica",
+            f"PersistentVolumeClaim {source.name} is ReadWriteOncePod, so only one pod can mount a claim made from it, "
+            f"but Deployment {deployment.name} has {deployment.replicas} replicas: use another access mode, or one "
+            "replica",
         )
     return None
 

@@ -32,8 +32,8 @@ def wanted(situation: Situation) -> Checkpoint | Problem | None:
     if good is not None:
         return good
     if found and found[0].quarantined:
-        return Problem("Quarantined", f"step {serving.step} is quarantined and never served again: name another step")
-    return Problem("NoSuchCheckpoint", f"there is no checkpoint of step {serving.step} that could be served")
+        return Problem("Quarantined", f"step {serving.step} is quarantined: set spec.serving.step to another step")
+    return Problem("NoSuchCheckpoint", f"no usable checkpoint of step {serving.step}")
 
 
 def held(situation: Situation) -> Problem | None:
@@ -51,7 +51,7 @@ def held(situation: Situation) -> Problem | None:
     passed = reading is not None and reading.outcome == "Pass" and reading.at > ended
     if passed or last.signal == "Manual":
         return None
-    return Problem("Held", "since the rollback no check of this training has passed yet")
+    return Problem("Held", "promotion is paused after the rollback until a check passes")
 
 
 def gate(situation: Situation) -> Problem | None:
@@ -104,7 +104,7 @@ def promote(situation: Situation) -> Move | None:
     if gate(situation) is not None or impossible(situation) is not None or is_set_back(situation, target):
         return None
     switch = switching.begin(situation, "Promotion", target, place)
-    return Move("Reconciling", "Promoting", f"step {target.step} is being promoted", {"switch": switch})
+    return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
 
 
 def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
@@ -115,7 +115,7 @@ def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
     if not isinstance(target, Checkpoint) or target.identity == (switch.step, switch.attempt):
         return None
     switch = switching.begin(situation, "Promotion", target, situation.store.place(situation.observed, target))
-    return Move("Reconciling", "Promoting", f"step {target.step} is being promoted", {"switch": switch})
+    return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
 
 
 def is_set_back(situation: Situation, target: Checkpoint) -> bool:

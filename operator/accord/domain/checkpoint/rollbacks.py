@@ -63,11 +63,11 @@ def _await_approval(situation: Situation, record: RollbackRecord) -> Move:
     if not _is_of(situation, record):
         return _end(situation, record, "Rejected", "the training that went wrong has been replaced by another one")
     if annotations.get(names.APPROVED_ANNOTATION) == record.id:
-        return _record(record.model_copy(update={"phase": "Restoring"}), "RollingBack", "the rollback was approved")
+        return _record(record.model_copy(update={"phase": "Restoring"}), "RollingBack", "rollback approved")
     if annotations.get(names.REJECTED_ANNOTATION) == record.id:
         return _end(situation, record, "Rejected", "rollback rejected")
     if record.attempt != situation.attempt:
-        return _end(situation, record, "Rejected", f"attempt {record.attempt} has ended meanwhile")
+        return _end(situation, record, "Rejected", f"attempt {record.attempt} has ended in the meantime")
     meta = situation.policy.metadata
     paused = "; the training is paused meanwhile" if _is_paused(situation) else ""
     message = (
@@ -102,9 +102,9 @@ def _prepare(situation: Situation, record: RollbackRecord) -> Move:
         older = _newest_before(situation, record)
         if older is not None:
             update = {"to_step": older.step, "to_attempt": older.attempt}
-            words = f"the checkpoint of step {record.to_step} is gone or unusable; step {older.step} is tried instead"
+            words = f"checkpoint of step {record.to_step} is missing or unusable; trying step {older.step}"
             return _record(record.model_copy(update=update), "RollingBack", words)
-        return _end(situation, record, "Failed", f"the checkpoint of step {record.to_step} is gone or unusable")
+        return _end(situation, record, "Failed", f"checkpoint of step {record.to_step} is missing or unusable")
     withdrawn = _withdrawn(situation, record)
     if withdrawn is not None:
         return _end(situation, record, "Rejected", withdrawn)
@@ -112,16 +112,18 @@ def _prepare(situation: Situation, record: RollbackRecord) -> Move:
     serving = situation.status.serving
     if serving is not None and _may_stay(situation, record, target):
         switch = switching.stay(situation, serving)
-        return Move("Reconciling", "RollingBack", "what is served may stay", {"rollback": moved, "switch": switch})
+        return Move("Reconciling", "RollingBack", "serving does not change", {"rollback": moved, "switch": switch})
     unworkable = impossible(situation)
     if unworkable is not None:
         return Move("Stalled", *unworkable)
     place = situation.store.place(situation.observed, target)
-    restored = switching.restore(situation, *target.identity, place, f"step {target.step} is being restored")
+    restored = switching.restore(situation, *target.identity, place, f"restoring step {target.step}")
     if restored is not None:
         return restored
     switch = switching.begin(situation, "Rollback", target, place)
-    return Move("Reconciling", "RollingBack", f"back to step {target.step}", {"rollback": moved, "switch": switch})
+    return Move(
+        "Reconciling", "RollingBack", f"rolling back to step {target.step}", {"rollback": moved, "switch": switch}
+    )
 
 
 def _may_stay(situation: Situation, record: RollbackRecord, target: Checkpoint) -> bool:
@@ -140,7 +142,7 @@ def _switch(situation: Situation, record: RollbackRecord) -> Move:
     switch = situation.status.switch
     if switch is None:
         # Only a person can have taken it away.
-        return _record(record.model_copy(update={"phase": "Restoring"}), "RollingBack", "the switch is begun anew")
+        return _record(record.model_copy(update={"phase": "Restoring"}), "RollingBack", "restarting the rollout")
     if switch.why == "Revert":
         return _revert(situation, record, switch)
     outcome, move = switching.proceed(situation, switch)
@@ -155,7 +157,7 @@ def _switch(situation: Situation, record: RollbackRecord) -> Move:
         }
         if outcome in ("Hindered", "Unready"):
             changed["setback"] = switching.set_back(situation, switch, outcome, move)
-        return Move("Reconciling", "Reverting", f"{why}; what was served before is put back", changed)
+        return Move("Reconciling", "Reverting", f"{why}; reverting serving", changed)
     seen = move.status.get("switch")
     if isinstance(seen, Switch) and seen.patched_at is not None and record.phase == "Switching":
         moved = {**move.status, "rollback": record.model_copy(update={"phase": "RollingOut"})}
@@ -178,7 +180,7 @@ def _quarantine(situation: Situation, record: RollbackRecord) -> Move | None:
     manifests = tuple(mark for mark in marks if mark is not None)
     if not manifests:
         return None
-    return Move("Reconciling", "RollingBack", "newer checkpoints are being quarantined", apply=manifests)
+    return Move("Reconciling", "RollingBack", "quarantining newer checkpoints", apply=manifests)
 
 
 def _count(situation: Situation, record: RollbackRecord, switch: Switch) -> Move:
@@ -204,17 +206,17 @@ def _revert(situation: Situation, record: RollbackRecord, switch: Switch) -> Mov
         changed: dict[str, Any] = {"rollback": record.model_copy(update={"phase": "Retrying"}), "switch": None}
         if outcome != "Available":
             changed["setback"] = switching.acquit(situation, switch, move)
-        return Move("Reconciling", "Retrying", f"{switch.message}; it is tried again", changed)
+        return Move("Reconciling", "Retrying", f"{switch.message}; retrying", changed)
     marking = mark_failed(situation, switch)
     if marking is not None:
         return marking
     older = _older(situation, record)
     if older is not None:
-        words = f"{switch.message}; step {older.step} is tried instead"
+        words = f"{switch.message}; trying step {older.step}"
         update = {"phase": "Restoring", "to_step": older.step, "to_attempt": older.attempt}
         changed = {"rollback": record.model_copy(update=update), "switch": None}
         return Move("Reconciling", "RollingBack", words, changed)
-    return _without_switch(_end(situation, record, "Failed", f"{switch.message}; what was served before was put back"))
+    return _without_switch(_end(situation, record, "Failed", f"{switch.message}; serving was reverted"))
 
 
 def _without_switch(move: Move) -> Move:
@@ -252,11 +254,11 @@ def _retry(situation: Situation, record: RollbackRecord) -> Move:
         return kept
     if switching.seconds_to_retry(situation) <= 0:
         again = record.model_copy(update={"phase": "Restoring"})
-        return _record(again, "RollingBack", f"the rollback to step {record.to_step} is tried again")
+        return _record(again, "RollingBack", f"retrying the rollback to step {record.to_step}")
     waits = switching.retry_later(situation)
     meta = situation.policy.metadata
     message = (
-        f"{waits.message}. To go elsewhere, name another step in spec.rollbackTo; to stay: accord approve {meta.name} "
+        f"{waits.message}. To roll back to another step, set spec.rollbackTo; to cancel: accord approve {meta.name} "
         f"-n {meta.namespace} --reject, or annotation {names.REJECTED_ANNOTATION}={record.id}"
     )
     return Move(waits.state, waits.reason, message, look_again=waits.look_again)
@@ -268,7 +270,7 @@ def _withdrawn(situation: Situation, record: RollbackRecord) -> str | None:
     if situation.policy.metadata.annotations.get(names.REJECTED_ANNOTATION) == record.id:
         return "rollback rejected"
     if asked is not None and asked != situation.status.handled_rollback_to:
-        return f"rollbackTo names step {asked} instead"
+        return f"spec.rollbackTo is now {asked}"
     return None
 
 
@@ -287,29 +289,29 @@ def _restart(situation: Situation, record: RollbackRecord) -> Move:
     """Tell the training, and close the record when that is to be seen."""
     run, action = situation.observed.run, situation.policy.spec.rollback.training
     serving = situation.status.serving
-    what = f"step {serving.step}" if serving is not None and serving.step else "what was served before any checkpoint"
+    what = f"step {serving.step}" if serving is not None and serving.step else "the original volume"
     begin = f"{record.message}: {what} is served"
     if run is None or run.attempt is None or action == "Ignore":
-        return _end(situation, record, "Done", f"{begin}; the training is not touched")
+        return _end(situation, record, "Done", f"{begin}; training continues unchanged")
     target = target_of(situation, record)
     if not _is_of(situation, record) or (target is not None and target.training != situation.training):
         # Its volume may hold another checkpoint of that step, or none.
         return _end(situation, record, "Done", f"{begin}; that is of an earlier training, so this one is not touched")
     if run.finished:
-        return _end(situation, record, "Done", f"{begin}; the training had finished, only serving went back")
+        return _end(situation, record, "Done", f"{begin}; training had finished, so only serving was rolled back")
     # Another attempt may have begun meanwhile, and from a checkpoint that is quarantined now.
     # Also where it stops: released by a person, it must not go on from what went wrong.
     marks = {RESTART_FROM_ANNOTATION: str(record.to_step), RESTART_ATTEMPT_ANNOTATION: str(run.attempt)}
     if action == "Stop":
         if run.marked(STOP_ATTEMPT_ANNOTATION) >= (record.attempt or 0):
-            return _end(situation, record, "Done", f"{begin}; the training is stopped")
+            return _end(situation, record, "Done", f"{begin}; training stopped")
         marks[STOP_ATTEMPT_ANNOTATION] = str(run.attempt)
-        words = "the training is being stopped"
+        words = "stopping the training"
     else:
         since = run.annotations.get(RESTART_FROM_ANNOTATION) == str(record.to_step)
         if since and run.marked(RESTART_ATTEMPT_ANNOTATION) >= (record.attempt or 0):
-            return _end(situation, record, "Done", f"{begin}; the training goes on from step {record.to_step}")
-        words = f"the training is being restarted from step {record.to_step}"
+            return _end(situation, record, "Done", f"{begin}; training resumes from step {record.to_step}")
+        words = f"restarting the training from step {record.to_step}"
     patch = (run_patch(situation.policy.metadata.namespace, run, marks),)
     return Move("Reconciling", "Restarting", words, patch=patch)
 

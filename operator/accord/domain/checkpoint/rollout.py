@@ -69,7 +69,7 @@ def _unready(pods: Sequence[ServingPod], before: int) -> Finding | None:
     if not unready:
         return None
     pod = unready[0]
-    words = f"container {pod.unready} of pod {pod.name} runs and its readiness probe fails"
+    words = f"readiness probe of container {pod.unready} in pod {pod.name} fails"
     if len(unready) > 1:
         words += f", and {len(unready) - 1} more"
     return Finding("Checkpoint" if len(unready) + before >= _PROOF else "OnePod", "PodsNotReady", words)
@@ -85,7 +85,7 @@ def _elsewhere(deployment: DeploymentView, pods: Sequence[ServingPod]) -> Findin
         )
     if deployment.refused is not None:
         reason = "QuotaExceeded" if "exceeded quota" in deployment.refused else "PodsRefused"
-        return Finding("Elsewhere", reason, f"the API server refuses its pods: {_short(deployment.refused)}")
+        return Finding("Elsewhere", reason, f"cannot create pods: {_short(deployment.refused)}")
     for find in (_unscheduled, _lost, _image, _misconfigured, _foreign):
         for pod in pods:
             found = find(deployment, pod)
@@ -98,36 +98,34 @@ def _unscheduled(deployment: DeploymentView, pod: ServingPod) -> Finding | None:
     if pod.unscheduled is None or _is_about_the_claim(pod.unscheduled):
         return None
     hint = (
-        "; make room, or set maxSurge 0 and maxUnavailable 1 in its strategy so that an old pod goes first"
+        "; free up resources, or set maxSurge: 0 and maxUnavailable: 1 so that an old pod is removed first"
         if deployment.surges
-        else "; make room"
+        else "; free up resources"
     )
-    return Finding("Elsewhere", "Unschedulable", f"no node takes pod {pod.name}: {_short(pod.unscheduled)}{hint}")
+    return Finding("Elsewhere", "Unschedulable", f"cannot schedule pod {pod.name}: {_short(pod.unscheduled)}{hint}")
 
 
 def _lost(_: DeploymentView, pod: ServingPod) -> Finding | None:
-    return Finding("Elsewhere", "NodeLost", f"the node of pod {pod.name} does not answer") if pod.lost else None
+    return Finding("Elsewhere", "NodeLost", f"node of pod {pod.name} is not responding") if pod.lost else None
 
 
 def _image(_: DeploymentView, pod: ServingPod) -> Finding | None:
     if pod.image is None:
         return None
-    return Finding(
-        "Elsewhere", "ImagePull", f"image {pod.image} cannot be pulled: see `kubectl describe pod {pod.name}`"
-    )
+    return Finding("Elsewhere", "ImagePull", f"cannot pull image {pod.image}: see `kubectl describe pod {pod.name}`")
 
 
 def _misconfigured(_: DeploymentView, pod: ServingPod) -> Finding | None:
     if pod.misconfigured is None:
         return None
-    return Finding("Elsewhere", "ContainerConfig", f"pod {pod.name} cannot be started: {_short(pod.misconfigured)}")
+    return Finding("Elsewhere", "ContainerConfig", f"cannot start pod {pod.name}: {_short(pod.misconfigured)}")
 
 
 def _foreign(_: DeploymentView, pod: ServingPod) -> Finding | None:
     if pod.foreign_ending is None or pod.ends:
         return None
     return Finding(
-        "Elsewhere", "SidecarCrash", f"{pod.foreign_ending} in pod {pod.name}, and does not read the checkpoint"
+        "Elsewhere", "SidecarCrash", f"{pod.foreign_ending} in pod {pod.name}; it does not mount the checkpoint"
     )
 
 
@@ -136,17 +134,17 @@ def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | No
     waiting = next((pod for pod in pods if pod.unscheduled is not None), None)
     if waiting is not None:
         return Finding(
-            "Volume", "VolumePending", f"pod {waiting.name} waits for its volume: {_short(waiting.unscheduled)}"
+            "Volume", "VolumePending", f"pod {waiting.name} is waiting for its volume: {_short(waiting.unscheduled)}"
         )
     if claim is not None and not claim.bound:
-        return Finding("Volume", "VolumePending", f"claim {claim.name} is not bound yet")
+        return Finding("Volume", "VolumePending", f"PersistentVolumeClaim {claim.name} is not bound yet")
     uncreated = next((pod for pod in pods if pod.uncreated), None)
     if uncreated is not None:
         return Finding(
             "Volume",
             "ContainerCreating",
-            f"pod {uncreated.name} has a node, but its volume is not mounted or its image not pulled yet: see `kubectl "
-            f"describe pod {uncreated.name}`",
+            f"pod {uncreated.name} is scheduled, but its volume is not mounted or its image not pulled yet: see "
+            f"`kubectl describe pod {uncreated.name}`",
         )
     return None
 

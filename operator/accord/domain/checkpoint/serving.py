@@ -16,7 +16,7 @@ def advance(situation: Situation) -> Move:
     """The next step. A rollback goes before a promotion, and what is begun is brought to its end."""
     status, serving = situation.status, situation.policy.spec.serving
     if serving is None:
-        return Move("Ready", "Watching", "checkpoints are kept and the training is watched; nothing is served")
+        return Move("Ready", "Watching", "checkpoints are kept and checked; nothing is served")
     if status.serving is None:
         return _adopt(situation)
     if status.rollback is not None and status.rollback.phase != "AwaitingApproval":
@@ -42,7 +42,7 @@ def _adopt(situation: Situation) -> Move:
     found = switching.adopt(situation)
     if blocked is not None or found is None:
         return Move("Stalled", *(blocked or ("DeploymentNotFound", "")))
-    return Move("Reconciling", "Adopting", "takes down what is served", {"serving": found})
+    return Move("Reconciling", "Adopting", "recording what is currently served", {"serving": found})
 
 
 def _promote_on(situation: Situation) -> Move | None:
@@ -63,7 +63,7 @@ def _promote_on(situation: Situation) -> Move | None:
     changed: dict[str, Any] = {"switch": switching.revert(situation, switch, move.message, blamed=outcome == "Broken")}
     if outcome != "Broken":
         changed["setback"] = switching.set_back(situation, switch, outcome, move)
-    return Move("Reconciling", "Reverting", f"{move.message}; what was served before is put back", changed)
+    return Move("Reconciling", "Reverting", f"{move.message}; reverting serving", changed)
 
 
 def _arrived(situation: Situation, switch: Switch) -> Move:
@@ -74,7 +74,7 @@ def _arrived(situation: Situation, switch: Switch) -> Move:
 def _returned(situation: Situation, switch: Switch, outcome: switching.Outcome, move: Move) -> Move:
     """The end of the way back. There is nothing else to go back to; the Deployment itself says what is wrong."""
     if outcome == "Available":
-        words = "what was served before is served again"
+        words = "serving was reverted"
         return rollbacks.mark_failed(situation, switch) or Move("Reconciling", "Promoted", words, {"switch": None})
     changed = {"switch": None, "setback": switching.acquit(situation, switch, move)}
     return Move("Reconciling", move.reason, move.message, changed)
@@ -103,7 +103,7 @@ def _at_rest(situation: Situation) -> Move:
         return switching.retry_later(situation)
     step = serving.step if serving is not None else None
     if target is None and step is None:
-        return Move("Ready", "NoCheckpoint", "there is no checkpoint yet; the Deployment serves what it was given")
+        return Move("Ready", "NoCheckpoint", "no checkpoint yet; the Deployment keeps its volume")
     left = promotions.seconds_left(situation)
     if left is not None and target is not None:
         message = f"{situation.what_is_served} is served; step {target.step} follows after spec.serving.minInterval"
@@ -118,4 +118,4 @@ def _failed_rollback(situation: Situation) -> str | None:
         return None
     if not newest.id.startswith(f"{situation.training}-"):
         return None
-    return f"{newest.message}. Name another step in spec.rollbackTo, or mend the training"
+    return f"{newest.message}. Set spec.rollbackTo to another step, or fix the training"

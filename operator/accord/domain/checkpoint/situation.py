@@ -126,8 +126,8 @@ class Situation:
             return None
         deployment, serving = self.observed.deployment, self.policy.spec.serving
         if deployment is None or serving is None:
-            return "somebody else"
-        return deployment.managers.get(serving.volume) or "somebody else"
+            return "another client"
+        return deployment.managers.get(serving.volume) or "another client"
 
     def seconds_until(self, text: str | None, span: timedelta) -> float:
         """Seconds until `span` after that time; 0 where it is over, or there is no time."""
@@ -215,7 +215,7 @@ def conflict(situation: Situation) -> Problem | None:
     what = "claimName" if situation.policy.spec.method == "VolumeSnapshot" else "subPath"
     return Problem(
         "OwnershipConflict",
-        f"{who} has changed {what} of volume {serving.volume} in Deployment {serving.deployment_ref.name} back "
-        f"{PUT_BACK_LIMIT} times in five minutes, so it is left alone: let {who} ignore that field "
+        f"{who} reverted {what} of volume {serving.volume} in Deployment {serving.deployment_ref.name} "
+        f"{PUT_BACK_LIMIT} times in five minutes, so Accord stopped setting it: configure {who} to ignore that field "
         "(docs/how-to/argo-cd.md)",
     )

@@ -125,7 +125,7 @@ def retry_later(situation: Situation) -> Move:
     setback = situation.status.setback
     if setback is None:
         return Move("Ready", "Serving", "")
-    message = f"{setback.message}; what was served before is served, and it is tried again"
+    message = f"{setback.message}; serving was reverted, will retry"
     return Move("Stalled", setback.reason, message, look_again=seconds_to_retry(situation))
 
 
@@ -149,7 +149,7 @@ def proceed(situation: Situation, switch: Switch) -> tuple[Outcome, Move]:
         return "Moving", Move("Stalled", *(blocked or ("DeploymentNotFound", "")))
     words = _words(switch)
     place = Place(switch.claim_name, switch.sub_path)
-    restored = restore(situation, switch.step, switch.attempt, place, f"{words}: its claim is being made")
+    restored = restore(situation, switch.step, switch.attempt, place, f"{words}: creating its PersistentVolumeClaim")
     if restored is not None:
         return "Moving", restored
     if not points_at(situation, deployment, place, switch.step):
@@ -177,14 +177,14 @@ def _await(situation: Situation, switch: Switch, deployment: DeploymentView, wor
     waiting = _waiting(switch, cause, early=early)
     changed = {} if waiting == switch.waiting else {"switch": _phase(situation, switch, waiting)}
     if finding is not None and (waiting == "Room" or (waiting == "Volume" and (changed or left > 0))):
-        message = f"{words} waits: {finding.message}"
+        message = f"{words} is waiting: {finding.message}"
         return "Moving", Move("Reconciling", finding.reason, message, changed, look_again=_LOOK_AGAIN)
     if changed or (left > 0 and (cause == "Volume" or not _given_up(switch, deployment))):
         hint = f"; {finding.message}" if finding is not None and not early and not changed else ""
         message = f"{words}: {deployment.progress}{hint}"
         return "Moving", Move("Reconciling", "RollingOut", message, changed, look_again=min(left or 1, _LOOK_AGAIN))
     if finding is None:
-        why = deployment.stuck or "the pods were not available in time"
+        why = deployment.stuck or "the pods did not become available in time"
         return "Hindered", Move("Reconciling", "RolloutFailed", f"{words} failed: {why}")
     ended: dict[str, Outcome] = {"Checkpoint": "Broken", "OnePod": "Unready"}
     message = f"{words} failed: {finding.message}"
@@ -236,13 +236,19 @@ def keep(situation: Situation) -> Move | None:
     if serving.step is None:
         # Nothing of ours yet: what is there is the user's choice, and may change.
         same = adopted is None or (adopted.claim_name, adopted.sub_path) == (serving.claim_name, serving.sub_path)
-        return None if same else Move("Reconciling", "Adopting", "takes down what is served", {"serving": adopted})
+        return (
+            None
+            if same
+            else Move("Reconciling", "Adopting", "recording what is currently served", {"serving": adopted})
+        )
     labelled = relabel(situation, serving.claim_name)
     if labelled is not None:
         return labelled
     place = Place(serving.claim_name or "", serving.sub_path)
     words = f"serving of step {serving.step}"
-    restored = restore(situation, serving.step, serving.attempt, place, f"{words}: its claim is gone and is made anew")
+    restored = restore(
+        situation, serving.step, serving.attempt, place, f"{words}: recreating its missing PersistentVolumeClaim"
+    )
     if restored is not None:
         return restored
     if points_at(situation, deployment, place, serving.step):
@@ -297,7 +303,7 @@ def relabel(situation: Situation, claim_name: str | None) -> Move | None:
     # What was applied before is applied again: server-side apply takes away what its manager gives no more.
     spec = {key: manifest["spec"][key] for key in _CLAIM_FIELDS if key in manifest["spec"]}
     part = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {**meta, "labels": labels}, "spec": spec}
-    return Move("Reconciling", "Adopting", f"claim {claim.name} gets its labels back", patch=(part,))
+    return Move("Reconciling", "Adopting", f"restoring the labels of PersistentVolumeClaim {claim.name}", patch=(part,))
 
 
 def restore(situation: Situation, step: int | None, attempt: int | None, place: Place, words: str) -> Move | None:
@@ -328,13 +334,13 @@ def point(
         return Move("Stalled", *insists, look_again=situation.seconds_until(situation.status.put_back[-1], TRUCE))
     patch = (deployment_patch(situation, deployment, place, step),)
     if not again:
-        return Move("Reconciling", "Switching", f"{words}: Deployment {deployment.name} is being changed", patch=patch)
+        return Move("Reconciling", "Switching", f"{words}: updating Deployment {deployment.name}", patch=patch)
     times = [*situation.status.put_back, timestamp(situation.now)][-PUT_BACK_LIMIT:]
     who = deployment.managers.get(situation.policy.spec.serving.volume if situation.policy.spec.serving else "")
-    message = f"{words}: Deployment {deployment.name} was changed by {who or 'somebody else'} and is put back"
+    message = f"{words}: reverting a change of Deployment {deployment.name} by {who or 'another client'}"
     return Move("Reconciling", "PuttingBack", message, {"put_back": times}, patch=patch)
 
 
 def _words(switch: Switch) -> str:
-    what = f"step {switch.step}" if switch.step else "what was served before any checkpoint"
+    what = f"step {switch.step}" if switch.step else "the original volume"
     return {"Promotion": "promotion of", "Rollback": "rollback to", "Revert": "return to"}[switch.why] + f" {what}"

@@ -21,7 +21,7 @@ def conditions(situation: Situation, move: Move, capture: Capture, refused: Prob
     if refused is not None:
         state, (reason, message) = "Stalled", refused
     elif situation.policy.spec.suspend:
-        state, reason, message = "Ready", "Suspended", "spec.suspend is true: everything stays as it is"
+        state, reason, message = "Ready", "Suspended", "spec.suspend is true: nothing changes"
     elif state == "Ready" and capture.told is not None and capture.told.status == "False" and not capture.slow:
         state, reason, message = "Stalled", capture.told.reason, capture.told.message
     ready = Wanted("Ready", "True" if state == "Ready" else "False", reason, message)
@@ -43,7 +43,7 @@ def _unworkable(move: Move) -> Problem | None:
 def _accepted(refused: Problem | None) -> Wanted:
     if refused is not None and refused.reason in _UNWORKABLE:
         return Wanted("Accepted", "False", *refused)
-    return Wanted("Accepted", "True", "Accepted", "the spec can be followed")
+    return Wanted("Accepted", "True", "Accepted", "spec accepted")
 
 
 def _promoted(situation: Situation, move: Move) -> Wanted | None:
@@ -71,7 +71,7 @@ def _without_target(situation: Situation, follow: Serving) -> Wanted:
     """Nothing is to be promoted: no checkpoint of this training, or no step that a person has named."""
     serving = situation.status.serving
     if serving is None or serving.step is None:
-        return Wanted("Promoted", "False", "NoCheckpoint", "there is no checkpoint yet")
+        return Wanted("Promoted", "False", "NoCheckpoint", "no checkpoint yet")
     if follow.follow == "Manual":
         return Wanted("Promoted", "True", "Kept", f"{situation.what_is_served} is served")
     words = f"{situation.what_is_served} is served; this training has no checkpoint yet"
@@ -83,7 +83,7 @@ def _rolled_back(situation: Situation, move: Move) -> Wanted | None:
     record = move.status.get("rollback", situation.status.rollback)
     if record is not None:
         reason = record.phase if record.phase in ("AwaitingApproval", "Retrying") else "RollingBack"
-        return Wanted("RolledBack", "False", reason, f"{record.signal}: back to step {record.to_step}")
+        return Wanted("RolledBack", "False", reason, f"{record.signal}: rolling back to step {record.to_step}")
     last = next(iter(move.status.get("history", situation.status.history)), None)
     if last is None:
         return None

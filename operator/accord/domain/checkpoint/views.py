@@ -234,7 +234,7 @@ def _condition(status: Manifest, type_: str, value: str) -> Manifest | None:
 
 
 def _words(condition: Manifest) -> str:
-    return str(condition.get("message") or condition.get("reason") or "no reason was given")
+    return str(condition.get("message") or condition.get("reason") or "no reason given")
 
 
 def _moment(condition: Manifest | None) -> datetime | None:

@@ -34,7 +34,7 @@ def _taken(situation: Situation) -> Objection | None:
         return None
     modes = {mode_service_key(situation.policy, mode.name): mode for mode in situation.policy.spec.modes}
     said = [
-        f"{key.kind} {key.name} belongs to {holder}; it is left alone, delete or rename it"
+        f"{key.kind} {key.name} already exists and belongs to {holder}: delete or rename it"
         + (f". Mode {modes[key].name}: {_consequence(situation, modes[key])}" if key in modes else "")
         for key, holder in sorted(conflicts.items())
     ]
@@ -45,9 +45,7 @@ def _missing(situation: Situation) -> Objection | None:
     return _each_mode(
         situation,
         "DeploymentNotFound",
-        lambda mode, deployment: (
-            f"Deployment {mode.deployment_ref.name} does not exist" if deployment is None else None
-        ),
+        lambda mode, deployment: f"Deployment {mode.deployment_ref.name} not found" if deployment is None else None,
     )
 
 
@@ -56,8 +54,8 @@ def _unselectable(situation: Situation) -> Objection | None:
         if deployment is None or is_selectable(deployment):
             return None
         return (
-            f"Deployment {deployment.name} selects its pods by matchExpressions only, which a Service cannot; "
-            "give it matchLabels"
+            f"the selector of Deployment {deployment.name} has only matchExpressions, which a Service does not "
+            "support: add matchLabels"
         )
 
     return _each_mode(situation, "UnusableSelector", says)
@@ -73,9 +71,9 @@ def _overlapping(situation: Situation) -> Objection | None:
         if ours.match_labels and ours.match_labels.items() <= theirs.match_labels.items():
             found.setdefault(
                 frozenset((one.name, other.name)),
-                f"the labels by which Deployment {ours.name} (mode {one.name}) selects its pods are also on those of "
-                f"Deployment {theirs.name} (mode {other.name}), so requests of {one.name} reach both and the split is "
-                "not what the weights say; give the pods of each mode a label of their own",
+                f"the selector of Deployment {ours.name} (mode {one.name}) also matches the pods of Deployment "
+                f"{theirs.name} (mode {other.name}), so requests of {one.name} reach both and the split is wrong: use "
+                "a different label for the pods of each mode",
             )
     return Objection("SelectorsOverlap", "; ".join(found.values())) if found else None
 
@@ -88,15 +86,17 @@ def resolved(situation: Situation) -> Objection:
         deployment = situation.observed.deployments[mode.deployment_ref.name]
         if deployment.ports and mode.port not in deployment.ports:
             declared = ", ".join(map(str, sorted(set(deployment.ports))))
-            notes.append(f"mode {mode.name} uses port {mode.port}, Deployment {deployment.name} declares {declared}")
+            notes.append(
+                f"mode {mode.name} uses port {mode.port}, but Deployment {deployment.name} declares {declared}"
+            )
         if deployment.has_match_expressions:
-            notes.append(f"the matchExpressions of Deployment {deployment.name} are not looked at, its matchLabels are")
+            notes.append(f"matchExpressions of Deployment {deployment.name} are ignored, only its matchLabels are used")
         twin = used.setdefault((deployment.name, mode.port), mode.name)
         if twin != mode.name:
             notes.append(
                 f"modes {twin} and {mode.name} are the same pods: Deployment {deployment.name}, port {mode.port}"
             )
-    return Objection("Resolved", "; ".join(("every mode's Deployment exists", *notes)))
+    return Objection("Resolved", "; ".join(("all Deployments found", *notes)))
 
 
 def _other_checks(situation: Situation) -> Iterator[str]:
@@ -109,11 +109,11 @@ def _other_checks(situation: Situation) -> Iterator[str]:
         probe = health.of_pods(mode.model_copy(update={"health_check": None}), deployment)
         if probe.path is None:
             yield (
-                f"the proxies check the pods of mode {mode.name} with {said}, Deployment {deployment.name} has no HTTP "
-                "readinessProbe that would show that they answer it"
+                f"the health check of mode {mode.name} is {said}, but Deployment {deployment.name} has no HTTP "
+                "readinessProbe: make sure that its pods answer the check"
             )
         elif (probe.path, probe.port, probe.scheme) != (said.path, said.port, said.scheme):
-            yield f"the proxies check the pods of mode {mode.name} with {said}, their readinessProbe is {probe}"
+            yield f"the health check of mode {mode.name} is {said}, but its readinessProbe is {probe}"
 
 
 # ModesAvailable
@@ -132,7 +132,7 @@ def unavailable(situation: Situation) -> Objection | None:
     causes = {name: _cause(situation, modes.get(name)) for name in gone}
     if intent is not None and not situation.ready_modes & intent.weights.keys():
         said = "; ".join(f"mode {name}: {cause.message}" for name, cause in causes.items())
-        return Objection("NoModeAvailable", f"no mode has a ready pod, every request is answered 503. {said}")
+        return Objection("NoModeAvailable", f"no mode has ready pods, all requests get 503. {said}")
     said = "; ".join(
         f"mode {name}: {cause.message}; {_consequence(situation, modes.get(name) or name)}"
         for name, cause in causes.items()
@@ -152,10 +152,10 @@ def failing(situation: Situation) -> Objection | None:
         check = situation.intent.checks[name] if situation.intent is not None else health.CONNECTION
         if sight.passing:
             reasons.append("PodsEjected")
-            problem = "its ready pods failed requests and get none for now"
+            problem = "its ready pods are ejected after failed requests"
         else:
             reasons.append("HealthCheckFailing")
-            problem = f"its pods are ready for Kubernetes and fail the proxies' health check ({check})"
+            problem = f"its pods are ready but fail the proxies' health check ({check})"
         said.append(f"mode {name}: {problem}; {_consequence(situation, name)}")
     return Objection("HealthCheckFailing" if "HealthCheckFailing" in reasons else reasons[0], "; ".join(said))
 
@@ -169,24 +169,24 @@ def available(situation: Situation) -> Objection:
         for name in situation.ready
         if name in shared and name in sights and sights[name].passing < sights[name].pods
     ]
-    return Objection("Available", "; ".join(("every mode with a share has ready pods", *notes)))
+    return Objection("Available", "; ".join(("all modes with a share have ready pods", *notes)))
 
 
 def _cause(situation: Situation, mode: Mode | None) -> Objection:
     """Why a mode has no ready pod. None: it left the spec and is still routed to."""
     if mode is None:
-        return Objection("PodsNotReady", "it has no ready pod and is no longer in the spec")
+        return Objection("PodsNotReady", "it has no ready pods and is no longer in the spec")
     deployment = situation.observed.deployments.get(mode.deployment_ref.name)
     if deployment is None:
-        return Objection("DeploymentNotFound", f"Deployment {mode.deployment_ref.name} does not exist")
+        return Objection("DeploymentNotFound", f"Deployment {mode.deployment_ref.name} not found")
     service = mode_service_key(situation.policy, mode.name)
     if service in situation.observed.conflicts:
-        return Objection("NameConflict", f"the name of its Service, {service.name}, is taken")
+        return Objection("NameConflict", f"Service {service.name} already exists")
     refusal = situation.observed.refusals.get(service)
     if refusal is not None:
         return Objection(refusals.reason(refusal), refusals.sentence(service, refusal))
     if not is_selectable(deployment):
-        return Objection("UnusableSelector", f"the pods of Deployment {deployment.name} cannot be selected")
+        return Objection("UnusableSelector", f"Deployment {deployment.name} has no usable selector")
     if deployment.replicas == 0:
         return Objection("ScaledToZero", f"Deployment {deployment.name} is scaled to 0")
     if deployment.ready_replicas:
@@ -197,7 +197,7 @@ def _cause(situation: Situation, mode: Mode | None) -> Objection:
         return Objection(
             "PodsRefused", f"the API server refuses pods of Deployment {deployment.name}: {quote(deployment.refused)}"
         )
-    return Objection("PodsNotReady", f"no pod of Deployment {deployment.name} is ready")
+    return Objection("PodsNotReady", f"Deployment {deployment.name} has no ready pods")
 
 
 # What happens to the traffic
@@ -220,14 +220,14 @@ def _consequence(situation: Situation, mode: Mode | str) -> str:
     intent = situation.intent
     share = intent.weights.get(name, 0.0) if intent is not None else 0.0
     if intent is None or share == 0:
-        return "it takes no traffic" if isinstance(mode, str) or mode.weight == 0 else "it takes no traffic yet"
+        return "it gets no traffic" if isinstance(mode, str) or mode.weight == 0 else "it gets no traffic yet"
     taker = shares.stand_in(intent, name, situation.answering)
     if taker is None:
-        return "no mode can take its share, requests are answered 503"
+        return "no mode can take over its share, its requests get 503"
     if taker == name and name in situation.failing:
-        return "no other mode is better off, so it is tried all the same"
+        return "no other mode is healthier, so it still gets requests"
     if taker == name:
-        return f"its {shares.percent(share)}% goes to the pods that still are there"
+        return f"its {shares.percent(share)}% goes to its remaining pods"
     return f"its {shares.percent(share)}% goes to {taker}"
 
 

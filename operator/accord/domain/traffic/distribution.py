@@ -95,7 +95,7 @@ def _why_none(policy: TrafficPolicy, answer: Answer) -> str:
         )
     if not any(sample.labels.get(_PART, "requests") == "requests" for sample in answer.samples):
         return f"no series has two samples within {window}; the window must span at least two scrapes"
-    return f"no request was counted within {window}"
+    return f"no requests within {window}"
 
 
 def _stale(policy: TrafficPolicy, sampled: list[Sample]) -> str | None:
@@ -108,7 +108,7 @@ def _stale(policy: TrafficPolicy, sampled: list[Sample]) -> str | None:
         return None
     patience = max(2 * policy.spec.monitoring.interval, _LEAST_PATIENCE)
     if not sampled:
-        return "none of the pods that counted these requests is scraped any more"
+        return "the pods that counted these requests are no longer scraped"
     old = sorted(s.labels["mode"] for s in sampled if not s.at.timestamp() - s.value <= patience.total_seconds())
     if not old:
         return None

@@ -50,7 +50,7 @@ def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iter
         elif now == "Suspended":
             yield Event("Normal", "Suspended", new.message)
         elif was == "Suspended":
-            yield Event("Normal", "Resumed", "no longer suspended: the spec is followed again")
+            yield Event("Normal", "Resumed", "no longer suspended")
 
 
 def _routing(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
@@ -81,8 +81,8 @@ def _availability(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> It
     serves = any(mode.ready_pods for mode in after.modes if mode.target)
     for old, new in _pairs(before, after):
         if new.target and old.ready_pods and not new.ready_pods:
-            note = f"mode {new.name} has no ready pod any more; "
-            note += f"traffic is split {split}" if serves else "no mode has one, requests are answered 503"
+            note = f"mode {new.name} has no ready pods; "
+            note += f"traffic is split {split}" if serves else "no mode has any, requests get 503"
             yield Event("Warning", "ModeUnavailable", note)
         elif new.target and new.ready_pods and not old.ready_pods:
             yield Event("Normal", "ModeAvailable", f"mode {new.name} has ready pods; traffic is split {split}")
@@ -96,7 +96,9 @@ def _deviation(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Itera
             yield Event(
                 "Warning",
                 "DeviationAlert",
-                f"mode {mode.name} takes {took} of the requests instead of {percent(mode.target)}%",
+                f"mode {mode.name} gets {took} of the requests, its target is {percent(mode.target)}%",
             )
         elif not mode.alert and old.get(mode.name, False):
-            yield Event("Normal", "DeviationCleared", f"mode {mode.name} takes its {percent(mode.target)}% again")
+            yield Event(
+                "Normal", "DeviationCleared", f"mode {mode.name} is back at its target of {percent(mode.target)}%"
+            )

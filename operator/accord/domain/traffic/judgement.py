@@ -145,7 +145,7 @@ def _remembered(situation: Situation, alerts: Mapping[str, bool]) -> Judgement:
     told = find(situation.policy.status.conditions, _TYPE)
     by = situation.policy.status.counted_by
     if told is None or told.reason == "NothingRouted":
-        return Judgement(modes, Wanted(_TYPE, "Unknown", "NotMeasured", "the traffic has not been measured yet"))
+        return Judgement(modes, Wanted(_TYPE, "Unknown", "NotMeasured", "traffic not measured yet"))
     return Judgement(modes, Wanted(_TYPE, told.status, told.reason, told.message), counted_by=by)
 
 
@@ -179,7 +179,9 @@ def _compare(
     elif not over:
         condition = Wanted(_TYPE, "True", _TYPE, f"every mode is within {percent(threshold)} points of its target")
     elif settling:
-        condition = Wanted(_TYPE, "Unknown", "Settling", "the window still holds requests from before the last change")
+        condition = Wanted(
+            _TYPE, "Unknown", "Settling", "the window still includes requests from before the last change"
+        )
     else:
         condition = Wanted(_TYPE, "Unknown", "LowTraffic", "too few requests to tell a deviation from chance")
     if by == "Proxies":
@@ -217,7 +219,7 @@ def _deviation(situation: Situation, shares: Mapping[str, float], modes: list[st
     """The condition for modes in alert, in words that stay the same while the numbers move."""
     threshold = situation.policy.spec.monitoring.alert_deviation
     said = [
-        f"mode {name} takes {'more' if shares[name] > situation.targets[name] else 'less'} "
+        f"mode {name} gets {'more' if shares[name] > situation.targets[name] else 'less'} "
         f"than its {percent(situation.targets[name])}%"
         for name in modes
     ]
@@ -225,15 +227,14 @@ def _deviation(situation: Situation, shares: Mapping[str, float], modes: list[st
     if all(abs(shares[name] - situation.effective.get(name, 0.0)) <= threshold for name in modes) and any(
         situation.effective.get(name, 0.0) != situation.targets[name] for name in modes
     ):
-        return Wanted(_TYPE, "False", "Fallback", f"{message}, because modes without ready pods are stood in for")
+        return Wanted(_TYPE, "False", "Fallback", f"{message}, because other modes have no ready pods")
     intent = situation.intent
     if intent is not None and intent.wish is not None:
-        message += "; requests that wish for a mode count as well"
+        message += "; requests that ask for a mode are included"
     if intent is not None and intent.sticky is not None:
         lasts = intent.sticky.ttl + situation.policy.spec.monitoring.window
         if situation.now < situation.since + lasts:
             message += (
-                "; sessions from before the last change of shares stay where they were for up to "
-                f"{format_duration(intent.sticky.ttl)}"
+                f"; sessions from before the last change keep their mode for up to {format_duration(intent.sticky.ttl)}"
             )
     return Wanted(_TYPE, "False", "Deviation", message)

@@ -70,7 +70,7 @@ class DeploymentView:
 def _refusal(status: Manifest) -> str | None:
     for entry in status.get("conditions") or ():
         if (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
-            return str(entry.get("message") or entry.get("reason") or "no reason was given")
+            return str(entry.get("message") or entry.get("reason") or "no reason given")
     return None
 
 

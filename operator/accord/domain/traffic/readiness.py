@@ -41,7 +41,7 @@ def readiness(
         told = next((aspect for aspect in aspects if aspect.reason == "Suspended"), None)
         if told is not None:
             return (Wanted("Ready", "True", told.reason, told.message),), None
-        return (Wanted("Ready", "True", "Ready", "traffic is split as the spec says"),), None
+        return (Wanted("Ready", "True", "Ready", "traffic is split as specified"),), None
     left = {aspect: _patience(aspect) - _lasted(aspect, previous, now) for aspect in failing}
     overdue = next((aspect for aspect in failing if left[aspect] <= timedelta(0)), None)
     told = overdue or failing[0]

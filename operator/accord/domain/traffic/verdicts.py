@@ -20,7 +20,7 @@ from accord.domain.traffic.situation import Situation
 def verdicts(situation: Situation) -> tuple[Wanted, ...]:
     """The four conditions that `Ready` is made of, in that order."""
     aspects: tuple[tuple[str, tuple[Check, ...], Callable[[Situation], Objection]], ...] = (
-        ("Accepted", (_refused,), lambda _: Objection("Accepted", "every field of the spec can be honoured")),
+        ("Accepted", (_refused,), lambda _: Objection("Accepted", "spec accepted")),
         ("ResolvedRefs", backing.UNRESOLVED, backing.resolved),
         ("ModesAvailable", (backing.unavailable, backing.failing), backing.available),
         ("Programmed", (_withheld, _not_begun, _rejected, _no_proxy, _unaccepted, _warming, _pending), _programmed),
@@ -49,7 +49,7 @@ def _refused(situation: Situation) -> Objection | None:
     if situation.accepted:
         return None
     found = "; ".join(f"{refusal.field}: {refusal.message}" for refusal in situation.refusals)
-    stays = f"traffic stays as it was: {in_force(situation)}" if situation.targets else "nothing is routed"
+    stays = f"traffic does not change: {in_force(situation)}" if situation.targets else "nothing is routed"
     return Objection(situation.refusals[0].reason, f"{found}. Until then {stays}")
 
 
@@ -69,8 +69,8 @@ def _not_begun(situation: Situation) -> Objection | None:
     if situation.intent is not None:
         return None
     if not situation.accepted:
-        return Objection("NotAccepted", "the spec is not accepted and nothing was routed before")
-    return Objection("Suspended", "the policy is suspended since before it routed anything; set suspend to false")
+        return Objection("NotAccepted", "spec not accepted, and nothing was routed before")
+    return Objection("Suspended", "suspended before anything was routed: set spec.suspend to false")
 
 
 def _rejected(situation: Situation) -> Objection | None:
@@ -81,13 +81,13 @@ def _rejected(situation: Situation) -> Objection | None:
 def _no_proxy(situation: Situation) -> Objection | None:
     if any(proxy.ready for proxy in _proxies(situation)):
         return None
-    return Objection("NoReadyProxy", "no proxy of the router is ready yet: nothing answers at the address")
+    return Objection("NoReadyProxy", "no proxy is ready yet: nothing answers at status.address")
 
 
 def _unaccepted(situation: Situation) -> Objection | None:
     if situation.accepted:
         return None
-    return Objection("NotAccepted", f"the spec is not accepted; what it replaced stays: {in_force(situation)}")
+    return Objection("NotAccepted", f"spec not accepted; traffic does not change: {in_force(situation)}")
 
 
 def _warming(situation: Situation) -> Objection | None:
@@ -114,8 +114,8 @@ def _pending(situation: Situation) -> Objection | None:
 
 def _programmed(situation: Situation) -> Objection:
     if situation.policy.spec.suspend:
-        return Objection("Suspended", f"suspended: the split stays {in_force(situation)}, and changes of the spec wait")
-    return Objection("Programmed", "every ready proxy has accepted the routes")
+        return Objection("Suspended", f"suspended: the split stays {in_force(situation)}, spec changes have no effect")
+    return Objection("Programmed", "all ready proxies have accepted the routes")
 
 
 def _proxies(situation: Situation) -> tuple[ProxyState, ...]:

@@ -116,12 +116,12 @@ def _notes(situation: Situation) -> tuple[str, ...]:
     """What of the spec is not followed to the letter."""
     run = situation.run
     replaced = overridden(run)
-    notes = [f"the operator sets these itself, those of spec.template are not used: {', '.join(replaced)}"]
+    notes = [f"ignored in spec.template, because the operator sets them: {', '.join(replaced)}"]
     notes = notes if replaced else []
     if resources.shrinks(run, situation.observed.claim):
         notes.append(
-            f"spec.checkpoints.volumeClaim.storage is less than claim {resources.claim_name(run)} has; volumes cannot "
-            "shrink, it stays as it is"
+            f"spec.checkpoints.volumeClaim.storage is ignored: it is smaller than PersistentVolumeClaim "
+            f"{resources.claim_name(run)}, and volumes cannot shrink"
         )
     job = situation.job
     unasked = job is not None and run.spec.queue_name is None and queueing.is_held(run, job)
@@ -155,6 +155,4 @@ def _lost_claim(situation: Situation) -> tuple[Event, ...]:
     ):
         return ()
     name = resources.claim_name(run)
-    return (
-        Event("Warning", "ClaimLost", f"PersistentVolumeClaim {name} was deleted; an empty one is made in its place"),
-    )
+    return (Event("Warning", "ClaimLost", f"PersistentVolumeClaim {name} was deleted; creating an empty one"),)

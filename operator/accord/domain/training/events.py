@@ -34,7 +34,7 @@ def transitions(before: TrainingRunStatus, after: TrainingRunStatus) -> tuple[Ev
 def _attempts(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event]:
     attempt = after.attempt or 0
     if attempt > (before.attempt or 0) and after.job_ref is not None:
-        how = f" and goes on from {_origin(after)}" if attempt > 1 else ""
+        how = f" and resumes from {_origin(after)}" if attempt > 1 else ""
         yield Event("Normal", "AttemptStarted", f"attempt {attempt} starts as Job {after.job_ref.name}{how}")
 
 
@@ -47,7 +47,7 @@ def _rollbacks(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[
     done = after.restart
     if done is not None and (before.restart is None or Restart.of(before.restart) != Restart.of(done)):
         words = (
-            f"attempt {done.ended_attempt} went wrong; attempt {done.attempt} goes on from "
+            f"attempt {done.ended_attempt} was rolled back; attempt {done.attempt} resumes from "
             f"{Restart.of(done).resume_from}"
         )
         yield Event("Normal", "RestartedFromCheckpoint", words)
@@ -82,7 +82,7 @@ def _readiness(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[
         return
     at_rest = ("Suspended", "StoppedByRollback", "AwaitingApproval")
     if old is not None and old.reason in at_rest and new.reason not in at_rest:
-        yield Event("Normal", "Resumed", "no longer suspended: training goes on")
+        yield Event("Normal", "Resumed", "no longer suspended: training resumes")
     if new.reason not in (*_QUIET, *_TOLD_BY_METRICS):
         yield Event("Normal" if new.reason in _NORMAL else "Warning", new.reason, new.message)
 

@@ -62,7 +62,9 @@ def unwatched(situation: Situation, verdict: Verdict, conditions: Iterable[Wante
         left = (since + METRICS_DUE - situation.now).total_seconds()
         if left > 0:
             return verdict, left
-    message = f"attempt {situation.attempt} trains unseen, so no checkpoint of it can be judged: {available.message}"
+    message = (
+        f"attempt {situation.attempt} trains without metrics, so its checkpoints cannot be checked: {available.message}"
+    )
     return Verdict("Running", "Stalled", available.reason, message), None
 
 
@@ -107,18 +109,18 @@ def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | 
         # What was never seen is awaited anew when the next pod runs.
         if told is not None and told.reason not in ("Awaited", "NoMetrics"):
             return Wanted(type_, told.status, told.reason, told.message), None
-        return Wanted(type_, "Unknown", "NotRunning", "nothing trains, so there is nothing to measure"), None
+        return Wanted(type_, "Unknown", "NotRunning", "not training"), None
     if measured is None:
         if told is not None and told.reason not in ("NotRunning", "NotImplemented"):
             return Wanted(type_, told.status, told.reason, told.message), None
-        return Wanted(type_, "Unknown", "Awaited", "the run's metrics have not been seen yet"), None
+        return Wanted(type_, "Unknown", "Awaited", "no metrics of the run yet"), None
     if measured.outcome == "QueryFailed":
         return Wanted(type_, "Unknown", "QueryFailed", measured.message), None
     if measured.outcome == "Stale":
         return Wanted(type_, "False", "Stale", measured.message), None
     left = (_runs_since(situation) + METRICS_DUE - situation.now).total_seconds()
     if left > 0 and not _is_unwatched(situation):
-        return Wanted(type_, "Unknown", "Awaited", "the run's metrics have not been seen yet"), left
+        return Wanted(type_, "Unknown", "Awaited", "no metrics of the run yet"), left
     return Wanted(type_, "False", "NoMetrics", measured.message), None
 
 
@@ -143,7 +145,7 @@ def _on_schedule(situation: Situation) -> Wanted:
     if measured is None or measured.step is None or situation.is_changed:
         if told is not None:
             return Wanted(type_, told.status, told.reason, told.message)
-        return Wanted(type_, "Unknown", "NotMeasured", "what the trainer does is not known yet")
+        return Wanted(type_, "Unknown", "NotMeasured", "no metrics of the run yet")
     margin = _UPDATES * spec.ppo.update_frequency
     compared = (
         ("entropyCoef", "PPO_ENTROPY_COEF", spec.schedules.entropy_coef, measured.entropy_coef),
@@ -151,7 +153,7 @@ def _on_schedule(situation: Situation) -> Wanted:
     )
     silent = [field for field, _, _, value in compared if value is None]
     off = [
-        f"{field} is not what spec.schedules.{field} says (the trainer is told in {variable}_INITIAL and so on)"
+        f"{field} deviates from spec.schedules.{field} (the trainer is told in {variable}_INITIAL and so on)"
         for field, variable, wanted, value in compared
         if value is not None and not follows(wanted, measured.step, value, margin)
     ]

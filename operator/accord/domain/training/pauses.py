@@ -64,7 +64,7 @@ def in_words(pause: Pause) -> str:
     """Who pauses the run, why, and what ends it."""
     who = f"CheckpointPolicy {pause.policy} paused attempt {pause.attempt} ({pause.signal})"
     if pause.is_approved:
-        return f"{who}: the rollback was approved, and training goes on from step {pause.step} when that is served"
+        return f"{who}: rollback approved, and training goes on from step {pause.step} when that is served"
     command = f"accord approve {pause.policy} -n {pause.namespace}"
     return (
         f"{who}: its rollback waits for approval. To go back to step {pause.step}: {command}; to go on as it is: "

@@ -159,7 +159,7 @@ def _stale(run: TrainingRun, values: Mapping[str, Sample]) -> str | None:
     sampled = values.get("sampled")
     if sampled is not None and sampled.at.timestamp() - sampled.value <= patience.total_seconds():
         return None
-    return "the pod's metrics are not scraped any more; what is shown is the last that was seen"
+    return "the pod's metrics are no longer scraped; showing the last values"
 
 
 def _where_to_look(run: TrainingRun) -> str:

@@ -36,12 +36,12 @@ def is_held(run: TrainingRun, job: JobView) -> bool:
 def waits(run: TrainingRun, job: JobView) -> str:
     """What a suspended Job that is held waits for, and what to do where nobody has asked for a queue."""
     if run.spec.queue_name is not None:
-        return f"waits for admission by queue {run.spec.queue_name}"
+        return f"waiting for admission by queue {run.spec.queue_name}"
     how = "set spec.queueName to choose a queue (spec.suspend must be true while it changes)"
     if job.queue:
-        return f"waits for admission by queue {job.queue}: the run names none, Kueue put Job {job.name} there; {how}"
+        return f"waiting for admission by queue {job.queue}: the run names none, Kueue put Job {job.name} there; {how}"
     if _is_signed(job):
-        return f"Kueue suspends Job {job.name}, which is in no queue, and admits it only from one; {how}"
+        return f"Kueue suspended Job {job.name} because it is in no queue; {how}"
     return f"Job {job.name} was suspended by admission, as Kueue does with Jobs that are in no queue; {how}"
 
 
@@ -51,8 +51,8 @@ def remark(run: TrainingRun) -> str | None:
     if not label or run.spec.queue_name == label:
         return None
     if run.spec.queue_name is None:
-        return f"label {names.QUEUE_LABEL} is honoured as spec.queueName: {label}"
-    return f"spec.queueName {run.spec.queue_name} counts, not {label} of label {names.QUEUE_LABEL}"
+        return f"label {names.QUEUE_LABEL} is used as spec.queueName: {label}"
+    return f"spec.queueName {run.spec.queue_name} takes precedence over {label} in label {names.QUEUE_LABEL}"
 
 
 def _is_signed(job: JobView) -> bool:

@@ -63,7 +63,7 @@ def interpret(run: TrainingRun, answer: Answer, now: datetime) -> Ratings:
         counts[rating] = sample.value
     if not counts:
         where = f"in namespace {run.metadata.namespace}" if run.spec.retuning.query is None else "by the query"
-        return Ratings("NoRatings", now, f"no ratings are counted {where}")
+        return Ratings("NoRatings", now, f"no ratings found {where}")
     if len(counts) > _MOST_VALUES:
         return Ratings("QueryFailed", now, f"the query returned more than {_MOST_VALUES} different ratings")
     return Ratings("Measured", now, counts=counts)

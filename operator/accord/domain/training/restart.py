@@ -76,7 +76,7 @@ def asked(run: TrainingRun, attempt: int) -> Asked:
     ]
     for key, other in ((_STEP, _ATTEMPT), (_ATTEMPT, _STEP)):
         if key in found and other not in found:
-            problems.append(f"annotation {key} is ignored: it goes with {other}, which is missing")
+            problems.append(f"annotation {key} is ignored without {other}")
     for key in (_ATTEMPT, _STOP):
         named = whole(found.get(key))
         if named is not None and named > attempt:
@@ -116,16 +116,16 @@ def condition(asked: Asked, record: RestartRecord | None, attempt: int, *, finis
     if asked.problems:
         return Wanted(_TYPE, "False", "Ignored", "; ".join(asked.problems))
     if finished and (asked.restart is not None or asked.stop):
-        words = f"attempt {attempt} had finished before the rollback; a finished run is never run again"
+        words = f"attempt {attempt} had finished before the rollback; a finished run is not restarted"
         return Wanted(_TYPE, "False", "AlreadyFinished", words)
     if asked.stop:
         return Wanted(_TYPE, "True", "StoppedByRollback", why_stopped(asked, attempt))
     if asked.restart is not None:
-        words = f"attempt {attempt} went wrong; the next one goes on from {asked.restart.resume_from}"
+        words = f"attempt {attempt} was rolled back; the next one resumes from {asked.restart.resume_from}"
         return Wanted(_TYPE, "True", "Restarting", words)
     if record is not None:
         words = (
-            f"attempt {record.ended_attempt} went wrong; attempt {record.attempt} went on from "
+            f"attempt {record.ended_attempt} was rolled back; attempt {record.attempt} resumed from "
             f"{Restart.of(record).resume_from}"
         )
         return Wanted(_TYPE, "True", "RestartedFromCheckpoint", words)
@@ -135,9 +135,9 @@ def condition(asked: Asked, record: RestartRecord | None, attempt: int, *, finis
 def why_stopped(asked: Asked, attempt: int) -> str:
     """A sentence with what to do."""
     if asked.restart is not None:
-        after = f"training goes on from {asked.restart.resume_from}"
+        after = f"training resumes from {asked.restart.resume_from}"
     else:
         after = (
-            f"training goes on from the newest checkpoint, or from the step in {_STEP} where {_ATTEMPT} is {attempt}"
+            f"training resumes from the newest checkpoint, or from the step in {_STEP} where {_ATTEMPT} is {attempt}"
         )
-    return f"a rollback has stopped attempt {attempt}; remove annotation {_STOP} from the run, and {after}"
+    return f"a rollback stopped attempt {attempt}: remove annotation {_STOP} from the run, and {after}"

@@ -222,9 +222,9 @@ def _condition(run: TrainingRun, standing: tuple[Suggestion, ...], window: Ratin
         is_open = any(each.applied_in_attempt is None for each in standing)
         reason, message = "Suggested" if is_open else "Applied", "; ".join(in_words(each) for each in standing)
     elif window.judged:
-        reason, message = "NothingToSuggest", f"the ratings ask for no change; the next look is after {least} more"
+        reason, message = "NothingToSuggest", f"no change suggested; next evaluation after {least} more ratings"
     else:
-        reason, message = "Collecting", f"{least} new ratings are awaited before anything is suggested"
+        reason, message = "Collecting", f"waiting for {least} new ratings"
     return Wanted(_TYPE, "True", reason, message)
 
 

@@ -79,8 +79,8 @@ def remark(run: TrainingRun) -> str | None:
     if not others:
         return None
     return (
-        f"{_containers(others)} may keep the pod when the trainer has ended; one of initContainers with restartPolicy "
-        "Always does not"
+        f"{_containers(others)} may keep the pod running when the trainer has ended: move it to initContainers with "
+        "restartPolicy Always"
     )
 
 

@@ -49,7 +49,7 @@ def judge(situation: Situation) -> Verdict:
     if course == "Finished":
         return _finished(situation)
     if course == "Refused":
-        return _stalled("NoTrainer", "spec.template has no container named trainer: it is the one that trains; add it")
+        return _stalled("NoTrainer", "spec.template has no container named trainer: add it")
     problem = _blocked(situation)
     if problem is not None and problem.reason == "Waiting":
         return Verdict("Pending", "Reconciling", problem.reason, problem.message, _LOOK_AGAIN)
@@ -71,7 +71,7 @@ def _suspended(situation: Situation) -> Verdict:
         return Verdict("Suspended", "Ready", "StoppedByRollback", message)
     if situation.pause is not None and not situation.is_suspended:
         return Verdict("Suspended", "Ready", "AwaitingApproval", pauses.in_words(situation.pause))
-    return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: nothing trains, the checkpoints stay")
+    return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: not training, checkpoints are kept")
 
 
 def conditions(
@@ -103,12 +103,12 @@ def _accepted(situation: Situation, verdict: Verdict, notes: tuple[str, ...], re
             "Accepted",
             "False",
             "AlreadyFinished",
-            "the spec has changed since the run finished; a finished run is never run again: create a TrainingRun of "
-            "another name, or delete this one and create it anew",
+            "the spec changed after the run finished, and a finished run is not restarted: create a TrainingRun with "
+            "another name, or delete and recreate this one",
         )
     if notes:
         return Wanted("Accepted", "True", "Adjusted", "; ".join((*notes, *remarks)))
-    return Wanted("Accepted", "True", "Accepted", "; ".join(("the spec can be followed", *remarks)))
+    return Wanted("Accepted", "True", "Accepted", "; ".join(("spec accepted", *remarks)))
 
 
 def _stalled(reason: str, message: str, phase: Phase = "Pending") -> Verdict:
@@ -127,7 +127,7 @@ def _finished(situation: Situation) -> Verdict:
         return _stalled(reason, message, "Failed")
     if end.succeeded:
         aside = f": {end.message}" if end.reason == sidecars.COMPLETED else ""
-        return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {situation.attempt} has trained to the end{aside}")
+        return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {situation.attempt} finished training{aside}")
     death = last_death(situation)
     if death is None or end.reason == "DeadlineExceeded":
         return _stalled(end.reason, end.message or f"Job {_job(situation)} failed", "Failed")
@@ -145,10 +145,11 @@ def _lost(situation: Situation) -> Verdict | None:
             continue
         if pod.due_to_end + _NODE_SILENT <= situation.now:
             message = (
-                f"node {pod.node} does not answer: pod {pod.name} was told to end at {timestamp(pod.told_to_end)} and "
-                "has not, so no other pod starts while it may still write to the volume. Where the node is off: "
-                f"`kubectl taint node {pod.node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`; where it "
-                f"will not come back: `kubectl delete node {pod.node}`"
+                f"node {pod.node} is not responding: pod {pod.name} has been terminating since "
+                f"{timestamp(pod.told_to_end)} and may still write to the volume, so no other pod is started. If the "
+                f"node is off: `kubectl taint node {pod.node} "
+                "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`; "
+                f"if it will not come back: `kubectl delete node {pod.node}`"
             )
             return _stalled("NodeLost", message)
     return None
@@ -174,12 +175,12 @@ def _blocked(situation: Situation) -> Problem | None:
             return Problem("Waiting", f"{key.kind} {key.name} belongs to {holder}")
         # It may hold checkpoints that exist nowhere else: deleting it is never the advice.
         how = (
-            "to use it, name it in spec.checkpoints.claimName; if Accord made it, give it its labels back: kubectl "
+            "to use it, set spec.checkpoints.claimName; if Accord created it, restore its labels: kubectl "
             f"label pvc {key.name} {MANAGED_BY_LABEL}={MANAGED_BY} {names.RUN_LABEL}={situation.run.metadata.name}"
             if key == claim_key(situation.run)
-            else "make a TrainingRun of another name"
+            else "use another name for the TrainingRun"
         )
-        message = f"{key.kind} {key.name} exists already and belongs to {holder}, so it is left alone; {how}"
+        message = f"{key.kind} {key.name} already exists and belongs to {holder}; {how}"
         return Problem("NameTaken", message)
     for key, refusal in situation.observed.refusals.items():
         if refusal.deleting or situation.course in ("Keep", "Start"):
@@ -192,34 +193,36 @@ def _stopping(situation: Situation) -> Verdict:
         return Verdict("Pending", "Reconciling", "Suspending", _suspending(situation), _LOOK_AGAIN)
     if situation.asked.restart is not None:
         message = (
-            f"a rollback ends attempt {situation.attempt}; the next goes on from "
-            f"{situation.asked.restart.resume_from} once its pod has ended"
+            f"stopping attempt {situation.attempt} for a rollback; the next one resumes from "
+            f"{situation.asked.restart.resume_from} when its pod has ended"
         )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
     if situation.is_changed:
         message = (
-            f"what attempt {situation.attempt} was made from has changed (the spec, or by retuning): it ends, and the "
-            "next goes on from the newest checkpoint"
+            f"the spec changed or retuning was applied: stopping attempt {situation.attempt}, and the next one resumes "
+            "from the newest checkpoint"
         )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
     if situation.attempt:
-        message = f"Job {_job(situation)} is gone before it finished; once its pod has ended, the next attempt starts"
+        message = (
+            f"Job {_job(situation)} was deleted before it finished; the next attempt starts when its pod has ended"
+        )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
     message = (
-        "a pod of an earlier TrainingRun of this name is still at work; the first attempt starts when it has ended"
+        "a pod of an earlier TrainingRun of this name is still running; the first attempt starts when it has ended"
     )
     return Verdict("Pending", "Reconciling", "Waiting", message, _LOOK_AGAIN)
 
 
 def _suspending(situation: Situation) -> str:
-    why = "a rollback stops this attempt" if situation.asked.stop else "spec.suspend is true"
+    why = "stopped by a rollback" if situation.asked.stop else "spec.suspend is true"
     if situation.pause is not None and not (situation.asked.stop or situation.is_suspended):
         why = f"CheckpointPolicy {situation.pause.policy} waits for approval of a rollback"
-    return f"{why}: the pod is saving and ends"
+    return f"{why}: the pod is saving and terminating"
 
 
 def _starting(situation: Situation) -> Verdict:
-    return Verdict("Pending", "Reconciling", "Starting", f"attempt {situation.attempt + 1} is being started")
+    return Verdict("Pending", "Reconciling", "Starting", f"starting attempt {situation.attempt + 1}")
 
 
 def _kept(situation: Situation, job: JobView) -> Verdict:
@@ -237,13 +240,13 @@ def _kept(situation: Situation, job: JobView) -> Verdict:
 
 def _at_work(situation: Situation, job: JobView, working: list[PodView]) -> Verdict:
     if all(pod.deleting for pod in working):
-        message = f"the pod of attempt {situation.attempt} is ending; another one follows"
+        message = f"the pod of attempt {situation.attempt} is terminating and will be replaced"
         return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, _until_lost(situation))
     held = sidecars.held(working, situation.attempt)
     if held is not None:
         return _held(situation, job, held)
     if any(pod.phase == "Running" for pod in working):
-        return Verdict("Running", "Ready", "Running", f"attempt {situation.attempt} trains")
+        return Verdict("Running", "Ready", "Running", f"attempt {situation.attempt} is training")
     stuck = next((pod for pod in working if pod.problem is not None), None)
     if stuck is not None and stuck.problem is not None:
         return _patient(stuck.problem, stuck.created, situation.now)
@@ -254,10 +257,10 @@ def _between_pods(situation: Situation, job: JobView) -> Verdict:
     death = last_death(situation)
     if death is not None:
         allowed = situation.run.spec.backoff_limit
-        message = f"{death.message}; another pod follows (failed: {job.failed}, allowed: {allowed})"
+        message = f"{death.message}; retrying (failed: {job.failed}, allowed: {allowed})"
         return Verdict("Pending", "Reconciling", "Retrying", message)
     if any(pod.phase == "Succeeded" for pod in _pods(situation)):
-        return Verdict("Running", "Ready", "Running", f"the pod of attempt {situation.attempt} has ended well")
+        return Verdict("Running", "Ready", "Running", f"the pod of attempt {situation.attempt} succeeded")
     return _without_pod(situation, job)
 
 
@@ -265,10 +268,10 @@ def _held(situation: Situation, job: JobView, pod: PodView) -> Verdict:
     left = max(sidecars.left(pod, situation.now), _LOOK_AGAIN)
     words = sidecars.in_words(pod)
     if pod.trainer is not None and pod.trainer.code == 0:
-        message = f"{words}; when it has not ended by itself after half a minute, the run is complete all the same"
+        message = f"{words}; if it does not end within 30 s, the run completes anyway"
         return Verdict("Running", "Reconciling", "Completing", message, left)
     allowed = situation.run.spec.backoff_limit
-    message = f"{words}; the pod is stopped, and another one follows (failed: {job.failed}, allowed: {allowed})"
+    message = f"{words}; the pod is stopped and replaced (failed: {job.failed}, allowed: {allowed})"
     return Verdict("Pending", "Reconciling", "TrainerEnded", message, left)
 
 
@@ -282,8 +285,8 @@ def _without_pod(situation: Situation, job: JobView) -> Verdict:
         left = (_POD_DUE - waited).total_seconds()
         return Verdict("Pending", "Reconciling", "Starting", f"attempt {situation.attempt} has no pod yet", left)
     message = (
-        f"Job {job.name} cannot make its pod: a ResourceQuota or an admission rule may forbid it; "
-        f"`kubectl describe job {job.name}` says which"
+        f"Job {job.name} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
+        f"`kubectl describe job {job.name}`"
     )
     return _patient(Problem("PodNotCreated", message), since, situation.now)
 

@@ -214,10 +214,12 @@ def _obstacle(pod: str, status: Manifest) -> Problem | None:
         None,
     )
     if unscheduled is not None:
-        words = unscheduled.get("message") or "no node takes it"
+        words = unscheduled.get("message") or "not scheduled"
         if "persistentvolumeclaim" in words.lower() and "not found" in words:
-            return Problem("ClaimMissing", f"pod {pod} waits for its volume: {words}; create that claim")
-        return Problem("Unschedulable", f"pod {pod} is not on any node yet: {quote(words)}")
+            return Problem(
+                "ClaimMissing", f"pod {pod} is waiting for its volume: {words}; create that PersistentVolumeClaim"
+            )
+        return Problem("Unschedulable", f"cannot schedule pod {pod}: {quote(words)}")
     for container in _containers(status):
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason, name = waiting.get("reason") or "", container.get("name")
@@ -225,12 +227,12 @@ def _obstacle(pod: str, status: Manifest) -> Problem | None:
             # kubelet alternates between the first two, with changing words.
             return Problem(
                 "ImagePull",
-                f"image {container.get('image')} of container {name} cannot be pulled (pod {pod}); correct it in "
-                "spec.template, or see `kubectl describe pod` for what the registry says",
+                f"cannot pull image {container.get('image')} of container {name} (pod {pod}): fix it in spec.template, "
+                f"or see `kubectl describe pod {pod}`",
             )
         if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
             return Problem(
-                reason, f"container {name} of pod {pod} cannot be started: {quote(waiting.get('message') or reason)}"
+                reason, f"cannot start container {name} of pod {pod}: {quote(waiting.get('message') or reason)}"
             )
     return None
 
@@ -238,15 +240,15 @@ def _obstacle(pod: str, status: Manifest) -> Problem | None:
 def _death(pod: str, status: Manifest) -> Problem:
     disrupted = _true(status.get("conditions") or (), "DisruptionTarget")
     if status.get("reason") == "Evicted":
-        return Problem("Evicted", f"pod {pod} was evicted: {quote(status.get('message') or 'no reason was given')}")
+        return Problem("Evicted", f"pod {pod} was evicted: {quote(status.get('message') or 'no reason given')}")
     if disrupted is not None:
-        words = quote(disrupted.get("message") or "no reason was given")
+        words = quote(disrupted.get("message") or "no reason given")
         return Problem(disrupted.get("reason") or "Disrupted", f"pod {pod} was disrupted: {words}")
     for container in _containers(status):
         ended = (container.get("state") or {}).get("terminated")
         if ended and ended.get("exitCode"):
             return _exit(pod, str(container.get("name")), ended)
-    words = quote(status.get("message") or "no reason was given")
+    words = quote(status.get("message") or "no reason given")
     return Problem(status.get("reason") or "PodFailed", f"pod {pod} failed: {words}")
 
 
@@ -254,7 +256,7 @@ def _exit(pod: str, container: str, ended: dict[str, Any]) -> Problem:
     if ended.get("reason") == "OOMKilled":
         return Problem(
             "OOMKilled",
-            f"container {container} of pod {pod} was killed for using more memory than its limit; raise "
+            f"container {container} of pod {pod} exceeded its memory limit: increase "
             "resources.limits.memory in spec.template",
         )
     said = f": {quote(ended['message'])}" if ended.get("message") else ""

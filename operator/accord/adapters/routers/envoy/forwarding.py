@@ -110,7 +110,7 @@ class Forwarder:
                 ) as response:
                     response.raise_for_status()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                _log.info("the leader at %s does not take acknowledgements now: %s", leader, error)
+                _log.info("leader at %s does not accept acknowledgements: %s", leader, error)
                 return False
             for key, said in batch.items():
                 if self._pending.get(key) is said:

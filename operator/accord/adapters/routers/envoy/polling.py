@@ -30,11 +30,11 @@ class Poll:
 def parse_poll(kind: str, body: bytes) -> Poll:
     """Read the body of `POST /v3/discovery:<kind>`. Raises MalformedError."""
     if kind not in set(Kind):
-        raise MalformedError(f"there is no discovery of {kind!r} here, only of {', '.join(Kind)}")
+        raise MalformedError(f"unknown resource type {kind!r}, must be one of {', '.join(Kind)}")
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"the body is not JSON: {error}") from None
+        raise MalformedError(f"invalid JSON body: {error}") from None
     if not isinstance(request, dict):
         raise MalformedError("the body must be a DiscoveryRequest, a JSON object")
     node = request.get("node")

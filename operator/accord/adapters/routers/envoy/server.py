@@ -99,7 +99,7 @@ class DiscoveryServer:
             if refusal is not None:
                 return refusal
         if self._polls[address] >= _MOST_POLLS:
-            return _refusal(503, f"{address} has {_MOST_POLLS} polls open")
+            return _refusal(503, f"too many open polls from {address} (limit {_MOST_POLLS})")
         self._polls[address] += 1
         try:
             return await self._poll(request, address)
@@ -111,7 +111,7 @@ class DiscoveryServer:
     async def _refuse_stranger(self, address: str) -> web.Response | None:
         """None once the address is that of a router's pod: a new pod may be faster than the watch."""
         if self._strangers >= _MOST_STRANGERS or self._waiters.closed:
-            return _refusal(503, "too many polls from addresses that are not known")
+            return _refusal(503, "too many polls from unknown addresses")
         self._strangers += 1
         try:
             await self._waiters.wait(address, _STRANGER_SECONDS)
@@ -119,8 +119,8 @@ class DiscoveryServer:
             self._strangers -= 1
         if self._desk.knows(address):
             return None
-        self._tell(f"{address} is not the address of a router's pod")
-        return _refusal(403, f"{address} is not the address of a router's pod")
+        self._tell(f"{address} is not the address of a router pod")
+        return _refusal(403, f"{address} is not the address of a router pod")
 
     async def _poll(self, request: web.Request, address: str) -> web.StreamResponse:
         try:
@@ -131,10 +131,10 @@ class DiscoveryServer:
         except MalformedError as error:
             return web.Response(status=400, text=f"{error}\n")
         except TimeoutError:
-            return _refusal(408, f"the body did not come within {_READ_SECONDS:.0f} s")
+            return _refusal(408, f"request body not received within {_READ_SECONDS:.0f} s")
         if not self._desk.admits(poll, address):
             self._tell(f"{address} is not the address of pod {poll.pod} of {poll.namespace}/{poll.policy}")
-            return _refusal(403, "a pod is told of the policy whose router it is, and of no other")
+            return _refusal(403, "a pod may only poll for its own policy")
         self._desk.hear(poll)
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -154,7 +154,7 @@ class DiscoveryServer:
     async def _acknowledge(self, request: web.Request) -> web.StreamResponse:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not self._desk.trusts(key):
-            return _refusal(403, "only the leader's own standbys pass on acknowledgements")
+            return _refusal(403, "only replicas of the operator may forward acknowledgements")
         try:
             body = json.loads(await request.read())
             if not isinstance(body, list):
@@ -171,7 +171,7 @@ class DiscoveryServer:
         now = asyncio.get_running_loop().time()
         if now - self._told_at >= _TELL_SECONDS:
             self._told_at = now
-            _log.warning("refused a poll: %s", why)
+            _log.warning("rejected poll: %s", why)
 
 
 def _refusal(status: int, why: str) -> web.Response:
