@@ -22,6 +22,9 @@ PARTS = (
     ("sdk/server.py", "MetricsServer"),
     ("sdk/normalizer.py", "RewardNormalizer"),
     ("sdk/signals.py", "StopSignal"),
+    ("sdk/serving.py", "served"),
+    ("sdk/serving.py", "find"),
+    ("sdk/serving.py", "copy"),
 )
 """In the order in which a reader needs them."""
 _SHOWN = ("__init__", "__call__")
@@ -46,9 +49,14 @@ without a module are in `accord_trainer.sdk`. How they fit together:
 
 def _section(file: str, name: str) -> Iterator[str]:
     tree = ast.parse((TRAINER / file).read_text(encoding="utf-8"))
-    found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    found = next(node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name)
     module = f"accord_trainer.{file.removesuffix('.py').replace('/', '.')}"
     yield f"## {name}\n"
+    if isinstance(found, ast.FunctionDef):
+        returns = "" if found.returns is None else f" → {ast.unparse(found.returns)}"
+        yield f"`{module}.{name}({ast.unparse(found.args)}){returns}`\n"
+        yield f"{_words(found)}\n"
+        return
     if file.startswith("sb3/") or name in ("MetricsServer", "Ppo", "RewardNormalization"):
         yield f"In `{module}`.\n"
     yield f"{_words(found)}\n"

@@ -194,7 +194,8 @@ def run(namespace: Namespace) -> Any:
     """A TrainingRun."""
     template = {"spec": {"containers": [{"name": "trainer", "image": "example/trainer:1"}]}}
     body = {"apiVersion": "accord.dev/v1alpha1", "kind": "TrainingRun", "metadata": {"name": "r"}}
-    return namespace.create(RUNS, {**body, "spec": {"template": template}})
+    # No kubelet is there that would end a pod for its logs to stay.
+    return namespace.create(RUNS, {**body, "spec": {"template": template, "ttlAfterGivenUp": "0s"}})
 
 
 def serves(namespace: Namespace) -> tuple[str, str | None]:

@@ -203,6 +203,7 @@ DEFAULTS: dict[str, Json] = {
         "resume": "Latest",
         "suspend": False,
         "backoffLimit": 6,
+        "ttlAfterGivenUp": "1h",
         "monitoring": {"endpoint": "default", "interval": "15s", "port": 8000},
         "retuning": {"mode": "Suggest", "minRatings": 100, "maxRatings": 300},
     },
@@ -226,6 +227,7 @@ DEFAULTS: dict[str, Json] = {
             "max": 3,
             "cooldown": "10m",
             "approval": "Automatic",
+            "whileWaiting": "Pause",
             "training": "Restart",
         },
         "suspend": False,
@@ -277,7 +279,8 @@ TWO_MODES = [{"name": name, "weight": 50, "deploymentRef": {"name": name}, "port
             "CheckpointPolicy",
             {"serving": {"deploymentRef": {"name": "ranker"}, "volume": "model"}},
             "serving",
-            {"deploymentRef": {"name": "ranker"}, "volume": "model", "follow": "Latest", "minInterval": "1m"},
+            {"deploymentRef": {"name": "ranker"}, "volume": "model", "follow": "Latest", "newRun": "WhenAsGood"}
+            | {"minInterval": "1m"},
         ),
     ],
 )

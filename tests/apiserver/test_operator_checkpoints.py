@@ -332,7 +332,10 @@ def test_a_run_made_anew_does_not_replace_what_an_earlier_one_has_learnt(stage: 
     stage.trained()
     served = cp.serves(namespace)
     earlier = cp.status(namespace)["serving"]["training"]
-    # When a run of the same name begins anew, and has saved nothing
+    # When a run of the same name begins anew, and has saved nothing. Its pods are told from those before by their age,
+    # as far as clocks may be apart.
+    series = f'ppo_training_step{{namespace="{namespace.name}"}}'
+    stage.prometheus.wait_for(f"time() - min_over_time(timestamp({series})[5m:1s]) > 32", seconds=60)
     namespace.delete(cp.RUNS, "r")
     stage.training.step, stage.training.saved, stage.training.reward, stage.training.pod = 0, 0, 1.0, "fghij"
     cp.run(namespace)

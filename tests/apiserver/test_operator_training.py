@@ -18,7 +18,8 @@ def create(namespace: Namespace, name: str = "r", trainer: dict[str, Any] | None
     template = {"metadata": {"labels": {"team": "ml"}}, "spec": {"containers": [{**TRAINER, **(trainer or {})}]}}
     meta = {"name": name, "labels": {"argocd.argoproj.io/instance": "x"}, "annotations": {"tracking": "y"}}
     body = {"apiVersion": "accord.dev/v1alpha1", "kind": "TrainingRun", "metadata": meta}
-    return namespace.create(RUNS, {**body, "spec": {"template": template, **spec}})
+    # What a rollback gives up goes at once, unless a test says otherwise.
+    return namespace.create(RUNS, {**body, "spec": {"template": template, "ttlAfterGivenUp": "0s", **spec}})
 
 
 def edit(namespace: Namespace, **spec: Any) -> Any:

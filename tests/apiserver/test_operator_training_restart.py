@@ -81,6 +81,29 @@ def test_training_goes_on_from_the_checkpoint_once_the_pod_has_ended(
     assert origin(namespace, 3) == "step-00000500"
 
 
+def test_the_pod_of_an_attempt_that_went_wrong_stays_for_its_logs(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    create(namespace, ttlAfterGivenUp="1h", backoffLimit=3)
+    before = running(namespace)
+    name = before["metadata"]["name"]
+    ask(namespace, restart_from="500", restart_attempt="1")
+    wait_until(lambda: namespace.get("pods", name)["spec"].get("activeDeadlineSeconds") == 1, 10, "it is not ended")
+    # Until kubelet has ended it, nothing else starts.
+    assert (list(jobs(namespace)), jobs(namespace)["r-1"]["spec"]["backoffLimit"]) == (["r-1"], 0)
+    end(namespace, before, 143)
+    wait_until(lambda: list(jobs(namespace)) == ["r-1", "r-2"], 30, f"no second attempt: {list(jobs(namespace))}")
+    running(namespace, 2)
+    failed = [c["type"] for c in jobs(namespace)["r-1"]["status"]["conditions"] if c["status"] == "True"]
+    assert "Failed" in failed
+    assert namespace.get("pods", name)["metadata"].get("deletionTimestamp") is None
+    assert f"kubectl logs {name} -c trainer" in namespace.condition("r", "RolledBack", RUNS)["message"]
+    assert namespace.get(RUNS, "r")["status"].get("failedPods", 0) == 0
+    edit(namespace, ttlAfterGivenUp="0s")
+    until_only(namespace, "r-2")
+    assert [pod["metadata"]["labels"]["accord.dev/attempt"] for pod in namespace.api.items(namespace.path("pods"))]
+
+
 def test_a_run_that_is_stopped_rests_and_goes_on_from_the_checkpoint_when_a_person_says_so(
     namespace: Namespace, operator: OperatorProcess
 ) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from accord_trainer.sb3.policyfile import FILE, Policy, PolicyFileError
 from accord_trainer.sb3.ratings import ACTION_DIM, STATE_DIM, Users
-from accord_trainer.sdk.manifest import MANIFEST, Checkpoint, CheckpointError, directory_name, verify
+from accord_trainer.sdk.manifest import CheckpointError
+from accord_trainer.sdk.serving import find
 
 
 class UnusablePolicyError(ValueError):
@@ -27,7 +28,7 @@ def load(directory: Path, step: int) -> Policy | None:
     if step == 0:
         return None
     try:
-        policy = Policy.read(_find(directory, directory_name(step)).file(FILE))
+        policy = Policy.read(find(directory, step).file(FILE))
     except (CheckpointError, PolicyFileError) as error:
         raise UnusablePolicyError(f"the checkpoint of step {step} in {directory} cannot be served: {error}") from error
     if (policy.inputs, policy.actions) != (STATE_DIM, ACTION_DIM):
@@ -37,15 +38,6 @@ def load(directory: Path, step: int) -> Policy | None:
             "on accord/Ratings-v0?"
         )
     return policy
-
-
-def _find(directory: Path, name: str) -> Checkpoint:
-    if (directory / MANIFEST).exists():
-        return verify(directory, name=name)
-    if not (directory / name).is_dir():
-        found = sorted(path.name for path in directory.glob("step-*"))
-        raise CheckpointError(f"there is no {name}, only {', '.join(found) or 'an empty volume'}")
-    return verify(directory / name)
 
 
 class Audience:

@@ -70,8 +70,15 @@ class CheckpointPolicies:
             return Subject(policy, None, since, memory=self._memory(key, policy))
         # Prometheus remembers the pods of an earlier run of this name, which were named alike.
         begins = [moment for moment in (since, run.created) if moment is not None]
-        began = max(begins, default=None)
-        return Subject(policy, run.attempt, began, run.ended, run.created, self._memory(key, policy))
+        return Subject(
+            policy,
+            run.attempt,
+            max(begins, default=None),
+            run.ended,
+            run.uid,
+            run.created,
+            self._memory(key, policy),
+        )
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
         """Follow what was made for each policy and what it refers to, and say which policies are concerned."""

@@ -54,6 +54,21 @@ def test_nothing_is_said_of_a_run_that_has_saved_nothing() -> None:
     assert len(world.writes) == writes
 
 
+@pytest.mark.parametrize("outcome", ["Pass", "Fail"])
+def test_a_check_of_the_run_before_says_nothing_about_this_one(outcome: str) -> None:
+    """It is seconds old, and of attempt 1 as well."""
+    world = trained(500, 1000, 1500)
+    world.check(outcome, run=world.objects[RUN]["metadata"]["uid"], signal="RewardDrop", onset=1100)
+    snapshots = world.names("VolumeSnapshot")
+    world.delete_object(RUN)
+    world.put(RUN, {"spec": {}, "status": {"attempt": 1, "phase": "Running", "claimName": SOURCE.name}})
+    world.settle()
+    assert world.names("VolumeSnapshot") == snapshots
+    assert world.serves[1] == "1500"
+    assert (world.condition("Healthy"), "detection" in world.status) == (("Unknown", "NotChecked"), False)
+    assert "rollback" not in world.status
+
+
 def test_its_first_checkpoint_waits_until_it_is_as_good_as_what_is_served() -> None:
     world = made_anew(trained(500, 1000, 2000))
     saved(world, 500, reward=0.2)

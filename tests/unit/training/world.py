@@ -34,7 +34,8 @@ def manifest(*, status: Manifest | None = None, name: str = "r", **spec: Any) ->
             "labels": {"argocd.argoproj.io/instance": "app"},
             "annotations": {"tracking": "id"},
         },
-        "spec": {"template": {"spec": {"containers": [TRAINER]}}, **spec},
+        # What a rollback gives up goes at once, unless a test says otherwise.
+        "spec": {"template": {"spec": {"containers": [TRAINER]}}, "ttlAfterGivenUp": "0s", **spec},
         **({"status": status} if status else {}),
     }
 
@@ -226,7 +227,9 @@ class World:
             self.jobs[name] = {**copy.deepcopy(wanted), "metadata": meta, "status": {}}
             return
         assert wanted["spec"]["template"] == old["spec"]["template"], "a Job's template cannot change"
-        self.jobs[name] = {**old, "spec": copy.deepcopy(wanted["spec"])}
+        annotations = {**old["metadata"].get("annotations", {}), **wanted["metadata"].get("annotations", {})}
+        meta = {**old["metadata"], "annotations": annotations}
+        self.jobs[name] = {**old, "metadata": meta, "spec": copy.deepcopy(wanted["spec"])}
 
     def settle(self, rounds: int = 12) -> Plan:
         """Everybody does their part until nothing moves."""

@@ -264,6 +264,7 @@ class TrainingRunSpec(Model):
             ".queueName",
         ),
         span_rule("ttlAfterFinished", "1s", "87600h", optional=True),
+        span_rule("ttlAfterGivenUp", "0s", "168h"),
     )
 
     template: Annotated[dict[str, Any], Field(json_schema_extra={"x-accord-schema": "PodTemplateSpec"})]
@@ -290,6 +291,9 @@ class TrainingRunSpec(Model):
     after a suspension, as those of a Job do."""
     ttl_after_finished: Duration | None = None
     """Delete the TrainingRun, and its Job with it, this long after it finished. The checkpoints stay."""
+    ttl_after_given_up: Duration = timedelta(hours=1)
+    """How long the pod and Job of an attempt that a rollback gave up stay, ended, so that its logs can be read. 0s: not
+    at all. A Job in a queue of Kueue does not stay."""
     queue_name: DnsLabel | None = None
     """Kueue LocalQueue that admits the run; Kueue then owns the Job's `suspend`."""
     monitoring: RunMonitoring = RunMonitoring()

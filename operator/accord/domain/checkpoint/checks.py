@@ -20,7 +20,7 @@ def verdict(situation: Situation) -> Verdict | None:
     """The last check, for the status."""
     reading, before = situation.reading, situation.status.detection
     if reading is None:
-        return before
+        return None if situation.is_new_training else before
     now = Verdict(
         outcome="Inconclusive" if reading.outcome == "QueryFailed" else reading.outcome,
         signal=reading.signal,
@@ -51,7 +51,7 @@ def healthy(situation: Situation) -> Wanted:
         message = shown.message if shown is not None else None
         return Wanted("Healthy", _status(reading), _reason(reading), message or "")
     told = find(situation.status.conditions, "Healthy")
-    if told is not None and not _is_new_attempt(situation):
+    if told is not None and not _is_new_attempt(situation) and not situation.is_new_training:
         return Wanted("Healthy", told.status, told.reason, told.message)
     return Wanted("Healthy", "Unknown", "NotChecked", "training not checked yet")
 

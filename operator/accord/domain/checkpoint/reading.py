@@ -63,5 +63,7 @@ class Reading:
     """Of returns: the share of what had been learnt that is lost."""
     samples: int | None = None
     """Independent samples in the recent window."""
+    run: str | None = None
+    """Uid of the run whose data this is: one that is made anew under its name begins with attempt 1, too."""
     saved: tuple[Saved, ...] = ()
     """Checkpoints that the data shows as committed, oldest first; the newest is what may be snapshotted now."""

@@ -59,9 +59,14 @@ class Situation:
         return names.training(self.identity)
 
     @property
+    def is_new_training(self) -> bool:
+        """Whether what was recorded last is of another training."""
+        return self.status.training not in (None, self.identity)
+
+    @property
     def rollbacks(self) -> int:
         """Rollbacks of this training so far."""
-        return (self.status.rollbacks or 0) if self.status.training in (None, self.identity) else 0
+        return 0 if self.is_new_training else self.status.rollbacks or 0
 
     @property
     def own(self) -> tuple[Checkpoint, ...]:
@@ -164,11 +169,13 @@ def assess(observed: Observed, store: Store, now: datetime) -> Situation:
 
 
 def _valid(observed: Observed, attempt: int, now: datetime) -> Reading | None:
-    """The reading, unless it is old, speaks of another attempt, or of one that a rollback has ended."""
+    """The reading, unless it is old, speaks of another run or attempt, or of one that a rollback has ended."""
     reading, run = observed.reading, observed.run
     if reading is None or (reading.attempt or 0) != attempt:
         return None
     if now - reading.at > max(4 * observed.policy.spec.detection.interval, _FRESH):
+        return None
+    if run is not None and reading.run not in (None, run.uid):
         return None
     if run is None:
         return reading if observed.policy.spec.source is not None else None

@@ -29,6 +29,8 @@ class Subject:
     """When the training began, or a rollback ended through which it went on: nothing from before it is judged."""
     ended: datetime | None = None
     """When the TrainingRun ended, if it did: nothing new comes then."""
+    run: str | None = None
+    """Uid of the TrainingRun."""
     began: datetime | None = None
     """When the TrainingRun was created: no pod of it is older."""
     memory: tuple[Interval, ...] = ()

@@ -9,13 +9,14 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.conditions import merge, parse_timestamp
 from accord.domain.plan import Event, ObjectKey, Plan
-from accord.domain.training import events, metering, queueing, resources, sidecars, status
+from accord.domain.training import events, keeping, metering, queueing, resources, sidecars, status
 from accord.domain.training.inputs import hyperparameters
 from accord.domain.training.observed import Observed
 from accord.domain.training.retuning import advise, effective
 from accord.domain.training.situation import Situation, assess
 from accord.domain.training.template import overridden
 from accord.domain.training.verdicts import conditions, judge
+from accord.domain.training.views import JobView
 
 
 def decide(observed: Observed, now: datetime) -> Plan:
@@ -47,7 +48,8 @@ def decide(observed: Observed, now: datetime) -> Plan:
     merged = merge(run.status.conditions, said, generation=run.metadata.generation, now=now)
     after = status.full(situation, verdict, advice, merged)
     told = (*_lost_claim(situation), *events.transitions(run.status, after))
-    again = [delay for delay in (verdict.look_again, missed, unseen, left) if delay is not None]
+    kept = keeping.seconds_left(situation.run, observed.jobs, now)
+    again = [delay for delay in (verdict.look_again, missed, unseen, left, kept) if delay is not None]
     return Plan(
         _to_apply(situation),
         _to_delete(situation),
@@ -72,6 +74,8 @@ def _time_to_live(observed: Observed, now: datetime) -> float | None:
 def _to_apply(situation: Situation) -> tuple[Manifest, ...]:
     """A new Job comes after the claim, for which its pod would wait."""
     run, observed = situation.run, situation.observed
+    if situation.gives_up and situation.job is not None:
+        return (resources.job_given_up(run, situation.job),)
     if situation.course not in ("Keep", "Start"):
         return ()
     claim = resources.claim_to_apply(run, observed.claim)
@@ -87,29 +91,35 @@ def _to_apply(situation: Situation) -> tuple[Manifest, ...]:
 
 
 def _to_patch(situation: Situation) -> tuple[Manifest, ...]:
-    """A pod whose trainer has failed, and that its other containers keep."""
-    run = situation.run
-    if situation.course != "Keep":
-        return ()
-    part = sidecars.to_end(situation.observed.pods, situation.attempt, run.metadata.namespace, situation.now)
+    """A pod whose trainer has failed, and that its other containers keep; or one that is given up, and stays."""
+    pods, namespace = situation.observed.pods, situation.run.metadata.namespace
+    if situation.course == "Keep":
+        part = sidecars.to_end(pods, situation.attempt, namespace, situation.now)
+    else:
+        part = keeping.to_end(situation.job, pods, namespace)
     return () if part is None else (part,)
 
 
 def _to_delete(situation: Situation) -> tuple[ObjectKey, ...]:
     if situation.course == "Refused" or situation.end is not None:
         return ()
+    outdated = keeping.outdated(situation.run, situation.observed.jobs, situation.now)
     if situation.course == "Finished":
         # The end is recorded. A Job that has not ended has a pod that only sidecars keep, or would make another one.
-        return tuple(
-            ObjectKey("batch/v1", "Job", situation.run.metadata.namespace, job.name)
-            for job in situation.observed.jobs
-            if job.end is None and not job.deleting
-        )
-    replaced = (situation.job,) if situation.course == "Replace" and situation.job is not None else ()
-    return tuple(
-        ObjectKey("batch/v1", "Job", situation.run.metadata.namespace, job.name)
-        for job in (*situation.stale, *replaced)
-    )
+        left = tuple(job for job in situation.observed.jobs if job.end is None and not job.deleting)
+    else:
+        left = (*situation.stale, *_replaced(situation))
+    namespace = situation.run.metadata.namespace
+    return (*(ObjectKey("batch/v1", "Job", namespace, job.name) for job in left), *outdated)
+
+
+def _replaced(situation: Situation) -> tuple[JobView, ...]:
+    """The newest Job, where it goes at once."""
+    job = situation.job
+    if job is None or situation.gives_up:
+        return ()
+    goes = situation.course == "Replace" or keeping.no_use(job, situation.observed.pods)
+    return (job,) if goes else ()
 
 
 def _notes(situation: Situation) -> tuple[str, ...]:

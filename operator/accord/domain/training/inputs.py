@@ -8,7 +8,14 @@ from typing import Any
 
 from accord.api.v1alpha1.trainingrun import TrainingRun
 
-_OF_THE_RUN = {"suspend", "backoff_limit", "active_deadline_seconds", "ttl_after_finished", "retuning"}
+_OF_THE_RUN = {
+    "suspend",
+    "backoff_limit",
+    "active_deadline_seconds",
+    "ttl_after_finished",
+    "ttl_after_given_up",
+    "retuning",
+}
 """Fields that are followed without a new attempt."""
 
 

@@ -22,6 +22,9 @@ RESTART_ATTEMPT_ANNOTATION = "accord.dev/restart-attempt"
 Job: that attempt."""
 STOP_ATTEMPT_ANNOTATION = "accord.dev/stop-attempt"
 """On a run: the attempt that went wrong and is to be stopped. The run rests until a person changes this."""
+GIVEN_UP_ANNOTATION = "accord.dev/given-up"
+"""On a Job: it ends because of a rollback and stays for its logs. The value is how many of its pods had failed by then.
+"""
 VOLUME = "accord-checkpoints"
 METRICS_PORT_NAME = "metrics"
 

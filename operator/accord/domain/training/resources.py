@@ -11,7 +11,7 @@ from accord.api.v1alpha1.meta import API_VERSION
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.children import needs_apply, quantity
 from accord.domain.plan import ObjectKey
-from accord.domain.training import names, queueing
+from accord.domain.training import keeping, names, queueing
 from accord.domain.training.inputs import inputs
 from accord.domain.training.restart import Restart
 from accord.domain.training.template import pod_template
@@ -142,6 +142,31 @@ def job_to_apply(run: TrainingRun, live: JobView) -> Manifest | None:
             "ownerReferences": [_owner(run)],
         },
         "spec": {**kept, **wanted},
+    }
+
+
+def job_given_up(run: TrainingRun, live: JobView) -> Manifest:
+    """The Job of an attempt that a rollback ends, so that it fails with its pod and makes no other one."""
+    spec, meta = live.manifest.get("spec") or {}, live.manifest["metadata"]
+    return {
+        "apiVersion": live.manifest["apiVersion"],
+        "kind": live.manifest["kind"],
+        "metadata": {
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "labels": names.labels(run.metadata.name, live.attempt),
+            "annotations": {
+                names.INPUTS_ANNOTATION: live.inputs,
+                names.FAILED_BEFORE_ANNOTATION: str(live.failed_before),
+                **(live.restart.annotations if live.restart is not None else {}),
+                **keeping.given_up(live),
+            },
+            "ownerReferences": [_owner(run)],
+        },
+        "spec": {
+            **{name: value for name, value in spec.items() if name != "selector"},
+            "backoffLimit": live.failed,
+        },
     }
 
 

@@ -13,14 +13,13 @@ from datetime import datetime, timedelta
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER, TrainingRun
+from accord.domain.training import keeping
 from accord.domain.training.views import End, PodView
 
 GRACE = timedelta(seconds=30)
 """How long sidecars may go on when the trainer has ended: some send the last lines of a log, and end by themselves."""
 COMPLETED = "TrainerCompleted"
 """Reason of such an end."""
-_PAST = 1
-"""`activeDeadlineSeconds`, counted from the start of the pod. The API server takes no less, and lets it be lowered."""
 
 
 def held(pods: Iterable[PodView], attempt: int) -> PodView | None:
@@ -56,14 +55,9 @@ def to_end(pods: Iterable[PodView], attempt: int, namespace: str, now: datetime)
     pod = held(pods, attempt)
     if pod is None or pod.trainer is None or pod.trainer.code == 0 or pod.deleting or left(pod, now) > 0:
         return None
-    if pod.deadline is not None and pod.deadline <= _PAST:
+    if pod.deadline is not None and pod.deadline <= keeping.PAST:
         return None
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"namespace": namespace, "name": pod.name, "uid": pod.uid},
-        "spec": {"activeDeadlineSeconds": _PAST},
-    }
+    return keeping.ended(pod, namespace)
 
 
 def in_words(pod: PodView) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from accord.api.v1alpha1.trainingrun import RestartRecord, TrainingRun
-from accord.domain.training import pauses, queueing, restart, sidecars
+from accord.domain.training import keeping, pauses, queueing, restart, sidecars
 from accord.domain.training.inputs import inputs
 from accord.domain.training.observed import Observed
 from accord.domain.training.pauses import Pause
@@ -47,6 +47,8 @@ class Situation:
     """How the Job ended, or the trainer in a pod that sidecars keep."""
     pause: Pause | None = None
     """The CheckpointPolicy for which it rests."""
+    gives_up: bool = False
+    """With Replace: whether the Job is made to fail and stays, for the logs of its pod."""
     is_suspended: bool = False
     """Whether its own `spec.suspend` says that it rests."""
 
@@ -98,11 +100,16 @@ def assess(observed: Observed, now: datetime) -> Situation:
     pause = None if asked.restart is not None else pauses.standing(observed.pauses, run.metadata.uid, attempt)
     if asked.stop or pause is not None:
         observed = replace(observed, run=restart.stopped(run))
-    ended = None if job is None else sidecars.finished(observed.pods, attempt, now) or job.end
+    over = job is None or job.given_up
+    ended = None if job is None or over else sidecars.finished(observed.pods, attempt, now) or job.end
+    # What goes on in another attempt whatever is decided; a stop that a person may take back does not.
+    ends = asked.restart is not None or pause is not None
+    gives_up = ends and job is not None and not over and keeping.worth_keeping(run, job, observed.pods)
+    course = _course(observed, job, wanted, asked, ended, gives_up=gives_up)
     return Situation(
         observed=observed,
         now=now,
-        course=_course(observed, job, wanted, asked, ended),
+        course=course,
         attempt=attempt,
         job=job,
         stale=tuple(other for other in observed.jobs if other is not job and other.end is None and not other.deleting),
@@ -111,6 +118,7 @@ def assess(observed: Observed, now: datetime) -> Situation:
         restart=_restart(observed, job, attempt),
         ended=ended,
         pause=pause,
+        gives_up=gives_up and course == "Replace",
         is_suspended=run.spec.suspend,
     )
 
@@ -124,17 +132,19 @@ def _restart(observed: Observed, job: JobView | None, attempt: int) -> RestartRe
     return restart.record(before, origin, attempt, saved)
 
 
-def _course(observed: Observed, job: JobView | None, wanted: str, asked: Asked, ended: End | None) -> Course:
+def _course(
+    observed: Observed, job: JobView | None, wanted: str, asked: Asked, ended: End | None, *, gives_up: bool
+) -> Course:
     run = observed.run
     if is_finished(run) or ended is not None:
         return "Finished"
     if trainer_of(run) is None:
         return "Refused"
-    if job is not None and not job.deleting:
+    if job is not None and not job.deleting and not job.given_up:
         # Kueue owns the suspension of a Job that it holds, so a run that is suspended has none.
         parked = run.spec.suspend and queueing.is_held(run, job)
         ends = asked.restart is not None and not asked.stop
-        return "Replace" if job.inputs != wanted or parked or ends else "Keep"
+        return "Replace" if job.inputs != wanted or parked or ends or gives_up else "Keep"
     if any(other.end is None for other in observed.jobs) or any(pod.at_work for pod in observed.pods):
         return "Drain"
     return "Rest" if run.spec.suspend else "Start"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from accord.domain import refusals
 from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
-from accord.domain.training import names, pauses, queueing, restart, sidecars
+from accord.domain.training import keeping, names, pauses, queueing, restart, sidecars
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
 from accord.domain.training.situation import Situation
@@ -62,7 +62,9 @@ def judge(situation: Situation) -> Verdict:
         return _stopping(situation)
     if course == "Rest":
         return _suspended(situation)
-    return _starting(situation) if situation.job is None else _kept(situation, situation.job)
+    if course == "Start" or situation.job is None:
+        return _starting(situation)
+    return _kept(situation, situation.job)
 
 
 def _suspended(situation: Situation) -> Verdict:
@@ -70,7 +72,8 @@ def _suspended(situation: Situation) -> Verdict:
         message = why_stopped(situation.asked, situation.attempt)
         return Verdict("Suspended", "Ready", "StoppedByRollback", message)
     if situation.pause is not None and not situation.is_suspended:
-        return Verdict("Suspended", "Ready", "AwaitingApproval", pauses.in_words(situation.pause))
+        message = f"{pauses.in_words(situation.pause)}{_where_to_look(situation, situation.attempt)}"
+        return Verdict("Suspended", "Ready", "AwaitingApproval", message)
     return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: not training, checkpoints are kept")
 
 
@@ -83,7 +86,7 @@ def conditions(
     told = (verdict.reason, verdict.message)
     ready = Wanted("Ready", "True" if verdict.state == "Ready" else "False", *told)
     finished = situation.course == "Finished"
-    rolled_back = restart.condition(situation.asked, situation.restart, situation.attempt, finished=finished)
+    rolled_back = _rolled_back(situation, finished=finished)
     kstatus = (ready,) if verdict.state == "Ready" else (ready, Wanted(verdict.state, "True", *told))
     return (
         *kstatus,
@@ -93,6 +96,21 @@ def conditions(
         Wanted("Suspended", "True" if verdict.phase == "Suspended" else "False", *told),
         *((rolled_back,) if rolled_back is not None else ()),
     )
+
+
+def _rolled_back(situation: Situation, *, finished: bool) -> Wanted | None:
+    """What a rollback has done, and where the logs are of the attempt that it gave up."""
+    said = restart.condition(situation.asked, situation.restart, situation.attempt, finished=finished)
+    if said is None or said.reason != "RestartedFromCheckpoint" or situation.restart is None:
+        return said
+    return replace(said, message=f"{said.message}{_where_to_look(situation, situation.restart.ended_attempt)}")
+
+
+def _where_to_look(situation: Situation, attempt: int) -> str:
+    """Only where a Job of that attempt was given up and stays."""
+    if not any(job.given_up and job.attempt == attempt for job in situation.observed.jobs):
+        return ""
+    return keeping.where_to_look(situation.run, situation.observed.pods, attempt)
 
 
 def _accepted(situation: Situation, verdict: Verdict, notes: tuple[str, ...], remarks: tuple[str, ...]) -> Wanted:
@@ -195,6 +213,7 @@ def _stopping(situation: Situation) -> Verdict:
         message = (
             f"stopping attempt {situation.attempt} for a rollback; the next one resumes from "
             f"{situation.asked.restart.resume_from} when its pod has ended"
+            f"{_where_to_look(situation, situation.attempt)}"
         )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
     if situation.is_changed:

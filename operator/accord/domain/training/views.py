@@ -51,13 +51,16 @@ class JobView:
     restart: Restart | None
     """What it was started from, where a rollback has said that."""
     end: End | None
+    given_up: bool = False
+    """Whether a rollback has ended it, and it only stays for its logs."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> JobView:
         """From the object as the API server has it."""
         meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
         annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
-        started = status.get("startTime")
+        started, failed = status.get("startTime"), int(status.get("failed") or 0)
+        before = whole(annotations.get(names.GIVEN_UP_ANNOTATION))
         return cls(
             manifest=manifest,
             name=meta["name"],
@@ -70,10 +73,12 @@ class JobView:
             queue=labels.get(names.QUEUE_LABEL),
             deleting=bool(meta.get("deletionTimestamp")),
             started=parse_timestamp(started) if started else None,
-            failed=int(status.get("failed") or 0),
+            # That one is made to fail says nothing about its trainer.
+            failed=failed if before is None else min(failed, before),
             failed_before=whole(annotations.get(names.FAILED_BEFORE_ANNOTATION)) or 0,
             restart=Restart.on(manifest),
             end=_end(status),
+            given_up=before is not None,
         )
 
 

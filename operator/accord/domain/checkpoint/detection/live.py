@@ -80,6 +80,10 @@ def _quoted(value: str) -> str:
 
 def interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     """What an answer to `query` says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
+    return replace(_interpret(subject, answer, now), run=subject.run)
+
+
+def _interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     attempt = subject.attempt
     if answer.failure is not None:
         words = answer.message or f"the query failed: {answer.failure}"
