@@ -81,7 +81,13 @@ def _rejected(situation: Situation) -> Objection | None:
 def _no_proxy(situation: Situation) -> Objection | None:
     if any(proxy.ready for proxy in _proxies(situation)):
         return None
-    return Objection("NoReadyProxy", "no proxy of the router is ready yet: nothing answers at the address")
+    router = situation.observed.router
+    obstacle = router.refused or router.obstacle
+    if obstacle is None:
+        return Objection("NoReadyProxy", "no proxy of the router is ready yet: nothing answers at the address")
+    return Objection(
+        obstacle.reason, f"no proxy of the router is ready, nothing answers at the address: {obstacle.message}"
+    )
 
 
 def _unaccepted(situation: Situation) -> Objection | None:
@@ -115,7 +121,10 @@ def _pending(situation: Situation) -> Objection | None:
 def _programmed(situation: Situation) -> Objection:
     if situation.policy.spec.suspend:
         return Objection("Suspended", f"suspended: the split stays {in_force(situation)}, and changes of the spec wait")
-    return Objection("Programmed", "every ready proxy has accepted the routes")
+    accepted, refused = "every ready proxy has accepted the routes", situation.observed.router.refused
+    return Objection(
+        "Programmed", accepted if refused is None else f"{accepted}; more are wanted, but {refused.message}"
+    )
 
 
 def _proxies(situation: Situation) -> tuple[ProxyState, ...]:
