@@ -57,7 +57,14 @@ INSTEAD = {
 
 PAGES = (".md", ".txt", "values.yaml")
 OTHER_PAGES = ("helm/accord/rules/", "helm/accord/templates/NOTES.txt", "crds/")
-NOT_FOR_USERS = ("docs/adr/", "tests/", "tools/", "requirements/", "ARCHITECTURE.md", "examples/service/requirements.txt")
+NOT_FOR_USERS = (
+    "docs/adr/",
+    "tests/",
+    "tools/",
+    "requirements/",
+    "ARCHITECTURE.md",
+    "examples/service/requirements.txt",
+)
 """Records of decisions, and what is for those who work on Accord."""
 STRINGS = "operator/accord/"
 

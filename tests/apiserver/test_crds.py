@@ -116,6 +116,14 @@ def test_bound_refuses(api: Api, violation: Violation) -> None:
         assert violation.path in {field for field, _ in causes}, causes
 
 
+@pytest.mark.parametrize("path", ["/\x7f", "/a b", "/\u00e4", "/\n", "/a#b", "health"])
+def test_a_path_that_no_server_can_be_asked_for_is_refused(api: Api, path: str) -> None:
+    policy = next(cases.full for cases in ALL if cases.kind.kind == "TrafficPolicy")
+    change = {"spec": {"loadBalancing": {"healthCheck": {"path": path}}}}
+    causes = refusal(lambda: api.create(merge_patch(policy, change), dry_run=True))
+    assert {field for field, _ in causes} == {"spec.loadBalancing.healthCheck.path"}
+
+
 def test_crds_are_structural_and_established(api: Api) -> None:
     listed = json.loads(api.kubectl("get", "crd", "-o", "json"))["items"]
     ours = {item["spec"]["names"]["kind"]: item for item in listed if item["spec"]["group"] == "accord.dev"}

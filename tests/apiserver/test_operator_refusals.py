@@ -271,3 +271,67 @@ def test_of_deleted_objects_no_series_is_left(namespace: Namespace, operator: Op
         namespace.delete("trafficpolicies", name)
     namespace.delete(RUNS, "r")
     wait_until(lambda: not conditions(namespace, operator), 10, "series of deleted objects are left")
+
+
+UNCONFINED = {"container.apparmor.security.beta.kubernetes.io/envoy": "unconfined"}
+
+
+@pytest.mark.parametrize(
+    ("pods", "reason", "words"),
+    [
+        ({}, "QuotaExceeded", "exceeded quota: no-pods"),
+        ({"annotations": UNCONFINED}, "PodsRefused", "violates PodSecurity"),
+        ({"priorityClassName": "absent"}, "PodsRefused", "no PriorityClass with name absent was found"),
+    ],
+)
+def test_a_router_whose_pods_are_refused_says_why(
+    namespace: Namespace, operator: OperatorProcess, pods: dict[str, Any], reason: str, words: str
+) -> None:
+    # Given a namespace that lets the router's pods not in
+    enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
+    namespace.api.patch(f"/api/v1/namespaces/{namespace.name}", {"metadata": {"labels": enforce}})
+    if not pods:
+        namespace.create("resourcequotas", {"metadata": {"name": "no-pods"}, "spec": {"hard": {"pods": "0"}}})
+        wait_until(lambda: namespace.get("resourcequotas", "no-pods").get("status", {}).get("used"), 30, "no quota")
+    for mode in ("fast", "slow"):
+        namespace.deployment(mode)
+    namespace.policy("demo", {"fast": 60, "slow": 40}, router={"envoy": {"pods": pods}})
+
+    # Then the condition has the API server's words, and an event tells it
+    def told() -> Any:
+        said = namespace.condition("demo", "Programmed")
+        return said if said.get("reason") == reason else None
+
+    said = wait_until(told, 30, "the condition does not say why")
+    assert words in said["message"]
+    assert said["status"] == "False"
+    assert words in until_told(namespace, reason)[0]["note"]
+
+
+def test_a_router_whose_image_cannot_be_pulled_says_so(namespace: Namespace, operator: OperatorProcess) -> None:
+    policy(namespace)
+    labels = "app.kubernetes.io/component=router"
+    (pod, *_) = wait_until(lambda: namespace.api.items(namespace.path("pods"), labels), 20, "no pod of the router")
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    # As the kubelet reports it: no kubelet runs here
+    status = {
+        "phase": "Pending",
+        "containerStatuses": [
+            {
+                "name": "envoy",
+                "image": "registry/envoy:1",
+                "imageID": "",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"waiting": waiting},
+            }
+        ],
+    }
+    namespace.api.patch(namespace.path("pods", pod["metadata"]["name"]) + "/status", {"status": status})
+
+    def told() -> Any:
+        said = namespace.condition("demo", "Programmed")
+        return said if said.get("reason") == "ImagePull" else None
+
+    said = wait_until(told, 30, "the condition does not say why")
+    assert "image registry/envoy:1 cannot be pulled" in said["message"]

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from tests.envoy.rig import World, until
-from tests.envoy.test_health import mode
+from tests.envoy.test_health import mode, record
 
 from accord.api.schema import resource_schema
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.traffic import health
+from accord.domain.traffic.observed import DeploymentView
 
 SPEC = resource_schema(TrafficPolicy)["properties"]["spec"]["properties"]
 
@@ -33,18 +35,34 @@ def policy(draw: random.Random) -> dict[str, Any]:
     shared = SPEC["loadBalancing"]["properties"]["healthCheck"]["properties"]["path"]
     return {
         "modes": [
-            mode(
-                text(modes["name"], draw, f"m{n}", "a"),
-                50,
-                path=text(check["path"], draw, "/"),
-                host=text(check["host"], draw, "h"),
-            )
+            {
+                **mode(
+                    text(modes["name"], draw, f"m{n}", "a"),
+                    50,
+                    path=text(check["path"], draw, "/"),
+                    host=text(check["host"], draw, "h"),
+                    port=draw.choice([1, 8000, 65535]),
+                    scheme=draw.choice(check["scheme"]["enum"]),
+                ),
+                "appProtocol": draw.choice(modes["appProtocol"]["enum"]),
+            }
             for n in range(2)
         ],
         "strategy": draw.choice(["UserPreference", "RoundRobin"]),
         "userPreference": {"header": text(wish["header"], draw, "x"), "cookie": text(wish["cookie"], draw, "w")},
-        "stickySession": {"cookie": text(sticky["cookie"], draw, "s"), "header": text(sticky["header"], draw, "y")},
-        "loadBalancing": {"healthCheck": {"path": text(shared, draw, "/")}},
+        "stickySession": {
+            "cookie": text(sticky["cookie"], draw, "s"),
+            "header": text(sticky["header"], draw, "y"),
+            "ttl": draw.choice(["1s", "8760h"]),
+            "secure": True,
+            "sameSite": draw.choice(sticky["sameSite"]["enum"]),
+        },
+        "loadBalancing": {
+            "healthCheck": {"path": text(shared, draw, "/"), "interval": draw.choice(["1s", "1h"])},
+            "algorithm": draw.choice(SPEC["loadBalancing"]["properties"]["algorithm"]["enum"]),
+            "maxQueueSize": draw.choice([1, 100_000]),
+        },
+        "router": {"envoy": {"trustedHops": draw.choice([0, 10])}},
     }
 
 
@@ -55,14 +73,46 @@ async def test_every_text_that_the_crd_allows_is_taken_by_envoy(world: World) ->
         spec = policy(draw)
         weights = {each["name"]: 50 for each in spec["modes"]}
         world.publish(weights, **spec)
+        await taken(world, spec)
 
-        def answered() -> bool:
-            (proxy,) = world.programming().proxies
-            return proxy.accepted or proxy.rejected is not None
 
-        await until(answered, "Envoy to take or refuse it")
+async def taken(world: World, what: object) -> None:
+    def answered() -> bool:
         (proxy,) = world.programming().proxies
-        assert proxy.rejected is None, spec
+        return proxy.accepted or proxy.rejected is not None
+
+    await until(answered, "Envoy to take or refuse it")
+    (proxy,) = world.programming().proxies
+    assert proxy.rejected is None, what
+
+
+def anything(draw: random.Random) -> str:
+    """A text as Kubernetes stores any, of characters that mean something to somebody."""
+    return "".join(draw.choices("\0\t\n\r\x1b \"#$%'/:?@[\\]{|}~\x7f\x80ä\u2028€😀aZ0", k=draw.choice([0, 1, 5, 300])))
+
+
+def probe(draw: random.Random, port: int) -> dict[str, Any]:
+    """A readinessProbe of a Deployment, whose texts the API server hardly looks at."""
+    if draw.random() < 0.3:
+        return {"grpc": {"port": port, "service": anything(draw)}}
+    headers = [{"name": "Host", "value": anything(draw)}] if draw.random() < 0.5 else []
+    return {"httpGet": {"path": anything(draw), "port": port, "httpHeaders": headers}}
+
+
+async def test_every_readiness_probe_becomes_a_check_that_envoy_takes(world: World) -> None:
+    draw, kinds = random.Random(11), set()
+    await world.start({"fast": 100}, loadBalancing={"healthCheck": {"path": None}})
+    for _ in range(60):
+        found = probe(draw, 8000)
+        modes = [{**mode("fast", 100), "appProtocol": draw.choice(["http", "grpc"])}]
+        world.publish({"fast": 100}, modes=modes, loadBalancing={"healthCheck": {"path": None}})
+        pod = {"containers": [{"name": "app", "ports": [{"containerPort": 8000}], "readinessProbe": found}]}
+        view = DeploymentView.of({"metadata": {"name": "fast"}, "spec": {"template": {"spec": pod}}})
+        checks = health.wanted(world.policy.spec, {"fast": view}, [])
+        kinds.add(str(checks["fast"]).partition(" ")[0])
+        record(world, *health.record(checks))
+        await taken(world, found)
+    assert kinds == {"GET", "gRPC", "TCP"}
 
 
 @pytest.mark.parametrize("name", ["50%", "%%", "a%DOWNSTREAM_REMOTE_ADDRESS%b", "!#$%&'*+.^_`|~-"])

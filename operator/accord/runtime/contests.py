@@ -40,11 +40,15 @@ class Contests:
 
     def wrote(self, key: ObjectKey, child: ObjectKey, differences: tuple[Difference, ...], now: datetime) -> None:
         """`child` was there, and is written because of these differences."""
-        writes = self._writes.setdefault(key, {}).setdefault(child, _Writes())
-        kept = {of: [at for at in times if now - at < max(WINDOW, TRUCE)] for of, times in writes.times.items()}
+        children = self._writes.setdefault(key, {})
+        # Snapshots and Jobs come and go for as long as their owner lives.
+        for each in [each for each, writes in children.items() if not _recent(writes, now)]:
+            del children[each]
+        writes = children.setdefault(child, _Writes())
+        kept = _recent(writes, now)
         for difference in differences:
             kept[difference] = [*kept.get(difference, ()), now][-LIMIT:]
-        writes.times = {of: times for of, times in kept.items() if times}
+        writes.times = kept
 
     def standing(
         self, key: ObjectKey, child: ObjectKey, differences: tuple[Difference, ...], now: datetime
@@ -61,6 +65,12 @@ class Contests:
     def forget(self, key: ObjectKey) -> None:
         """The object that asked is gone."""
         self._writes.pop(key, None)
+
+
+def _recent(writes: _Writes, now: datetime) -> dict[Difference, list[datetime]]:
+    """The writes that still count, by what they were for."""
+    kept = {of: [at for at in times if now - at < max(WINDOW, TRUCE)] for of, times in writes.times.items()}
+    return {of: times for of, times in kept.items() if times}
 
 
 def _left(times: list[datetime], now: datetime) -> timedelta:

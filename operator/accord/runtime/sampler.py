@@ -196,6 +196,9 @@ class Sampler(Generic[S, R]):
         except Exception:  # noqa: BLE001 - whatever it is, it is said
             self._complain(key)
         if self._known.get(key) is not beat:
+            if key not in self._known:
+                # It went while it was measured.
+                self._broken.discard(key)
             return
         if goes_on:
             # The beat is kept, and a query that took longer than the interval is not made up for.

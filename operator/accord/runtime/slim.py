@@ -46,7 +46,9 @@ def is_made_by_us(manifest: Manifest) -> bool:
 
 
 def slim(manifest: Manifest) -> Manifest:
-    """Without managedFields, and the status of most children; of what is not ours only what is read of it."""
+    """Without managedFields, and the status of most children; of what is not ours only what is read of it. Of our own
+    Deployments' status it is kept that pods are refused.
+    """
     kind = manifest["kind"]
     meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
     if kind == "Pod":
@@ -55,6 +57,8 @@ def slim(manifest: Manifest) -> Manifest:
         has_status = manifest["apiVersion"] == API_VERSION or kind in _WITH_STATUS
         left_out = ("metadata",) if has_status else ("metadata", "status")
         kept = {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
+        if kind == "Deployment" and (failures := _failures(manifest)):
+            kept["status"] = {"conditions": failures}
         by = _suspended_by(manifest) if kind == "Job" else None
         return kept if by is None else {**kept, "managers": {"suspend": by}}
     foreign = {
@@ -110,6 +114,15 @@ def _deployment(manifest: Manifest) -> Manifest:
     }
     managers = dict(_managers(manifest)) if any("persistentVolumeClaim" in volume for volume in volumes) else {}
     return {**slimmed, "managers": managers} if managers else slimmed
+
+
+def _failures(manifest: Manifest) -> list[Manifest]:
+    """That pods are refused, without the times, which move while nothing else does."""
+    return [
+        {name: entry[name] for name in ("type", "status", "reason", "message") if name in entry}
+        for entry in (manifest.get("status") or {}).get("conditions") or ()
+        if entry.get("type") == "ReplicaFailure"
+    ]
 
 
 def _volume(volume: Manifest) -> Manifest:

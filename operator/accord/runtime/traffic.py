@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from accord.adapters.kubernetes.resources import DEPLOYMENTS, ENDPOINT_SLICES, TRAFFIC_POLICIES
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.samples import Answer
-from accord.domain.traffic import distribution, names
+from accord.domain.traffic import distribution, names, proxies
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView, Unsupported
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
-from accord.runtime.index import Change, Index, controller_of, is_ours, slice_service, version
+from accord.runtime.index import Change, Index, controller_of, slice_service, version
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
 
@@ -43,6 +47,7 @@ class TrafficPolicies:
         self._users: dict[ObjectKey, set[ObjectKey]] = {}
         self._uses: dict[ObjectKey, frozenset[ObjectKey]] = {}
         self._publishing = False
+        self._obstacles: dict[ObjectKey, proxies.Obstacle] = {}
 
     def start_publishing(self) -> None:
         """The watches have caught up: offer everything once, and each change from now on.
@@ -80,6 +85,31 @@ class TrafficPolicies:
         key = ObjectKey.of(manifest)
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
+    def awaited_pods(self, manifest: Manifest) -> str | None:
+        """Those of the router, while none of its proxies is ready. Implements `LooksAtPods`."""
+        key = ObjectKey.of(manifest)
+        self._obstacles.pop(key, None)
+        live = self._index.get(_deployment(key.namespace, names.router(key.name)))
+        if live is None:
+            return None
+        with contextlib.suppress(ValidationError):
+            policy = self._parsed.of(manifest)
+            told = find(policy.status.conditions, "Programmed")
+            router = self._routers.get(policy.spec.router.type)
+            # The first status says only that none is ready: pods take a moment.
+            if router is None or told is None or told.status == "True":
+                return None
+            if not any(proxy.ready for proxy in router.programming(key.namespace, key.name).proxies):
+                labels = live["spec"]["selector"]["matchLabels"]
+                return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        return None
+
+    def pods_seen(self, manifest: Manifest, pods: Iterable[Manifest]) -> None:
+        """Keep what the next decision reads of them."""
+        found = proxies.obstacle(pods)
+        if found is not None:
+            self._obstacles[ObjectKey.of(manifest)] = found
+
     def interpret(self, policy: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
         """What Prometheus says about the traffic, and what the router counted itself."""
         router = self._routers.get(policy.spec.router.type)
@@ -98,6 +128,7 @@ class TrafficPolicies:
         self._metrics.forget_shares(key.namespace, key.name)
         self._parsed.forget(key)
         self.refusals.forget(key)
+        self._obstacles.pop(key, None)
 
     def _follow(self, key: ObjectKey, manifest: Manifest | None) -> None:
         """Keep the reverse references Deployment → policies. They are read from the raw object, readable or not."""
@@ -169,11 +200,14 @@ class TrafficPolicies:
                 f"available: {', '.join(sorted(self._routers))}",
             )
             return RouterView(unsupported=(missing,))
+        namespace, name = policy.metadata.namespace, policy.metadata.name
         return RouterView(
+            refused=proxies.refused(self._index.get(_deployment(namespace, names.router(name)))),
+            obstacle=self._obstacles.get(_policy(namespace, name)),
             objects=router.objects(policy),
             address=router.address(policy),
             unsupported=router.unsupported(policy),
-            programming=router.programming(policy.metadata.namespace, policy.metadata.name),
+            programming=router.programming(namespace, name),
         )
 
     def _slices(self, policy: TrafficPolicy, service: str) -> tuple[Manifest, ...]:
@@ -216,15 +250,11 @@ def _owner(manifest: Manifest | None) -> ObjectKey | None:
 
 
 def _same(change: Change) -> bool:
-    """Whether nothing changed that a decision reads. Of our own children the status is none of our business."""
+    """Whether nothing changed that a decision reads. Of the status of Deployments that are ours little is kept."""
     if change.old is None or change.new is None:
         return False
-    ignored = () if _view_matters(change.new) else ("status",)
+    ignored = () if change.new["kind"] == DEPLOYMENTS.kind else ("status",)
     return _essence(change.old, ignored) == _essence(change.new, ignored)
-
-
-def _view_matters(manifest: Manifest) -> bool:
-    return bool(manifest["kind"] == DEPLOYMENTS.kind and not is_ours(manifest))
 
 
 def _essence(manifest: Manifest, ignored: tuple[str, ...]) -> Manifest:

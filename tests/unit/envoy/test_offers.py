@@ -229,3 +229,13 @@ def test_what_cannot_have_been_said_is_refused(change: dict[str, object]) -> Non
     said = Said("shop", "assistant", "router-0", FAST, None).to_json() | change
     with pytest.raises(ValueError, match=r"must be|needs the strings"):
         parse_said(said)
+
+
+def test_of_modes_that_are_gone_nothing_is_remembered() -> None:
+    published = Published(EnvoySettings(image="envoy"))
+    for number in range(50):
+        pods = {f"m{number}": (Endpoint("10.0.0.9", ready=True, pod="x", port=8000),)}
+        published.update(make_policy({f"m{number}": 100}, revision=number + 1), pods, (), number + 1, NOW)
+    books = (published._targets, published._checks, published._ports, published.snapshot.tags)
+    assert all(len(book) <= 5 for book in books)
+    assert set(published._ports) == {"m49"}

@@ -230,3 +230,27 @@ async def test_of_an_object_that_is_gone_nothing_is_remembered(world: World) -> 
     world.sampler.forget(key("p"))
     made = world.sampler
     assert not any((made.book, made._known, made._new, made._broken))
+
+
+async def test_of_an_object_that_goes_while_its_measurement_fails_nothing_is_remembered(world: World) -> None:
+    world.delay["p"] = 0.05
+    world.outcome = None
+    world.add("p", "1h")
+    await until(lambda: world.now_asking["p"])
+    world.sampler._interpret = lambda *_: 1 / 0  # type: ignore[assignment, return-value]
+    world.sampler.forget(key("p"))
+    await until(lambda: world.asked["p"] and not world.sampler._tasks)
+    assert not world.sampler._broken
+
+
+async def test_a_prometheus_that_stays_away_is_told_once_while_other_figures_move(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.outcome = "QueryFailed"
+    world.add("p", "10ms")
+    for number in range(5):
+        world.requests = {"a": float(number)}
+        seen = world.asked["p"]
+        await until(lambda seen=seen: world.asked["p"] > seen + 1)
+    assert [record.message for record in caplog.records].count("cannot be measured: ") == 1
+    assert len(world.changed) > 1

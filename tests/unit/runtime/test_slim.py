@@ -106,3 +106,12 @@ def test_a_claim_whose_label_was_taken_away_is_known_for_ours() -> None:
     assert not is_made_by_us(stripped({}, manager="somebody"))
     assert not is_made_by_us(stripped({}, operation="Update"))
     assert not is_made_by_us(stripped({"app.kubernetes.io/managed-by": "Helm"})), "it is somebody else's now"
+
+
+def test_of_our_own_deployments_status_it_is_kept_that_pods_are_refused_and_nothing_that_moves() -> None:
+    ours = deployment()
+    ours["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "accord"}
+    assert "status" not in slim(ours)
+    told = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: team"}
+    ours["status"]["conditions"] = [{"type": "Available", "status": "False"}, {**told, "lastUpdateTime": "now"}]
+    assert slim(ours)["status"] == {"conditions": [told]}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from accord.api.base import Manifest
 from accord.domain.conditions import Wanted, find, merge, parse_timestamp
 from accord.domain.plan import ObjectKey, Plan
-from accord.domain.traffic import children, events, resources, status
+from accord.domain.traffic import children, events, proxies, resources, status
 from accord.domain.traffic.judgement import judge
 from accord.domain.traffic.observed import Observed
 from accord.domain.traffic.readiness import readiness
@@ -22,7 +22,7 @@ _LOOK_AGAIN = 5.0
 """Seconds between passes while something is awaited, should its event be lost."""
 _LOOK_AGAIN_AT_LAST = 60.0
 """Seconds between passes at most: what has lasted for minutes is not looked at every few seconds, a thousand times."""
-_UNDER_WAY = frozenset({"WarmingUp", "NoReadyProxy", "ProxyRejected"})
+_UNDER_WAY = frozenset({"WarmingUp", "NoReadyProxy", "ProxyRejected", *proxies.REASONS})
 
 
 def decide(observed: Observed, now: datetime) -> Plan:

@@ -8,6 +8,7 @@ from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicyStatus
 from accord.domain import refusals
 from accord.domain.conditions import find
 from accord.domain.plan import Event
+from accord.domain.traffic import proxies
 from accord.domain.traffic.shares import percent
 
 _BAD = {
@@ -45,7 +46,7 @@ def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iter
     old, new = find(before.conditions, "Programmed"), find(after.conditions, "Programmed")
     was, now = old.reason if old else "", new.reason if new else ""
     if new is not None and now != was:
-        if now == "ProxyRejected" or now in refusals.REASONS:
+        if now == "ProxyRejected" or now in refusals.REASONS or now in proxies.REASONS:
             yield Event("Warning", now, new.message)
         elif now == "Suspended":
             yield Event("Normal", "Suspended", new.message)

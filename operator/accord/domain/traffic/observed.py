@@ -10,6 +10,7 @@ from typing import Literal
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey, Refusal
+from accord.domain.traffic.proxies import Obstacle
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,10 @@ class RouterView:
     address: str | None = None
     unsupported: tuple[Unsupported, ...] = ()
     programming: Programming = Programming()
+    refused: Obstacle | None = None
+    """That the API server takes none, or no more, of its pods."""
+    obstacle: Obstacle | None = None
+    """Why its pods do not run. They are looked at only while no proxy is ready."""
 
 
 @dataclass(frozen=True)

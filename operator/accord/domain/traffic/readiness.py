@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from accord.api.v1alpha1.meta import Condition
 from accord.domain import refusals
 from accord.domain.conditions import Wanted, find, parse_timestamp
+from accord.domain.traffic import proxies
 
 _AT_ONCE = timedelta(0)
 _SOON = timedelta(minutes=1)
@@ -54,6 +55,8 @@ def readiness(
 def _patience(aspect: Wanted) -> timedelta:
     if aspect.type == "Programmed" and aspect.reason in refusals.REASONS:
         return _AT_ONCE
+    if aspect.type == "Programmed" and aspect.reason in proxies.REASONS - {"Unschedulable"}:
+        return _SOON
     return _PATIENCE_BY_REASON.get(aspect.reason, _PATIENCE[aspect.type])
 
 

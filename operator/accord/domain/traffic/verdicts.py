@@ -81,7 +81,11 @@ def _rejected(situation: Situation) -> Objection | None:
 def _no_proxy(situation: Situation) -> Objection | None:
     if any(proxy.ready for proxy in _proxies(situation)):
         return None
-    return Objection("NoReadyProxy", "no proxy is ready yet: nothing answers at status.address")
+    router = situation.observed.router
+    obstacle = router.refused or router.obstacle
+    if obstacle is None:
+        return Objection("NoReadyProxy", "no proxy is ready yet: nothing answers at status.address")
+    return Objection(obstacle.reason, f"no proxy is ready, nothing answers at status.address: {obstacle.message}")
 
 
 def _unaccepted(situation: Situation) -> Objection | None:
@@ -115,7 +119,10 @@ def _pending(situation: Situation) -> Objection | None:
 def _programmed(situation: Situation) -> Objection:
     if situation.policy.spec.suspend:
         return Objection("Suspended", f"suspended: the split stays {in_force(situation)}, spec changes have no effect")
-    return Objection("Programmed", "all ready proxies have accepted the routes")
+    accepted, refused = "all ready proxies have accepted the routes", situation.observed.router.refused
+    return Objection(
+        "Programmed", accepted if refused is None else f"{accepted}; more are wanted, but {refused.message}"
+    )
 
 
 def _proxies(situation: Situation) -> tuple[ProxyState, ...]:

@@ -97,6 +97,8 @@ class Published:
         }
         self.snapshot.withdraw_endpoints({*intent.clusters, ALL_ENDPOINTS})
         self._targets = {mode: targets for mode, targets in self._targets.items() if mode in intent.clusters}
+        self._checks = {mode: check for mode, check in self._checks.items() if mode in intent.clusters}
+        self._ports = {mode: port for mode, port in self._ports.items() if mode in intent.clusters}
         return [key for key, resources in contents.items() if self.snapshot.put(key, resources, revision)]
 
     def _offer_endpoints(

@@ -1,0 +1,75 @@
+"""Why the pods of a router's proxies do not come up, in the words of those who know: the API server, through the
+Deployment's condition `ReplicaFailure`; the scheduler, the kubelet and the runtime, through the pods' own status
+(`PodStatus` and `ContainerStatus` of core/v1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from accord.api.base import Manifest
+from accord.domain.words import quote
+
+_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
+_CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_QUOTA, _REFUSED = "QuotaExceeded", "PodsRefused"
+REASONS = frozenset({_QUOTA, _REFUSED, "Unschedulable", "ImagePull", "ContainerConfig", "ContainerCrash"})
+"""Every reason of an obstacle."""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What keeps proxies from running: a reason that does not flap, and a sentence."""
+
+    reason: str
+    message: str
+
+
+def refused(deployment: Manifest | None) -> Obstacle | None:
+    """That the API server takes no pod of a live Deployment: a quota, PodSecurity, a missing PriorityClass."""
+    status = (deployment or {}).get("status") or {}
+    for entry in status.get("conditions") or ():
+        if deployment is not None and (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
+            words = str(entry.get("message") or entry.get("reason") or "no reason was given")
+            reason = _QUOTA if "exceeded quota" in words or "failed quota" in words else _REFUSED
+            name = deployment["metadata"]["name"]
+            return Obstacle(reason, f"the API server refuses pods of Deployment {name}: {quote(words)}")
+    return None
+
+
+def obstacle(pods: Iterable[Manifest]) -> Obstacle | None:
+    """What is wrong with the first of these pods that something is wrong with."""
+    alive = (pod for pod in pods if not pod["metadata"].get("deletionTimestamp"))
+    found = (problem for pod in sorted(alive, key=lambda pod: pod["metadata"]["name"]) for problem in _problems(pod))
+    return next(found, None)
+
+
+def _problems(pod: Manifest) -> Iterator[Obstacle]:
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    for condition in status.get("conditions") or ():
+        if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
+            # What is said about preemption repeats the rest.
+            words = (condition.get("message") or "no node takes it").split(" preemption:")[0]
+            yield Obstacle("Unschedulable", f"no node takes pod {name}: {quote(words)}")
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        yield from _problem(name, container)
+
+
+def _problem(pod: str, container: Manifest) -> Iterator[Obstacle]:
+    state, name = container.get("state") or {}, container.get("name")
+    waiting = state.get("waiting") or {}
+    ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
+    if waiting.get("reason") in _IMAGE:
+        image = container.get("image") or "?"
+        yield Obstacle("ImagePull", f"image {image} cannot be pulled: see `kubectl describe pod {pod}`")
+    elif waiting.get("reason") in _CONFIG:
+        words = quote(waiting.get("message") or waiting["reason"])
+        yield Obstacle("ContainerConfig", f"container {name} of pod {pod} cannot be started: {words}")
+    elif ended:
+        how = f"exit code {ended['exitCode']}" if "exitCode" in ended else "an unknown exit code"
+        why = f" ({ended['reason']})" if ended.get("reason") not in (None, "", "Error", "Completed") else ""
+        yield Obstacle(
+            "ContainerCrash",
+            f"container {name} of pod {pod} ended with {how}{why}: see `kubectl logs --previous {pod} -c {name}`",
+        )

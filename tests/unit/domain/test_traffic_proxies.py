@@ -1,0 +1,132 @@
+"""Why a router has no ready proxy: said in the condition, in the words of those who know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.unit.domain.builders import NOW, ROUTER, condition, observed, programming, reasons, settled
+
+from accord.api.base import Manifest
+from accord.domain.plan import Plan
+from accord.domain.traffic.decide import decide
+from accord.domain.traffic.observed import ProxyState, RouterView
+from accord.domain.traffic.proxies import Obstacle, obstacle, refused
+
+POD = "shop-router-6f-x"
+SECURITY = (
+    f'pods "{POD}" is forbidden: violates PodSecurity "restricted:latest": runAsUser=0 (pod must not set runAsUser=0)'
+)
+
+
+def pod(name: str = POD, **status: Any) -> Manifest:
+    return {"metadata": {"name": name}, "status": status}
+
+
+def waiting(reason: str, **more: str) -> dict[str, Any]:
+    return {"name": "envoy", "image": "registry/envoy:1", "state": {"waiting": {"reason": reason, **more}}}
+
+
+def ended(**how: Any) -> dict[str, Any]:
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    return {"name": "envoy", "restartCount": 3, "state": state, "lastState": {"terminated": how}}
+
+
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes: too many pods. preemption: 0/2 …"}
+PODS: dict[str, tuple[Manifest, Obstacle | None]] = {
+    "no node": (
+        pod(conditions=[UNSCHEDULED]),
+        Obstacle("Unschedulable", f"no node takes pod {POD}: 0/2 nodes: too many pods"),
+    ),
+    "no image": (
+        pod(containerStatuses=[waiting("ImagePullBackOff", message="Back-off pulling image, 4th time")]),
+        Obstacle("ImagePull", f"image registry/envoy:1 cannot be pulled: see `kubectl describe pod {POD}`"),
+    ),
+    "root": (
+        pod(containerStatuses=[waiting("CreateContainerConfigError", message="runAsNonRoot and image runs as root")]),
+        Obstacle(
+            "ContainerConfig", f"container envoy of pod {POD} cannot be started: runAsNonRoot and image runs as root"
+        ),
+    ),
+    "crash": (
+        pod(containerStatuses=[ended(exitCode=137, reason="OOMKilled")]),
+        Obstacle(
+            "ContainerCrash",
+            f"container envoy of pod {POD} ended with exit code 137 (OOMKilled): "
+            f"see `kubectl logs --previous {POD} -c envoy`",
+        ),
+    ),
+    "on its way": (pod(containerStatuses=[waiting("ContainerCreating")]), None),
+    "no word yet": (pod(), None),
+    "told to go": ({**pod(conditions=[UNSCHEDULED]), "metadata": {"name": POD, "deletionTimestamp": "now"}}, None),
+}
+
+
+@pytest.mark.parametrize(("found", "expected"), PODS.values(), ids=PODS)
+def test_pods_say_what_keeps_them(found: Manifest, expected: Obstacle | None) -> None:
+    assert obstacle([found]) == expected
+
+
+def test_of_several_pods_the_same_one_speaks_each_time() -> None:
+    first, second = pod("a", conditions=[UNSCHEDULED]), pod("b", containerStatuses=[waiting("ErrImagePull")])
+    assert obstacle([first, second]) == obstacle([second, first]) != obstacle([second])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (SECURITY, "PodsRefused"),
+        (f'pods "{POD}" is forbidden: no PriorityClass with name high was found', "PodsRefused"),
+        (f'pods "{POD}" is forbidden: exceeded quota: team, requested: pods=1, used: pods=5', "QuotaExceeded"),
+        (f'pods "{POD}" is forbidden: failed quota: team: must specify memory', "QuotaExceeded"),
+    ],
+)
+def test_a_deployment_whose_pods_are_refused_says_so(words: str, reason: str) -> None:
+    entry = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words}
+    live = {"metadata": {"name": "shop-router"}, "status": {"conditions": [entry]}}
+    assert refused(live) == Obstacle(reason, f"the API server refuses pods of Deployment shop-router: {words}")
+    assert refused({**live, "status": {"conditions": [{**entry, "status": "False"}]}}) is None
+    assert refused(None) is None
+
+
+def view(ready: bool = False, **more: Any) -> RouterView:
+    state = programming(proxies=(ProxyState("router-a", ready, ready),))
+    return replace(RouterView((ROUTER,), "shop-router.demo.svc:80", (), state), **more)
+
+
+def told(plan: Plan) -> dict[str, tuple[str, str, str]]:
+    return {type_: condition(plan, type_) for type_ in ("Programmed", "Ready", "Reconciling", "Stalled")}
+
+
+def test_the_condition_names_it_and_a_person_is_called_after_a_minute() -> None:
+    policy, router = settled(), view(refused=Obstacle("PodsRefused", SECURITY), obstacle=Obstacle("Unschedulable", "x"))
+    plan = decide(observed(policy, router=router), NOW)
+    said = ("False", "PodsRefused", f"no proxy of the router is ready, nothing answers at the address: {SECURITY}")
+    assert told(plan)["Programmed"] == told(plan)["Ready"] == said
+    assert told(plan)["Reconciling"][:2] == ("True", "PodsRefused")
+    assert "PodsRefused" in reasons(plan)
+    assert plan.requeue_after is not None
+    assert plan.requeue_after <= 5
+    again = decide(observed({**policy, "status": plan.status}, router=router), NOW + timedelta(seconds=61))
+    assert told(again)["Stalled"][:2] == ("True", "PodsRefused")
+    assert reasons(again) == []
+
+
+def test_room_that_an_autoscaler_may_make_is_waited_for() -> None:
+    router = view(obstacle=Obstacle("Unschedulable", "no node takes pod x"))
+    policy = settled()
+    first = decide(observed(policy, router=router), NOW)
+    later = decide(observed({**policy, "status": first.status}, router=router), NOW + timedelta(minutes=9))
+    assert told(later)["Reconciling"][:2] == ("True", "Unschedulable")
+
+
+def test_proxies_beyond_those_that_run_are_a_note() -> None:
+    plan = decide(observed(settled(), router=view(True, refused=Obstacle("QuotaExceeded", "no room"))), NOW)
+    assert told(plan)["Programmed"] == (
+        "True",
+        "Programmed",
+        "every ready proxy has accepted the routes; more are wanted, but no room",
+    )
+    assert told(plan)["Ready"][0] == "True"
