@@ -27,6 +27,8 @@ from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
 
+from tests.bench.corpus_fall import Fall, fall
+
 CORPUS = Path(__file__).parent / "corpus"
 SIGNIFICANT = 3.0
 """Standard errors that two levels must be apart to count as different."""
@@ -100,6 +102,8 @@ class Outcome:
     flat: bool
     onset: int | None
     """Where a collapse by itself began."""
+    fall: Fall | None = None
+    """When the return began to fall for good, in episodes of the run; None where it did not."""
 
     @property
     def lost_level(self) -> float:
@@ -148,13 +152,21 @@ def judge(recording: Recording, fault_step: int | None) -> Outcome:
     levels = _rolling(returns, min(few, len(returns)))
     below = [level < floor for level in levels]
     later = Recording(steps, returns, recording.updates, recording.end)
-    down = any(
-        _lasts(later, first, last, min_episodes=5, min_share=0.05)
-        and before.clearly_above(Level.of(returns[first:last]))
+    low = [
+        last
         for first, last in _stretches(below, min(few, len(returns)))
-    )
+        if _lasts(later, first, last, min_episodes=5, min_share=0.05)
+        and before.clearly_above(Level.of(returns[first:last]))
+    ]
     return Outcome(
-        "harmed" if down else "harmless", start.mean, before.mean, Level.of(after).mean, down, not learnt, None
+        "harmed" if low else "harmless",
+        start.mean,
+        before.mean,
+        Level.of(after).mean,
+        bool(low),
+        not learnt,
+        None,
+        _fall(recording, count - window, count, count + low[0]) if low else None,
     )
 
 
@@ -186,10 +198,18 @@ def _alone(recording: Recording, window: int, few: int) -> Outcome:
                 stays_down=True,
                 flat=False,
                 onset=recording.steps[first],
+                fall=_fall(recording, first - window, max(first - window // 2, 0), last),
             )
     best = bests[-1]
     flat = not _learnt(best, start)
     return Outcome("healthy", start.mean, best.mean, after.mean, stays_down=False, flat=flat, onset=None)
+
+
+def _fall(recording: Recording, begin: int, earliest: int, end: int) -> Fall:
+    """The one within these episodes, not before `earliest`."""
+    begin = max(begin, 0)
+    found = fall(recording.returns[begin:end], earliest - begin)
+    return Fall(found.begin + begin, found.middle + begin)
 
 
 def _start(recording: Recording, episodes: int) -> Level:
@@ -261,6 +281,7 @@ def _clamp(value: int, lowest: int, highest: int) -> int:
 COLUMNS = (
     *("file", "environment", "rewards", "trainer", "algorithm", "environments", "steps", "update_steps"),
     *("learning_rate", "seed", "fault", "fault_how", "fault_strength", "fault_step", "half", "label", "flat"),
+    *("harm_step", "harm_episode", "harm_update", "half_lost_step"),
     *("start", "before", "after", "lost_level", "lost_share", "stays_down", "injected_step", "ended"),
     "steps_per_second",
 )
@@ -269,7 +290,8 @@ COLUMNS = (
 def row(known: dict[str, Any], corpus: Path) -> dict[str, Any]:
     """The row of one run: what is known of it, and what became of it."""
     injected = known["fault_step"]
-    outcome = judge(read(corpus / known["file"]), injected)
+    recording = read(corpus / known["file"])
+    outcome = judge(recording, injected)
     fault = known["fault"] if injected is not None else None
     settings = known["settings"]
     environment, rewards = known["environment"], ""
@@ -289,10 +311,24 @@ def row(known: dict[str, Any], corpus: Path) -> dict[str, Any]:
         "fault_strength": fault["strength"] if fault else "",
         "injected_step": injected if fault else "",
         "fault_step": next((each for each in (outcome.onset, injected) if each is not None), ""),
+        **_harm(recording, outcome.fall),
         "label": outcome.label,
         "flat": int(outcome.flat),
         "stays_down": int(outcome.stays_down),
         **{key: _number(getattr(outcome, key)) for key in ("start", "before", "after", "lost_level", "lost_share")},
+    }
+
+
+def _harm(recording: Recording, fall: Fall | None) -> dict[str, Any]:
+    """When it began: at the last episode before the first of the fall, so that all of the fall is after it."""
+    if fall is None:
+        return dict.fromkeys(("harm_step", "harm_episode", "harm_update", "half_lost_step"), "")
+    step = recording.steps[max(fall.begin - 1, 0)]
+    return {
+        "harm_step": step,
+        "harm_episode": fall.begin,
+        "harm_update": sum(each <= step for each in recording.updates),
+        "half_lost_step": recording.steps[max(fall.middle - 1, 0)],
     }
 
 
