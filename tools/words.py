@@ -1,8 +1,8 @@
 """Phrases that users should not have to read, each with what to write instead, in the language of kubectl and Argo CD.
 
-Looked for in what users read: pages, the chart, CRDs, and the strings of the operator, but not in comments and docstrings.
-A phrase is a regular expression, without regard to case, that matches at word boundaries and across line breaks. Add one
-where a review finds one: a rule that is not here comes back.
+Looked for in what users read: pages, the chart, CRDs, and the strings of the operator, but not in comments and
+docstrings. A phrase is a regular expression, without regard to case, that matches at word boundaries and across line
+breaks. Add one where a review finds one: a rule that is not here comes back.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def fall(returns: Sequence[float], earliest: int) -> Fall:
     lengths = _lengths(count - earliest)
     downs = [(b, n) for b in _spread(earliest, count - 1) for n in lengths if n <= count - b]
     slope = _nearest(fit, downs, earliest, slope=True)
-    # The way down is one number more to choose: Schwarz's criterion (Annals of Statistics 6, 1978) says what it is worth.
+    # The way down is one number more to choose: Schwarz's criterion (Annals of Statistics 6, 1978) says what that is
+    # worth.
     squares, squares_down = fit.squares(*jump), fit.squares(*slope)
     worth = count * math.log(squares / squares_down) if squares_down > 0 else math.inf if squares > 0 else 0.0
     begin, length = slope if worth > math.log(count) else jump
