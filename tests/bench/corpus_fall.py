@@ -1,7 +1,7 @@
 """When the returns of a run began to fall for good: a level, a straight way down, and a level, by least squares.
 
-The offline answer to "when did it change", with all of the run known: nothing of it is the detector's. What it is and why
-it is so stands in `tests/bench/corpus/README.md`. Needs nothing but Python.
+The offline answer to "when did it change", with all of the run known: nothing of it is the detector's. What it is and
+why it is so stands in `tests/bench/corpus/README.md`. Needs nothing but Python.
 """
 
 from __future__ import annotations

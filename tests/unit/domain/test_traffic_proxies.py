@@ -103,7 +103,7 @@ def told(plan: Plan) -> dict[str, tuple[str, str, str]]:
 def test_the_condition_names_it_and_a_person_is_called_after_a_minute() -> None:
     policy, router = settled(), view(refused=Obstacle("PodsRefused", SECURITY), obstacle=Obstacle("Unschedulable", "x"))
     plan = decide(observed(policy, router=router), NOW)
-    said = ("False", "PodsRefused", f"no proxy of the router is ready, nothing answers at the address: {SECURITY}")
+    said = ("False", "PodsRefused", f"no proxy is ready, nothing answers at status.address: {SECURITY}")
     assert told(plan)["Programmed"] == told(plan)["Ready"] == said
     assert told(plan)["Reconciling"][:2] == ("True", "PodsRefused")
     assert "PodsRefused" in reasons(plan)
@@ -127,6 +127,6 @@ def test_proxies_beyond_those_that_run_are_a_note() -> None:
     assert told(plan)["Programmed"] == (
         "True",
         "Programmed",
-        "every ready proxy has accepted the routes; more are wanted, but no room",
+        "all ready proxies have accepted the routes; more are wanted, but no room",
     )
     assert told(plan)["Ready"][0] == "True"

@@ -252,5 +252,5 @@ async def test_a_prometheus_that_stays_away_is_told_once_while_other_figures_mov
         world.requests = {"a": float(number)}
         seen = world.asked["p"]
         await until(lambda seen=seen: world.asked["p"] > seen + 1)
-    assert [record.message for record in caplog.records].count("cannot be measured: ") == 1
+    assert [record.message for record in caplog.records].count("measurement failed: ") == 1
     assert len(world.changed) > 1

@@ -30,7 +30,12 @@ def serve(directory: Path, step: str, *arguments: str) -> subprocess.CompletedPr
     """The command, as an init container runs it."""
     return subprocess.run(
         [sys.executable, "-m", "accord_trainer.serve", *arguments],
-        env={**os.environ, "CHECKPOINT_DIR": str(directory), "CHECKPOINT_STEP": step},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(serving.__file__).parents[2]),
+            "CHECKPOINT_DIR": str(directory),
+            "CHECKPOINT_STEP": step,
+        },
         capture_output=True,
         text=True,
         timeout=60,
