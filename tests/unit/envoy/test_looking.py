@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +108,28 @@ async def test_a_proxy_that_does_not_tell_at_all_is_not_waited_for() -> None:
     looker._running = True
     looker._enter(("shop", "assistant"), one, {}, 0)
     assert looker.counted(("shop", "assistant"), ["fast"], 300) == Counted()
+
+
+async def test_an_error_over_one_policy_ends_neither_its_looks_nor_those_of_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(looking, "CONFIRM_SECONDS", 0.001)
+    monkeypatch.setattr(looking, "_MOST_SECONDS", 0.001)
+    asked: Counter[looking.Who] = Counter()
+
+    def target(who: looking.Who) -> looking.Target:
+        asked[who] += 1
+        if who[1] == "odd":
+            raise ValueError(who)
+        return looking.Target({}, 0.001)
+
+    looker = looking.Looker(target, lambda _: None)
+    running = asyncio.create_task(looker.run([("shop", "odd"), ("shop", "even")]))
+    async with asyncio.timeout(5):
+        while min(asked["shop", "odd"], asked["shop", "even"]) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert sum(record.levelname == "ERROR" for record in caplog.records) == 1
+    assert not looker._broken

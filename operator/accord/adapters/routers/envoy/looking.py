@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import math
 import re
 import time
@@ -20,6 +21,7 @@ from accord.adapters.routers.envoy import counting
 from accord.adapters.routers.envoy.counting import ANSWERED, ERRORS, PASSED_ON, RETRIES, Counts, Reading
 from accord.domain.traffic.observed import Counted, Sight
 
+_log = logging.getLogger(__name__)
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 _AT_ONCE = 16
 _LONGEST_ANSWER = 256 * 1024
@@ -127,6 +129,8 @@ class Looker:
         self._due: list[tuple[float, Who]] = []
         self._next: dict[Who, float] = {}
         """The entry of `_due` that counts for each policy; others are void."""
+        self._broken: set[Who] = set()
+        """Policies whose last look ended in an error of ours."""
         self._running = False
         self._wakeup = asyncio.Event()
 
@@ -144,6 +148,7 @@ class Looker:
     def forget(self, who: Who) -> None:
         """The policy is gone."""
         self._books.pop(who, None)
+        self._broken.discard(who)
 
     def looked(self, who: Who) -> bool:
         """Whether this policy's proxies have been asked, answered or not."""
@@ -198,10 +203,26 @@ class Looker:
                         continue
         finally:
             self._running = False
-            for book in (self._books, self._next, self._due):
+            for book in (self._books, self._next, self._due, self._broken):
                 book.clear()
 
     async def _turn(self, session: aiohttp.ClientSession, limit: asyncio.Semaphore, who: Who) -> None:
+        """One look, and the next one planned. An error of ours ends neither this policy's looks nor those of others."""
+        try:
+            await self._look(session, limit, who)
+        except Exception:  # noqa: BLE001 - whatever it is, it is said
+            _log.log(
+                logging.DEBUG if who in self._broken else logging.ERROR,
+                "reading the proxies of %s/%s failed unexpectedly: please report this",
+                *who,
+                exc_info=True,
+            )
+            self._broken.add(who)
+            self._plan(who, time.monotonic() + _MOST_SECONDS)
+        else:
+            self._broken.discard(who)
+
+    async def _look(self, session: aiohttp.ClientSession, limit: asyncio.Semaphore, who: Who) -> None:
         target = self._target(who)
         if target is None:
             self.forget(who)
