@@ -110,6 +110,8 @@ class Outcome:
     """Where a collapse by itself began."""
     fall: Fall | None = None
     """When the return began to fall for good, in episodes of the run; None where it did not."""
+    half: int = 0
+    """Episode by which it was at the floor, on the way down."""
 
     @property
     def lost_level(self) -> float:
@@ -177,16 +179,10 @@ def _by_returns(recording: Recording, fault_step: int | None) -> Outcome:
         and before.clearly_above(Level.of(returns[first:last]))
         and Level.of(after).mean < floor
     ]
-    return Outcome(
-        "harmed" if low else "harmless",
-        start.mean,
-        before.mean,
-        Level.of(after).mean,
-        bool(low),
-        not learnt,
-        None,
-        _fall(recording, count - window, count, count + low[0]) if low else None,
+    outcome = Outcome(
+        "harmed" if low else "harmless", start.mean, before.mean, Level.of(after).mean, bool(low), not learnt, None
     )
+    return _with_fall(outcome, recording, floor, count - window, count, count + low[0]) if low else outcome
 
 
 def _alone(recording: Recording, window: int, few: int) -> Outcome:
@@ -212,7 +208,7 @@ def _alone(recording: Recording, window: int, few: int) -> Outcome:
             and best.clearly_above(Level.of(returns[first:last]), _unlikely(first / window))
             and Level.of(rest[-max(len(rest) // 3, 1) :]).mean < _floor(best, start)
         ):
-            return Outcome(
+            outcome = Outcome(
                 "collapsed",
                 start.mean,
                 best.mean,
@@ -220,18 +216,24 @@ def _alone(recording: Recording, window: int, few: int) -> Outcome:
                 stays_down=True,
                 flat=False,
                 onset=recording.steps[first],
-                fall=_fall(recording, first - window, max(first - window // 2, 0), last),
             )
+            begin, earliest = first - window, max(first - window // 2, 0)
+            return _with_fall(outcome, recording, _floor(best, start), begin, earliest, last)
     best = bests[-1]
     flat = not _learnt(best, start)
     return Outcome("healthy", start.mean, best.mean, after.mean, stays_down=False, flat=flat, onset=None)
 
 
-def _fall(recording: Recording, begin: int, earliest: int, end: int) -> Fall:
-    """The one within these episodes, not before `earliest`."""
+def _with_fall(
+    outcome: Outcome, recording: Recording, floor: float, begin: int, earliest: int, end: int
+) -> Outcome:
+    """With the fall within these episodes, not before `earliest`."""
     begin = max(begin, 0)
     found = fall(recording.returns[begin:end], earliest - begin)
-    return Fall(found.begin + begin, found.middle + begin)
+    fallen = Fall(begin + found.begin, found.length)
+    lowest = Level.of(recording.returns[min(fallen.begin + fallen.length, end - 1) : end]).mean
+    part = (outcome.before - floor) / (outcome.before - lowest) if lowest < floor else 1.0
+    return replace(outcome, fall=fallen, half=fallen.begin + math.ceil(min(max(part, 0.0), 1.0) * fallen.length))
 
 
 def _start(recording: Recording, episodes: int) -> Level:
@@ -353,7 +355,7 @@ def _harm(recording: Recording, outcome: Outcome, injected: int | None) -> dict[
     if outcome.fall is None:
         step = half = recording.lost or 0
     else:
-        step, half = (recording.steps[max(index - 1, 0)] for index in (outcome.fall.begin, outcome.fall.middle))
+        step, half = (recording.steps[max(index - 1, 0)] for index in (outcome.fall.begin, outcome.half))
         step, half = max(step, injected or 0), max(half, injected or 0)
     return {
         "harm_step": step,
