@@ -23,8 +23,8 @@ class Fall(NamedTuple):
 
     begin: int
     """The first one below the level before."""
-    middle: int
-    """Half of the way down."""
+    length: int
+    """Those on the way down; 0 where it is at once."""
 
 
 def fall(returns: Sequence[float], earliest: int) -> Fall:
@@ -39,8 +39,7 @@ def fall(returns: Sequence[float], earliest: int) -> Fall:
     # worth.
     squares, squares_down = fit.squares(*jump), fit.squares(*slope)
     worth = count * math.log(squares / squares_down) if squares_down > 0 else math.inf if squares > 0 else 0.0
-    begin, length = slope if worth > math.log(count) else jump
-    return Fall(begin, min(begin + length // 2, count - 1))
+    return Fall(*(slope if worth > math.log(count) else jump))
 
 
 class _Fit:

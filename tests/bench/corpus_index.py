@@ -22,7 +22,7 @@ import gzip
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class Recording:
     returns: list[float]
     updates: list[int]
     end: int
+    lost: int | None = None
+    """The last update but those whose losses are no numbers any more, until the end; None where there are none such."""
 
     def until(self, step: int) -> Recording:
         """What had been reported when it was at a step."""
@@ -54,16 +56,20 @@ class Recording:
 
 def read(path: Path) -> Recording:
     """A recording."""
-    steps, returns, updates, end = [], [], [], 0
+    steps, returns, updates, end, lost = [], [], [], 0, None
     with gzip.open(path, "rt") as file:
         for row in csv.DictReader(file):
             end = int(row["step"])
             if row["reward"]:
                 steps.append(end)
                 returns.append(float(row["reward"]))
-            else:
-                updates.append(end)
-    return Recording(steps, returns, updates, end)
+                continue
+            if math.isfinite(float(row["loss"])):
+                lost = None
+            elif lost is None:
+                lost = updates[-1] if updates else 0
+            updates.append(end)
+    return Recording(steps, returns, updates, end, lost)
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,12 @@ class Level:
         mean = math.fsum(returns) / len(returns)
         return Level(mean, math.fsum((each - mean) ** 2 for each in returns) / len(returns), len(returns))
 
-    def clearly_above(self, other: Level) -> bool:
-        """Whether the two differ by more than chance explains."""
+    def clearly_above(self, other: Level, errors: float = SIGNIFICANT) -> bool:
+        """Whether the two differ by more than chance explains, so many standard errors."""
         if not self.count or not other.count:
             return False
         error = math.sqrt(self.variance / self.count + other.variance / other.count)
-        return self.mean - other.mean > SIGNIFICANT * error
+        return self.mean - other.mean > errors * error
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class Outcome:
     """Where a collapse by itself began."""
     fall: Fall | None = None
     """When the return began to fall for good, in episodes of the run; None where it did not."""
+    half: int = 0
+    """Episode by which it was at the floor, on the way down."""
 
     @property
     def lost_level(self) -> float:
@@ -126,13 +134,25 @@ def judge(recording: Recording, fault_step: int | None) -> Outcome:
     - *Learnt* is what the level before is above the start, if by more than 3 standard errors and 5 % of the larger of
       the two; otherwise the run is flat.
     - The *floor* is half of what was learnt above the start, or half of the level where that is positive and more;
-      for a flat run half of a positive level, and one and a half times a negative one.
+      for a flat run half of a positive level, and two standard deviations of an episode below another one, as a
+      multiple of a level below zero depends on where zero is.
     - A run *stays down* where the mean of a few episodes (a quarter of the window above, 5 to 100) is below the floor
       until the end (for at least 5 episodes and 5 % of the run), or for at least 20 episodes and 5 updates and 10 %
-      of the run, and what was reported in that time is below the level before by more than 3 standard errors.
+      of the run, and what was reported in that time is below the level before by more than 3 standard errors; and
+      where *after* is below the floor, too: a dip that mends itself has not come to stay.
     - Without a fault (or before it, until it) the floor is that of the best level so far, a run that is flat cannot
-      fall, and until the end means 10 episodes and 10 % of the run.
+      fall, until the end means 10 episodes and 10 % of the run, and as the best of many levels is a lucky one, more
+      standard errors are asked for: sqrt(2 ln n) for n windows.
+    - A run whose losses are no numbers any more until its end is harmed, whatever its returns are: its weights are
+      gone, and nothing more is learnt.
     """
+    outcome = _by_returns(recording, fault_step)
+    if recording.lost is None or fault_step is None or outcome.label == "collapsed":
+        return outcome
+    return replace(outcome, label="harmed", stays_down=True, fall=None)
+
+
+def _by_returns(recording: Recording, fault_step: int | None) -> Outcome:
     window = _clamp(len(recording.returns) // 20, 20, 500)
     few = _clamp(window // 4, 5, 100)
     if fault_step is None:
@@ -157,17 +177,12 @@ def judge(recording: Recording, fault_step: int | None) -> Outcome:
         for first, last in _stretches(below, min(few, len(returns)))
         if _lasts(later, first, last, min_episodes=5, min_share=0.05)
         and before.clearly_above(Level.of(returns[first:last]))
+        and Level.of(after).mean < floor
     ]
-    return Outcome(
-        "harmed" if low else "harmless",
-        start.mean,
-        before.mean,
-        Level.of(after).mean,
-        bool(low),
-        not learnt,
-        None,
-        _fall(recording, count - window, count, count + low[0]) if low else None,
+    outcome = Outcome(
+        "harmed" if low else "harmless", start.mean, before.mean, Level.of(after).mean, bool(low), not learnt, None
     )
+    return _with_fall(outcome, recording, floor, count - window, count, count + low[0]) if low else outcome
 
 
 def _alone(recording: Recording, window: int, few: int) -> Outcome:
@@ -187,10 +202,13 @@ def _alone(recording: Recording, window: int, few: int) -> Outcome:
     ]
     for first, last in _stretches(below, few):
         best = bests[max(first - window, 0)]
-        if _lasts(recording, first, last, min_episodes=10, min_share=0.1) and best.clearly_above(
-            Level.of(returns[first:last])
+        rest = returns[first:]
+        if (
+            _lasts(recording, first, last, min_episodes=10, min_share=0.1)
+            and best.clearly_above(Level.of(returns[first:last]), _unlikely(first / window))
+            and Level.of(rest[-max(len(rest) // 3, 1) :]).mean < _floor(best, start)
         ):
-            return Outcome(
+            outcome = Outcome(
                 "collapsed",
                 start.mean,
                 best.mean,
@@ -198,18 +216,24 @@ def _alone(recording: Recording, window: int, few: int) -> Outcome:
                 stays_down=True,
                 flat=False,
                 onset=recording.steps[first],
-                fall=_fall(recording, first - window, max(first - window // 2, 0), last),
             )
+            begin, earliest = first - window, max(first - window // 2, 0)
+            return _with_fall(outcome, recording, _floor(best, start), begin, earliest, last)
     best = bests[-1]
     flat = not _learnt(best, start)
     return Outcome("healthy", start.mean, best.mean, after.mean, stays_down=False, flat=flat, onset=None)
 
 
-def _fall(recording: Recording, begin: int, earliest: int, end: int) -> Fall:
-    """The one within these episodes, not before `earliest`."""
+def _with_fall(
+    outcome: Outcome, recording: Recording, floor: float, begin: int, earliest: int, end: int
+) -> Outcome:
+    """With the fall within these episodes, not before `earliest`."""
     begin = max(begin, 0)
     found = fall(recording.returns[begin:end], earliest - begin)
-    return Fall(found.begin + begin, found.middle + begin)
+    fallen = Fall(begin + found.begin, found.length)
+    lowest = Level.of(recording.returns[min(fallen.begin + fallen.length, end - 1) : end]).mean
+    part = (outcome.before - floor) / (outcome.before - lowest) if lowest < floor else 1.0
+    return replace(outcome, fall=fallen, half=fallen.begin + math.ceil(min(max(part, 0.0), 1.0) * fallen.length))
 
 
 def _start(recording: Recording, episodes: int) -> Level:
@@ -222,11 +246,16 @@ def _learnt(level: Level, start: Level) -> bool:
     return large_enough and level.clearly_above(start)
 
 
+def _unlikely(windows: float) -> float:
+    """Standard errors, where the level before is the best of so many."""
+    return SIGNIFICANT + math.sqrt(2 * math.log(max(windows, 1.0)))
+
+
 def _floor(level: Level, start: Level) -> float:
     if _learnt(level, start):
         share = (level.mean + start.mean) / 2
         return max(share, level.mean / 2) if level.mean > 0 else share
-    return level.mean / 2 if level.mean > 0 else 1.5 * level.mean
+    return level.mean / 2 if level.mean > 0 else level.mean - 2 * math.sqrt(level.variance)
 
 
 def _floor_of(outcome: Outcome) -> float:
@@ -311,7 +340,7 @@ def row(known: dict[str, Any], corpus: Path) -> dict[str, Any]:
         "fault_strength": fault["strength"] if fault else "",
         "injected_step": injected if fault else "",
         "fault_step": next((each for each in (outcome.onset, injected) if each is not None), ""),
-        **_harm(recording, outcome.fall),
+        **_harm(recording, outcome, None if outcome.label == "collapsed" else injected),
         "label": outcome.label,
         "flat": int(outcome.flat),
         "stays_down": int(outcome.stays_down),
@@ -319,16 +348,20 @@ def row(known: dict[str, Any], corpus: Path) -> dict[str, Any]:
     }
 
 
-def _harm(recording: Recording, fall: Fall | None) -> dict[str, Any]:
+def _harm(recording: Recording, outcome: Outcome, injected: int | None) -> dict[str, Any]:
     """When it began: at the last episode before the first of the fall, so that all of the fall is after it."""
-    if fall is None:
+    if not outcome.stays_down:
         return dict.fromkeys(("harm_step", "harm_episode", "harm_update", "half_lost_step"), "")
-    step = recording.steps[max(fall.begin - 1, 0)]
+    if outcome.fall is None:
+        step = half = recording.lost or 0
+    else:
+        step, half = (recording.steps[max(index - 1, 0)] for index in (outcome.fall.begin, outcome.half))
+        step, half = max(step, injected or 0), max(half, injected or 0)
     return {
         "harm_step": step,
-        "harm_episode": fall.begin,
+        "harm_episode": sum(each <= step for each in recording.steps),
         "harm_update": sum(each <= step for each in recording.updates),
-        "half_lost_step": recording.steps[max(fall.middle - 1, 0)],
+        "half_lost_step": half,
     }
 
 
