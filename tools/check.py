@@ -53,7 +53,8 @@ def checks() -> Iterator[Check]:
     yield Check("other generated files", (python, "-m", "tools.generate", "--check"), "make crds")
     yield Check("chart (helm lint)", (go_program("helm"), "lint", "--strict", "--quiet", CHART))
     yield Check("alerts (promtool)", (debian_program("promtool", "prometheus"), "test", "rules", RULES))
-    yield Check("words and paths", (python, "-m", "tools.hygiene"))
+    yield Check("paths and leftovers", (python, "-m", "tools.hygiene"))
+    yield Check("words that users read", (python, "-m", "tools.words"), "the list is in tools/words.py")
     yield Check("shell", ("bash", "-n", ".ci/run"))
 
 

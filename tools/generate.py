@@ -140,7 +140,7 @@ def rbac_page() -> str:
         "did not create it patches three: the volume of a serving Deployment with one annotation, annotations of a\n"
         "TrainingRun that a rollback restarts, and the deadline of a pod whose trainer has failed. What it creates\n"
         "carries a controller reference to its policy or run, but for the volumes of checkpoints, which outlive it.\n\n"
-        "## In the namespaces that it looks after\n\n"
+        "## In the namespaces that it watches\n\n"
         "A ClusterRole where the chart's `namespaces` is empty, else a Role in each namespace of the list.\n\n"
         f"{_rules_table(permissions['watched'])}\n"
         "## In its own namespace\n\n"

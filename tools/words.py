@@ -1,8 +1,8 @@
 """Phrases that users should not have to read, each with what to write instead, in the language of kubectl and Argo CD.
 
-Looked for in what users read: pages, the chart, CRDs, and the strings of the operator, but not in comments and
-docstrings. A phrase is a regular expression, without regard to case, that matches at word boundaries and across line
-breaks. Add one where a review finds one: a rule that is not here comes back.
+Looked for in what users read: pages, the chart, CRDs, and the strings of the operator, not in comments and docstrings.
+A phrase is a regular expression that matches whole words, in either case and across line breaks. Add one where a review
+finds one: a rule that is not here comes back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INSTEAD = {
     r"(decided?|decides) against": "reject",
     r"take[sn]? down what": "record what",
     r"what is served (may )?stays?": "serving does not change",
-    r"leads: |does not lead": "became leader, lost leadership",
+    r"leads:|does not lead": "became leader, lost leadership",
     r"(its current one|yaml|table|`?defaults?`?|or [\w-]+,|now) without": "(default: …)",
     r"where (it is|it's) empty": "(default: …)",
     r"somebody( else)?": "someone, another client, another owner",
@@ -29,7 +29,7 @@ INSTEAD = {
     r"anew": "again, recreate, restart",
     r"puts? back|putting back": "restore, revert",
     r"mend(s|ed|ing)?": "fix, repair",
-    r"(goes|gone|went|going) back to (an?|the|that|step) \w+": "roll back to",
+    r"(goes|gone|going) back to (an?|the|that|step) \w+": "roll back to",
     r"(does|do|did) not answer": "is not responding, is unreachable, does not respond",
     r"answers again": "is reachable again",
     r"look(s|ed|ing)? after": "watch, manage",
@@ -39,9 +39,8 @@ INSTEAD = {
     r"(is|are) honou?red": "is used",
     r"keeps? (its|the) office": "stays leader",
     r"(make|makes|no|is|for want of) room": "free up resources, no capacity, insufficient resources",
-    r"(is|are) stood in for": "other modes take over",
+    r"stood in for": "replaced, another mode takes over",
     r"all the same": "anyway",
-    r"meanwhile\b(?=[.;]|$)": "in the meantime",
     r"(is|are|was) left alone": "is not changed, is ignored",
     r"to be had": "available",
     r"waits for (nobody|admission)": "is (not) waiting for …",

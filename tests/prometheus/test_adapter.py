@@ -98,7 +98,7 @@ async def test_slow_is_a_timeout_and_never_holds_up_the_loop() -> None:
         got = await ask(url, within=0.5)
         ticking.cancel()
         release.set()
-    assert (got.failure, got.message) == ("Timeout", "no answer in 0.5 s")
+    assert (got.failure, got.message) == ("Timeout", "no response within 0.5 s")
     # The loop went on meanwhile: a call that blocks it lets through a tick or two.
     assert ticks > 5
 
@@ -142,13 +142,13 @@ async def test_an_endpoint_that_hangs_delays_no_other(real: Prometheus) -> None:
         (500, "boom", "Refused", "500"),
         (503, '{"status":"error","error":"query queue is full"}', "Refused", "query queue is full"),
         (401, "", "Refused", "401"),
-        (200, "<html>login</html>", "Malformed", "not JSON"),
-        (200, "", "Malformed", "not JSON"),
-        (200, "[1, 2]", "Malformed", "not that of a Prometheus"),
-        (200, '{"status":"success"}', "Malformed", "not that of a Prometheus"),
-        (200, '{"status":"success","data":{"resultType":"vector","result":[{}]}}', "Malformed", "cannot be read"),
-        (200, '{"status":"success","data":{"resultType":"vector","result":null}}', "Malformed", "cannot be read"),
-        (200, vector(({"mode": "a"}, "many")), "Malformed", "cannot be read"),
+        (200, "<html>login</html>", "Malformed", "invalid JSON"),
+        (200, "", "Malformed", "invalid JSON"),
+        (200, "[1, 2]", "Malformed", "invalid response"),
+        (200, '{"status":"success"}', "Malformed", "invalid response"),
+        (200, '{"status":"success","data":{"resultType":"vector","result":[{}]}}', "Malformed", "invalid"),
+        (200, '{"status":"success","data":{"resultType":"vector","result":null}}', "Malformed", "invalid"),
+        (200, vector(({"mode": "a"}, "many")), "Malformed", "invalid"),
         (200, vector(({"mode": "a"}, "1"), warnings=["store gateway timed out"]), "Partial", "store gateway timed out"),
     ],
 )

@@ -121,11 +121,11 @@ def test_from_no_data_to_a_fault_a_restart_and_an_outage(world: World) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "told"),
     [
-        ("", 200, "not JSON"),
+        ("", 200, "invalid JSON"),
         ('{"status":"error","error":"too many samples"}', 422, "too many samples"),
         ("<html>bad gateway</html>", 502, "HTTP 502"),
         (rig.vector(({}, "1")), 200, "must return a range of samples"),
-        ('{"status":"success","data":{"resultType":"matrix","result":[{"metric":{}}]}}', 200, "cannot be read"),
+        ('{"status":"success","data":{"resultType":"matrix","result":[{"metric":{}}]}}', 200, "invalid"),
         ('{"status":"success","data":{"resultType":"matrix","result":[]},"warnings":["half"]}', 200, "half"),
     ],
 )

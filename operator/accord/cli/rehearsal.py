@@ -127,4 +127,4 @@ def _owner(manifest: Manifest) -> tuple[str, str] | None:
 
 def _holder(manifest: Manifest) -> str:
     owner = _owner(manifest)
-    return f"TrafficPolicy {owner[1]}" if owner is not None else "somebody else (its manifest is among those given)"
+    return f"TrafficPolicy {owner[1]}" if owner is not None else "another owner (its manifest is given, too)"

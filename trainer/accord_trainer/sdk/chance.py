@@ -1,4 +1,4 @@
-"""Random numbers of an attempt: seeded with its own seed, and put back only within it.
+"""Random numbers of an attempt: seeded with its own seed, and restored only within it.
 
 A pod that was killed is replaced within its attempt, and goes on with the very numbers that it would have drawn. A
 later attempt must not: after a rollback the same numbers lead to the same end. It draws from the seed of its own.
@@ -42,7 +42,7 @@ class Chance:
             stream.seed(self.seed)
 
     def seed_at(self, step: int) -> int:
-        """A seed for what begins anew at a step, such as an environment: another one in each attempt, below 2³¹."""
+        """A seed for what starts again at a step, such as an environment: another one in each attempt, below 2³¹."""
         return (self.seed + step) % SEEDS
 
     def state_dict(self) -> ChanceState:
@@ -60,7 +60,7 @@ class Chance:
         saved = state["generators"]
         if len(saved) != len(self._streams):
             _log.warning(
-                "the checkpoint holds %d random number generators, this trainer has %d: they are seeded anew",
+                "the checkpoint holds %d random number generators, this trainer has %d: they are seeded again",
                 len(saved),
                 len(self._streams),
             )

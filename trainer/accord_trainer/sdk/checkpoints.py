@@ -86,7 +86,7 @@ class CheckpointStore:
         """Commit a checkpoint and prune old ones. When it returns, the checkpoint survives a power cut.
 
         If nothing was trained since this store's last save or resume (the step is the same), that checkpoint is
-        returned and nothing is written. One that somebody else left under the same step (an attempt that was rolled
+        returned and nothing is written. One that another attempt left under the same step (an attempt that was rolled
         back, say) is set aside first.
 
         CheckpointError if the disk refuses or a later attempt has taken over; what was there before stays.

@@ -36,7 +36,7 @@ class Metrics(Collector):
     """Everything a trainer reports. One object a process; thread-safe.
 
     A value that was never reported has no series, rather than a zero that could be taken for a measurement. A NaN or
-    Inf that is reported makes the sums NaN for good: Accord takes it for divergence, so do not report what you mean
+    Inf that is reported makes the sums NaN permanently: Accord takes it for divergence, so do not report what you mean
     to survive.
     """
 

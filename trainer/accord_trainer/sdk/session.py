@@ -9,7 +9,7 @@
             accord.update(losses)
     sys.exit(accord.exit_code)
 
-Everything else is done here: what the operator says is read, random numbers are seeded and put back, checkpoints are
+Everything else is done here: what the operator says is read, random numbers are seeded and restored, checkpoints are
 written when they are due and resumed from, metrics are served, and a request to stop is heard.
 """
 
@@ -120,7 +120,7 @@ class Session:
 
     @property
     def stopping(self) -> bool:
-        """Whether somebody asked to stop. Look at it at least every few seconds; leave the loop, without an update."""
+        """Whether the trainer was asked to stop. Check it every few seconds; leave the loop, without an update."""
         return self._stop.requested
 
     @property

@@ -28,7 +28,7 @@ class StopSignal:
 
     @property
     def requested(self) -> bool:
-        """Whether somebody asked this process to stop."""
+        """Whether this process was asked to stop."""
         return self._received is not None
 
     @property

@@ -76,11 +76,11 @@ class PrometheusEndpoint:
         try:
             result = self._client.custom_query(promql, params={"timeout": f"{self._endpoint.timeout:g}s"})
         except requests.Timeout:
-            return Answer(failure="Timeout", message=f"no answer in {self._endpoint.timeout:g} s")
+            return Answer(failure="Timeout", message=f"no response within {self._endpoint.timeout:g} s")
         except requests.TooManyRedirects:
-            return Answer(failure="Refused", message="answered with a redirect, which is not followed")
+            return Answer(failure="Refused", message="redirects are not followed")
         except requests.JSONDecodeError:
-            return Answer(failure="Malformed", message="the answer is not JSON: is this a Prometheus?")
+            return Answer(failure="Malformed", message="invalid JSON response: is this a Prometheus server?")
         except requests.RequestException as error:
             return Answer(failure="Unreachable", message=_short(_cause(error)))
         except PrometheusApiClientException:
@@ -88,7 +88,7 @@ class PrometheusEndpoint:
         except OSError as error:
             return Answer(failure="Unreachable", message=_short(f"{error.filename}: {error.strerror}"))
         except (KeyError, TypeError):
-            return Answer(failure="Malformed", message="the answer is not that of a Prometheus query")
+            return Answer(failure="Malformed", message="invalid response: is this a Prometheus server?")
         return self._read(result, shape)
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class PrometheusEndpoint:
                 return Answer(series=tuple(_series(each) for each in result))  # type: ignore[attr-defined]
             return Answer(samples=tuple(_sample(each) for each in result))  # type: ignore[attr-defined]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError):
-            return Answer(failure="Malformed", message="the answer holds a series that cannot be read")
+            return Answer(failure="Malformed", message="invalid series in the response")
 
 
 def _sample(series: Mapping[str, Any]) -> Sample:

@@ -57,7 +57,7 @@ class PrometheusMetrics:
             async with asyncio.timeout(limit + _GRACE):
                 return await self._in_thread(name, client, promql, shape)
         except TimeoutError:
-            return Answer(failure="Timeout", message=f"no answer in {limit:g} s")
+            return Answer(failure="Timeout", message=f"no response within {limit:g} s")
 
     async def _in_thread(self, name: str, client: PrometheusEndpoint, promql: str, shape: Shape) -> Answer:
         loop = asyncio.get_running_loop()

@@ -59,11 +59,11 @@ class Serving(Model):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("minInterval", "0s", "168h"),
-        Rule("!has(self.step) || self.follow == 'Manual'", "step goes with follow Manual only", ".step"),
+        Rule("!has(self.step) || self.follow == 'Manual'", "step can only be used with follow Manual", ".step"),
         Rule(
             "self.volume == oldSelf.volume || self.deploymentRef.name != oldSelf.deploymentRef.name",
-            "volume cannot change while the Deployment stays the same: make the CheckpointPolicy anew (what is served "
-            "stays)",
+            "volume cannot change unless deploymentRef changes too: recreate the CheckpointPolicy (serving does not "
+            "change)",
             ".volume",
         ),
     )
@@ -75,7 +75,7 @@ class Serving(Model):
     follow: Literal["Latest", "Best", "Manual"] = "Latest"
     """`Latest` serves the newest verified checkpoint, `Best` the best one, `Manual` the one in `step`."""
     step: Step | None = None
-    """Step to serve with follow Manual; what is served stays when this is not given."""
+    """Step to serve with follow Manual. Serving does not change when this is not set."""
     new_run: Literal["WhenAsGood", "Immediately", "Never"] = "WhenAsGood"
     """When a run takes over that is not the one whose checkpoint is served: another one of that name, or another
     `trainingRunRef`. `WhenAsGood`: with the first checkpoint that is as good by `bestModel.metric`; where one of the
@@ -181,7 +181,7 @@ class Rollback(Model):
     steps: Annotated[int, Field(ge=1, le=100)] = 1
     """Verified checkpoints to go back, at least; further where those are later than the onset."""
     max: Annotated[int, Field(ge=1, le=100)] = 3
-    """Rollbacks of one training before a person has to look: each further one waits for approval."""
+    """Rollbacks of one training without approval: each further one waits for approval."""
     cooldown: Duration = timedelta(minutes=10)
     """Time after a rollback in which there is no other."""
     approval: Literal["Automatic", "Manual"] = "Automatic"
@@ -195,7 +195,7 @@ class Rollback(Model):
 
 
 class CheckpointPolicySpec(Model):
-    """Which checkpoint should be served, kept, and gone back to."""
+    """Which checkpoints are served and kept, and when to roll back."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("snapshotWarnAfter", "1s", "168h"),
@@ -205,17 +205,17 @@ class CheckpointPolicySpec(Model):
         ),
         Rule(
             "!has(self.className) || self.method == 'VolumeSnapshot'",
-            "className goes with method VolumeSnapshot only",
+            "className can only be used with method VolumeSnapshot",
             ".className",
         ),
         Rule(
             "!has(self.serving) || !has(self.serving.storageClassName) || self.method == 'VolumeSnapshot'",
-            "storageClassName goes with method VolumeSnapshot only",
+            "storageClassName can only be used with method VolumeSnapshot",
             ".serving.storageClassName",
         ),
         Rule(
             "self.method == oldSelf.method",
-            "method cannot change: delete the CheckpointPolicy (what is served stays) and make it anew",
+            "method cannot change: delete and recreate the CheckpointPolicy (serving does not change)",
             ".method",
         ),
         Rule(
@@ -248,7 +248,7 @@ class CheckpointPolicySpec(Model):
     rollback: Rollback = Rollback()
     """What happens then."""
     rollback_to: Step | None = None
-    """Roll back to this step now, as a person's decision; by the same machinery."""
+    """Roll back to this step now, without approval and cooldown."""
     suspend: bool = False
     """Keep everything as it is: no snapshot, no promotion, no rollback, no deletion."""
 
@@ -261,7 +261,7 @@ class CheckpointStatus(Model):
     attempt: int
     """Attempt of the run that saved it."""
     training: str = ""
-    """Which training saved it, as in label `accord.dev/training`: a run that is made anew is another one."""
+    """Which training saved it, as in label `accord.dev/training`: a run that is recreated is another one."""
     snapshot: str | None = None
     """Its VolumeSnapshot."""
     ready: bool = False
@@ -296,10 +296,10 @@ class Served(Model):
 
 
 class Switch(Model):
-    """A change of what is served that is under way. It is written before the Deployment is touched."""
+    """A change of what is served that is in progress. It is recorded before the Deployment is changed."""
 
     why: Literal["Promotion", "Rollback", "Revert"]
-    """Revert: the pods did not become available, and what was served before is put back."""
+    """Revert: the pods did not become available, and serving is reverted."""
     step: int | None = None
     """Step of the checkpoint that is to be served."""
     attempt: int | None = None
@@ -315,10 +315,10 @@ class Switch(Model):
     patched_at: Timestamp | None = None
     """When the Deployment was seen to have it."""
     waiting: Literal["Room", "Volume"] | None = None
-    """What its pods wait for: `Room`, or anything else that no checkpoint could mend, for as long as it lasts; or their
+    """What its pods wait for: `Room`, or anything else that no checkpoint can fix, for as long as it lasts; or their
     `Volume`, for half an hour."""
     timed_from: Timestamp | None = None
-    """When that was over, and the Deployment's deadline began anew."""
+    """When that was over, and the Deployment's deadline started again."""
     failed_step: int | None = None
     """With Revert: step of the checkpoint that the pods did not start with. None where it was not the checkpoint's
     fault."""
@@ -329,7 +329,7 @@ class Switch(Model):
 
 
 class Setback(Model):
-    """A checkpoint that could not be served for a reason that may not be its own. It is tried again."""
+    """A checkpoint that could not be served for a reason that may not be its own. The rollout is retried."""
 
     step: int | None = None
     """Step of the checkpoint."""
@@ -390,7 +390,7 @@ class Verdict(Model):
 
 
 class Hold(Model):
-    """Promotion is paused: the training looked wrong. Ends with a check that passes, a rollback, or a person's word."""
+    """Promotion is paused: the training looked wrong. Ends with a passed check, a rollback, or a manual decision."""
 
     outcome: Literal["Suspect", "Fail"]
     """The gravest that a check has said since."""
@@ -405,7 +405,7 @@ class Hold(Model):
 
 
 class RollbackRecord(Model):
-    """A rollback, under way or done."""
+    """A rollback, in progress or done."""
 
     id: str
     """Names the fault, so that none is answered twice."""
@@ -477,13 +477,13 @@ class CheckpointPolicyStatus(Model):
     hold: Hold | None = None
     """Why nothing is promoted. Missing data never ends it."""
     switch: Switch | None = None
-    """The change of what is served that is under way."""
+    """The change of what is served that is in progress."""
     put_back: Annotated[
         list[Timestamp], Field(max_length=3, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = []
-    """When the Deployment was put back after somebody else had changed it: the last three times."""
+    """When a change of the Deployment by another client was reverted: the last three times."""
     setback: Setback | None = None
-    """Why the checkpoint that should be served is not, and when it is tried again."""
+    """Why the checkpoint that should be served is not, and when that is retried."""
     snapshot_failure: SnapshotFailure | None = None
     """Why the newest checkpoint has no snapshot."""
     training: str | None = None
@@ -491,7 +491,7 @@ class CheckpointPolicyStatus(Model):
     handled_rollback_to: int | None = None
     """The `rollbackTo` of the spec that has been answered. To repeat it, remove the field first."""
     rollback: RollbackRecord | None = None
-    """The rollback under way."""
+    """The rollback in progress."""
     history: Annotated[
         list[RollbackRecord], Field(max_length=10, json_schema_extra={"x-kubernetes-list-map-keys": ["id"]})
     ] = []

@@ -97,7 +97,7 @@ class ConditionType:
 KSTATUS = (
     ConditionType("Ready", "Everything that the spec asks for is in force."),
     ConditionType("Reconciling", "Something is still being done; there only while True."),
-    ConditionType("Stalled", "Nothing will change until a person does something; there only while True."),
+    ConditionType("Stalled", "Nothing changes without manual action. Present only while True."),
 )
 """The conditions that kstatus knows (sigs.k8s.io/cli-utils), and with it Argo CD, Flux and `kubectl wait`."""
 

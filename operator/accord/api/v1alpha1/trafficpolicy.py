@@ -262,7 +262,7 @@ class EnvoyRouter(Model):
 
 
 class GatewayAPIRouter(Model):
-    """HTTPRoutes for a Gateway that somebody else runs."""
+    """HTTPRoutes for an existing Gateway."""
 
     parent_refs: Annotated[
         list[LocalObjectReference],
@@ -542,7 +542,7 @@ class HealthCheckInForce(Model):
 
 
 class RoutingInForce(Model):
-    """How requests are routed now, besides the shares: what stays while a policy is suspended or not accepted."""
+    """How requests are routed now, besides the shares: kept while a policy is suspended or not accepted."""
 
     strategy: Strategy
     """The strategy in force."""
@@ -609,7 +609,9 @@ class TrafficPolicy(Resource):
 
     conditions: ClassVar[tuple[ConditionType, ...]] = (
         ConditionType("Accepted", "The spec asks for nothing that the router cannot do."),
-        ConditionType("ResolvedRefs", "The Deployments exist, can be selected, and no name is taken by somebody else."),
+        ConditionType(
+            "ResolvedRefs", "The Deployments exist and can be selected, and no name is taken by another owner."
+        ),
         ConditionType("ModesAvailable", "Every mode that is to receive traffic has a ready pod."),
         ConditionType("Programmed", "Every ready proxy has accepted the routing of this generation."),
         ConditionType("WithinTarget", "The measured shares are those asked for; Unknown without a measurement."),

@@ -287,7 +287,7 @@ class TrainingRunSpec(Model):
     backoff_limit: Annotated[int, Field(ge=0, le=1000)] = 6
     """Failed pods of one attempt before the run counts as failed. Pods that were evicted or preempted do not count."""
     active_deadline_seconds: TtlSeconds | None = None
-    """Seconds that an attempt may be active before the run counts as failed. They begin anew when the run is resumed
+    """Seconds that an attempt may be active before the run counts as failed. They start again when the run is resumed
     after a suspension, as those of a Job do."""
     ttl_after_finished: Duration | None = None
     """Delete the TrainingRun, and its Job with it, this long after it finished. The checkpoints stay."""
@@ -465,7 +465,9 @@ class TrainingRun(Resource):
         ConditionType("Accepted", "The spec asks for nothing that this version of the operator cannot do."),
         *KSTATUS,
         ConditionType("Complete", "The trainer has reached the end and left with exit code 0."),
-        ConditionType("Failed", "The run has failed for good; there only while True. The reason is the pod's own."),
+        ConditionType(
+            "Failed", "The run has failed and is not retried. Present only while True. The reason is the pod's own."
+        ),
         ConditionType(
             "Suspended",
             "Nothing trains because `spec.suspend` is true, because a rollback has stopped it, or because one waits "

@@ -69,7 +69,7 @@ def _await_approval(situation: Situation, record: RollbackRecord) -> Move:
     if record.attempt != situation.attempt:
         return _end(situation, record, "Rejected", f"attempt {record.attempt} has ended in the meantime")
     meta = situation.policy.metadata
-    paused = "; the training is paused meanwhile" if _is_paused(situation) else ""
+    paused = "; the training is paused until then" if _is_paused(situation) else ""
     message = (
         f"{record.message}{paused}. To go back to step {record.to_step}: accord approve {meta.name} -n "
         f"{meta.namespace}, or "

@@ -50,8 +50,8 @@ def _problems(pod: Manifest) -> Iterator[Obstacle]:
     for condition in status.get("conditions") or ():
         if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
             # What is said about preemption repeats the rest.
-            words = (condition.get("message") or "no node takes it").split(" preemption:")[0]
-            yield Obstacle("Unschedulable", f"no node takes pod {name}: {quote(words)}")
+            words = (condition.get("message") or "not scheduled").split(" preemption:")[0]
+            yield Obstacle("Unschedulable", f"cannot schedule pod {name}: {quote(words)}")
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         yield from _problem(name, container)
 
@@ -62,10 +62,10 @@ def _problem(pod: str, container: Manifest) -> Iterator[Obstacle]:
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     if waiting.get("reason") in _IMAGE:
         image = container.get("image") or "?"
-        yield Obstacle("ImagePull", f"image {image} cannot be pulled: see `kubectl describe pod {pod}`")
+        yield Obstacle("ImagePull", f"cannot pull image {image}: see `kubectl describe pod {pod}`")
     elif waiting.get("reason") in _CONFIG:
         words = quote(waiting.get("message") or waiting["reason"])
-        yield Obstacle("ContainerConfig", f"container {name} of pod {pod} cannot be started: {words}")
+        yield Obstacle("ContainerConfig", f"cannot start container {name} of pod {pod}: {words}")
     elif ended:
         how = f"exit code {ended['exitCode']}" if "exitCode" in ended else "an unknown exit code"
         why = f" ({ended['reason']})" if ended.get("reason") not in (None, "", "Error", "Completed") else ""

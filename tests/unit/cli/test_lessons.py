@@ -1,0 +1,45 @@
+"""What the lessons print of the checkout is what is in it, and their commands do what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accord.api.validation import validate
+
+ROOT = Path(__file__).resolve().parents[3]
+LESSONS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "tutorial").glob("*.md")}
+
+
+def manifests(lesson: str) -> list[Any]:
+    return [
+        yaml.safe_load(block)
+        for block in re.findall(r"^```yaml\n(.*?)^```$", LESSONS[lesson], re.MULTILINE | re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lesson", "file"), [("first-split", "policy.yaml"), ("learn-and-roll-back", "checkpointpolicy.yaml")]
+)
+def test_the_manifest_in_a_lesson_is_the_one_that_is_applied(lesson: str, file: str) -> None:
+    assert manifests(lesson) == [yaml.safe_load((ROOT / "examples" / "service" / file).read_text())]
+
+
+def test_the_chart_is_installed_over_a_release_that_is_there() -> None:
+    """As after `make demo`, where `helm install` fails because the name is in use."""
+    assert re.findall(r"^\$ (helm .*?) accord helm/accord", LESSONS["first-split"], re.MULTILINE) == [
+        "helm upgrade --install"
+    ]
+
+
+def test_the_last_part_of_the_second_lesson_asks_for_approval() -> None:
+    [edit] = re.findall(r"^\$ (sed .*) \| kubectl apply -f -$", LESSONS["learn-and-roll-back"], re.MULTILINE)
+    made = subprocess.run(["bash", "-c", edit], cwd=ROOT, capture_output=True, text=True, check=True)
+    policy = yaml.safe_load(made.stdout)
+    assert policy["spec"]["rollback"] == {"cooldown": "1m", "approval": "Manual"}
+    assert not validate(policy)
