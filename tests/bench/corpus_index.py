@@ -224,9 +224,7 @@ def _alone(recording: Recording, window: int, few: int) -> Outcome:
     return Outcome("healthy", start.mean, best.mean, after.mean, stays_down=False, flat=flat, onset=None)
 
 
-def _with_fall(
-    outcome: Outcome, recording: Recording, floor: float, begin: int, earliest: int, end: int
-) -> Outcome:
+def _with_fall(outcome: Outcome, recording: Recording, floor: float, begin: int, earliest: int, end: int) -> Outcome:
     """With the fall within these episodes, not before `earliest`."""
     begin = max(begin, 0)
     found = fall(recording.returns[begin:end], earliest - begin)
