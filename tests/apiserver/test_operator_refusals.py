@@ -334,4 +334,4 @@ def test_a_router_whose_image_cannot_be_pulled_says_so(namespace: Namespace, ope
         return said if said.get("reason") == "ImagePull" else None
 
     said = wait_until(told, 30, "the condition does not say why")
-    assert "image registry/envoy:1 cannot be pulled" in said["message"]
+    assert "cannot pull image registry/envoy:1" in said["message"]

@@ -139,7 +139,7 @@ def test_a_request_for_approval_lapses_with_the_training() -> None:
     world = trained(rollback={"approval": "Manual"})
     world.fail(1600)
     world.settle()
-    assert "the training is paused meanwhile" in world.message("Stalled")
+    assert "the training is paused until then" in world.message("Stalled")
     world.delete_object(RUN)
     world.put(RUN, {"spec": {}, "status": {"attempt": 1, "phase": "Running", "claimName": SOURCE.name}})
     world.book.clear()

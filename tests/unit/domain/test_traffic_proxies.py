@@ -38,17 +38,15 @@ UNSCHEDULED = {"type": "PodScheduled", "status": "False", "message": "0/2 nodes:
 PODS: dict[str, tuple[Manifest, Obstacle | None]] = {
     "no node": (
         pod(conditions=[UNSCHEDULED]),
-        Obstacle("Unschedulable", f"no node takes pod {POD}: 0/2 nodes: too many pods"),
+        Obstacle("Unschedulable", f"cannot schedule pod {POD}: 0/2 nodes: too many pods"),
     ),
     "no image": (
         pod(containerStatuses=[waiting("ImagePullBackOff", message="Back-off pulling image, 4th time")]),
-        Obstacle("ImagePull", f"image registry/envoy:1 cannot be pulled: see `kubectl describe pod {POD}`"),
+        Obstacle("ImagePull", f"cannot pull image registry/envoy:1: see `kubectl describe pod {POD}`"),
     ),
     "root": (
         pod(containerStatuses=[waiting("CreateContainerConfigError", message="runAsNonRoot and image runs as root")]),
-        Obstacle(
-            "ContainerConfig", f"container envoy of pod {POD} cannot be started: runAsNonRoot and image runs as root"
-        ),
+        Obstacle("ContainerConfig", f"cannot start container envoy of pod {POD}: runAsNonRoot and image runs as root"),
     ),
     "crash": (
         pod(containerStatuses=[ended(exitCode=137, reason="OOMKilled")]),
@@ -115,7 +113,7 @@ def test_the_condition_names_it_and_a_person_is_called_after_a_minute() -> None:
 
 
 def test_room_that_an_autoscaler_may_make_is_waited_for() -> None:
-    router = view(obstacle=Obstacle("Unschedulable", "no node takes pod x"))
+    router = view(obstacle=Obstacle("Unschedulable", "cannot schedule pod x"))
     policy = settled()
     first = decide(observed(policy, router=router), NOW)
     later = decide(observed({**policy, "status": first.status}, router=router), NOW + timedelta(minutes=9))

@@ -243,8 +243,7 @@ ROWS = [
             "ResolvedRefs": (
                 FALSE,
                 "NameConflict",
-                "Service shop-creative already exists and belongs to Helm release shop, so it is left alone: rename "
-                "mode creative. "
+                "Service shop-creative already exists and belongs to Helm release shop: rename mode creative. "
                 "Mode creative: its 10% goes to fast",
             ),
             "ModesAvailable": (FALSE, "NameConflict", "Service shop-creative already exists"),
@@ -260,8 +259,7 @@ ROWS = [
             "ResolvedRefs": (
                 FALSE,
                 "NameConflict",
-                "Service shop-router already exists and belongs to another owner, so it is left alone: rename the "
-                "TrafficPolicy",
+                "Service shop-router already exists and belongs to another owner: rename the TrafficPolicy",
             )
         },
         applies={"shop-fast", "shop-balanced", "shop-creative"},

@@ -47,7 +47,7 @@ def _way_out(holder: str, mode: Mode | None) -> str:
     """
     if holder.startswith("an earlier "):
         return "; waiting until it is gone"
-    return f", so it is not changed: rename {'the TrafficPolicy' if mode is None else f'mode {mode.name}'}"
+    return f": rename {'the TrafficPolicy' if mode is None else f'mode {mode.name}'}"
 
 
 def _missing(situation: Situation) -> Objection | None:

@@ -31,7 +31,7 @@ def refused(deployment: Manifest | None) -> Obstacle | None:
     status = (deployment or {}).get("status") or {}
     for entry in status.get("conditions") or ():
         if deployment is not None and (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
-            words = str(entry.get("message") or entry.get("reason") or "no reason was given")
+            words = str(entry.get("message") or entry.get("reason") or "no reason given")
             reason = _QUOTA if "exceeded quota" in words or "failed quota" in words else _REFUSED
             name = deployment["metadata"]["name"]
             return Obstacle(reason, f"the API server refuses pods of Deployment {name}: {quote(words)}")

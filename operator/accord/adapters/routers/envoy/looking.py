@@ -213,7 +213,7 @@ class Looker:
         except Exception:  # noqa: BLE001 - whatever it is, it is said
             _log.log(
                 logging.DEBUG if who in self._broken else logging.ERROR,
-                "reading the proxies of %s/%s failed unexpectedly: please report it",
+                "unexpected error reading the proxies of %s/%s; please report it",
                 *who,
                 exc_info=True,
             )
