@@ -243,7 +243,8 @@ ROWS = [
             "ResolvedRefs": (
                 FALSE,
                 "NameConflict",
-                "Service shop-creative already exists and belongs to Helm release shop: delete or rename it. "
+                "Service shop-creative already exists and belongs to Helm release shop, so it is left alone: rename "
+                "mode creative. "
                 "Mode creative: its 10% goes to fast",
             ),
             "ModesAvailable": (FALSE, "NameConflict", "Service shop-creative already exists"),
@@ -255,7 +256,22 @@ ROWS = [
         observed(conflicts={key("shop-router"): "another owner"}),
         ready=FALSE,
         kstatus="Reconciling",
-        says={"ResolvedRefs": (FALSE, "NameConflict", "Service shop-router already exists and belongs to")},
+        says={
+            "ResolvedRefs": (
+                FALSE,
+                "NameConflict",
+                "Service shop-router already exists and belongs to another owner, so it is left alone: rename the "
+                "TrafficPolicy",
+            )
+        },
+        applies={"shop-fast", "shop-balanced", "shop-creative"},
+    ),
+    Row(
+        "what an earlier policy of that name has left goes by itself",
+        observed(conflicts={key("shop-router"): "an earlier TrafficPolicy of the same name, which is being deleted"}),
+        ready=FALSE,
+        kstatus="Reconciling",
+        says={"ResolvedRefs": (FALSE, "NameConflict", "which is being deleted; waiting until it is gone")},
         applies={"shop-fast", "shop-balanced", "shop-creative"},
     ),
     Row(

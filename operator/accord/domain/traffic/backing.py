@@ -34,11 +34,20 @@ def _taken(situation: Situation) -> Objection | None:
         return None
     modes = {mode_service_key(situation.policy, mode.name): mode for mode in situation.policy.spec.modes}
     said = [
-        f"{key.kind} {key.name} already exists and belongs to {holder}: delete or rename it"
+        f"{key.kind} {key.name} already exists and belongs to {holder}{_way_out(holder, modes.get(key))}"
         + (f". Mode {modes[key].name}: {_consequence(situation, modes[key])}" if key in modes else "")
         for key, holder in sorted(conflicts.items())
     ]
     return Objection("NameConflict", "; ".join(said))
+
+
+def _way_out(holder: str, mode: Mode | None) -> str:
+    """What can be done about a name that is taken. Something may be using what is there: deleting it is never the
+    advice.
+    """
+    if holder.startswith("an earlier "):
+        return "; waiting until it is gone"
+    return f", so it is left alone: rename {'the TrafficPolicy' if mode is None else f'mode {mode.name}'}"
 
 
 def _missing(situation: Situation) -> Objection | None:
