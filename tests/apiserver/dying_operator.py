@@ -15,6 +15,7 @@ from tests.apiserver import operator_program
 from accord.api.base import Manifest
 from accord.app import Operator
 from accord.domain.plan import Event, ObjectKey
+from accord.domain.warned import Warned
 from accord.ports.cluster import Cluster
 
 T = TypeVar("T")
@@ -34,6 +35,9 @@ class DyingCluster:
 
     async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
         return await self._cluster.pods(namespace, selector)
+
+    async def warned(self, namespace: str, uid: str) -> Warned | None:
+        return await self._cluster.warned(namespace, uid)
 
     async def apply(self, manifest: Manifest) -> Manifest:
         return await self._write(self._cluster.apply(manifest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -89,6 +90,31 @@ def test_a_trainer_that_is_done_beside_a_sidecar_completes_the_run_and_no_other_
     wait_until(lambda: jobs(namespace) == {}, 30, "the Job stays")
     wait_until(lambda: kubelet(namespace) or pods(namespace) == [], 60, "the pod stays")
     assert namespace.condition("r", "Complete", RUNS)["status"] == "True"
+
+
+def test_why_a_pod_that_has_a_node_does_not_start_is_told_in_kubelets_words(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
+    create(namespace)
+    pod = pod_of(namespace, 1)
+    meta, note = pod["metadata"], "MountVolume.SetUp failed for volume pvc-1: no such device"
+    # As kubelet writes them, by the older API.
+    namespace.create(
+        "events",
+        {
+            "metadata": {"name": "why"},
+            "involvedObject": {"kind": "Pod", "namespace": namespace.name, "name": meta["name"], "uid": meta["uid"]},
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": note,
+            "lastTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+    )
+    binding = {"metadata": {"name": meta["name"]}, "target": {"kind": "Node", "name": "n-1"}}
+    namespace.api.create(namespace.path("pods", meta["name"]) + "/binding", binding)
+    until_ready(namespace, "False", "FailedMount")
+    assert namespace.condition("r", "Ready", RUNS)["message"] == f"cannot start pod {meta['name']}: {note}"
+    running(namespace)
 
 
 def test_a_run_waits_for_a_pod_that_was_told_to_go(namespace: Namespace, operator: OperatorProcess) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from accord.api.base import Manifest
 from accord.domain.plan import Event, ObjectKey
+from accord.domain.warned import Warned
 
 
 class ClusterError(Exception):
@@ -30,6 +31,9 @@ class Cluster(Protocol):
 
     async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
         """Pods of a namespace that a label selector finds, right now."""
+
+    async def warned(self, namespace: str, uid: str) -> Warned | None:
+        """What Kubernetes last warned of a pod that does not start, by its Events."""
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply with force; returns the live object."""

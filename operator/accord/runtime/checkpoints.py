@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from accord.domain.checkpoint.situation import judged_since, training_of
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Plan
+from accord.domain.warned import Warned
 from accord.ports.checkpoints import Store
 from accord.runtime.index import Change, Index, is_ours
 from accord.runtime.parsed import Parsed
@@ -127,6 +129,17 @@ class CheckpointPolicies:
         if serving is not None:
             found = (ServingPod.of(pod, serving.volume) for pod in pods)
             self._pods[ObjectKey.of(manifest)] = tuple(pod for pod in found if pod is not None)
+
+    def unexplained(self, manifest: Manifest) -> str | None:
+        """A pod that was just seen and has no container yet. Implements `AsksWhy`."""
+        pods = self._pods.get(ObjectKey.of(manifest), ())
+        return next((pod.uid for pod in pods if pod.uncreated and pod.uid), None)
+
+    def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
+        """Keep it with the pod."""
+        key = ObjectKey.of(manifest)
+        pods = self._pods.get(key, ())
+        self._pods[key] = tuple(replace(pod, warned=warned) if pod.uid == uid else pod for pod in pods)
 
     def report(self, manifest: Manifest) -> None:
         """What the status says is reported for every kind; there is nothing else yet."""

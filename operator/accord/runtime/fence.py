@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from accord.api.base import Manifest
 from accord.domain.plan import Event, ObjectKey
+from accord.domain.warned import Warned
 from accord.ports.cluster import Cluster, ClusterError
 
 T = TypeVar("T")
@@ -43,6 +44,10 @@ class FencedCluster:
     async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
         """Reads are free."""
         return await self._cluster.pods(namespace, selector)
+
+    async def warned(self, namespace: str, uid: str) -> Warned | None:
+        """Reads are free."""
+        return await self._cluster.warned(namespace, uid)
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """See `Cluster`."""

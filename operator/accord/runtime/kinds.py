@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 from accord.adapters.kubernetes.resources import Resource
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey, Plan
+from accord.domain.warned import Warned
 from accord.runtime.index import Change
 from accord.runtime.refusals import Refusals
 
@@ -48,3 +49,14 @@ class LooksAtPods(Protocol):
 
     def pods_seen(self, manifest: Manifest, pods: Iterable[Manifest]) -> None:
         """Those pods as they are now, for the next decision."""
+
+
+@runtime_checkable
+class AsksWhy(Protocol):
+    """A kind whose decision needs to know, at times, why a pod that has a node is not started: Events alone tell."""
+
+    def unexplained(self, manifest: Manifest) -> str | None:
+        """Uid of such a pod, in the object's namespace; None where there is none."""
+
+    def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
+        """What Kubernetes last warned of it, for the next decision."""

@@ -36,7 +36,7 @@ from accord.ports.cluster import Cluster, ClusterError
 from accord.runtime.contests import LIMIT, TRUCE, Contest, Contests
 from accord.runtime.fence import NOT_LEADER
 from accord.runtime.index import Index, controller_of, is_ours
-from accord.runtime.kinds import Kind, LooksAtPods
+from accord.runtime.kinds import AsksWhy, Kind, LooksAtPods
 from accord.runtime.queue import Outcome
 from accord.runtime.slim import is_made_by_us
 
@@ -137,6 +137,8 @@ class Reconciler:
             return Outcome()
         if isinstance(kind, LooksAtPods):
             await self._look_at_pods(kind, manifest)
+        if isinstance(kind, AsksWhy):
+            await self._ask_why(kind, manifest)
         plan, conflicts = await self._plan(kind, manifest)
         plan, truce = await self._spare(kind, manifest, plan, conflicts)
         wrote = False
@@ -168,6 +170,18 @@ class Reconciler:
             log.debug("cannot list pods: %s", error)
             pods = ()
         kind.pods_seen(manifest, pods)
+
+    async def _ask_why(self, kind: AsksWhy, manifest: Manifest) -> None:
+        """A listing of the warnings about one pod, only while it does not start."""
+        uid = kind.unexplained(manifest)
+        if uid is None:
+            return
+        try:
+            warned = await self._cluster.warned(manifest["metadata"]["namespace"], uid)
+        except ClusterError as error:
+            log.debug("events cannot be listed: %s", error)
+            warned = None
+        kind.explained(manifest, uid, warned)
 
     async def _plan(self, kind: Kind, manifest: Manifest) -> tuple[Plan, dict[ObjectKey, str]]:
         """The decision, taken again while it wants objects that turn out to be somebody else's."""

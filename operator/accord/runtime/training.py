@@ -16,6 +16,7 @@ from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import JobView, PodView
+from accord.domain.warned import Warned
 from accord.runtime.index import Change, Index, controller_of, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
@@ -42,6 +43,8 @@ class TrainingRuns:
         self._pods: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
         self._pauses: dict[ObjectKey, dict[ObjectKey, Pause]] = {}
         """By run, the CheckpointPolicies that want it to rest."""
+        self._warned: dict[ObjectKey, tuple[str, Warned | None]] = {}
+        """By run: a pod that does not start, by its uid, and what Kubernetes last warned of it."""
         self.refusals = Refusals()
 
     def read(self, key: ObjectKey) -> TrainingRun | None:
@@ -68,12 +71,24 @@ class TrainingRuns:
         key = ObjectKey.of(manifest)
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
+    def unexplained(self, manifest: Manifest) -> str | None:
+        """A pod of the run that has a node and no container yet. Implements `AsksWhy`."""
+        key = ObjectKey.of(manifest)
+        self._warned.pop(key, None)
+        pods = map(PodView.of, self._pods.get(key, {}).values())
+        return next((pod.uid for pod in pods if pod.created_nothing and not pod.deleting and pod.uid), None)
+
+    def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
+        """Keep it for the next decision."""
+        self._warned[ObjectKey.of(manifest)] = uid, warned
+
     def report(self, manifest: Manifest) -> None:
         """What the status says is reported for every kind; there is nothing else yet."""
 
     def forget(self, key: ObjectKey) -> None:
         """The run is gone. Its pods may not be: they are followed on their own."""
         self._parsed.forget(key)
+        self._warned.pop(key, None)
         self.refusals.forget(key)
 
     def _follow(self, change: Change) -> None:
@@ -112,7 +127,7 @@ class TrainingRuns:
         return Observed(
             run=run,
             jobs=tuple(JobView.of(child) for child in children.values() if child["kind"] == JOBS.kind),
-            pods=tuple(PodView.of(pod) for pod in self._pods.get(key, {}).values()),
+            pods=tuple(self._pod(key, pod) for pod in self._pods.get(key, {}).values()),
             claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
@@ -120,6 +135,11 @@ class TrainingRuns:
             progress=self._progress.get(key),
             ratings=self._ratings.get(key),
         )
+
+    def _pod(self, key: ObjectKey, manifest: Manifest) -> PodView:
+        pod = PodView.of(manifest)
+        uid, warned = self._warned.get(key, ("", None))
+        return pod.explained(warned) if pod.uid == uid else pod
 
 
 def _ours(manifest: Manifest | None, run: str) -> Manifest | None:

@@ -20,6 +20,7 @@ from accord.domain.checkpoint.decide import decide
 from accord.domain.checkpoint.reading import Reading, Saved
 from accord.domain.conditions import timestamp
 from accord.domain.plan import Event, ObjectKey
+from accord.domain.warned import Warned
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
 from accord.runtime.checkpoints import CheckpointPolicies
@@ -65,6 +66,8 @@ class World:
         """Whether old pods go before new ones come."""
         self.unlistable: ClusterError | None = None
         """What listing pods is answered with."""
+        self.warning: Warned | None = None
+        """What Kubernetes warns of new serving pods that are not started."""
         self.waiting: dict[str, Any] = {}
         """The state of the containers of new serving pods that have a node and are not started."""
         self.bad_snapshots: dict[int, str | None] = {}
@@ -286,6 +289,7 @@ class World:
         meta = {
             **template["metadata"],
             "name": f"serve-{name}",
+            "uid": f"uid-{name}",
             "namespace": NS,
             "creationTimestamp": timestamp(self.now_),
             "ownerReferences": [{"uid": owner, "controller": True}],
@@ -304,6 +308,10 @@ class World:
 
     async def claims_in_use(self, namespace: str) -> frozenset[str]:
         return frozenset(self.in_use)
+
+    async def warned(self, namespace: str, uid: str) -> Warned | None:
+        assert (namespace, uid) == (NS, "uid-new")
+        return self.warning
 
     async def apply(self, manifest: Manifest) -> Manifest:
         key = ObjectKey.of(manifest)

@@ -10,6 +10,7 @@ from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, SOURC
 
 from accord.cli.approve import ApprovalError, waiting
 from accord.domain.plan import ObjectKey
+from accord.domain.warned import Warned
 from accord.ports.cluster import ClusterError
 
 FULL = "0/1 nodes are available: 1 Insufficient example.com/gpu. preemption: no victims found for incoming pod."
@@ -158,6 +159,23 @@ def test_what_the_registry_or_a_secret_lacks_is_waited_for(waiting: dict[str, st
     world.waiting = {}
     world.settle()
     assert step(world) == "1000"
+
+
+def test_why_a_volume_is_not_mounted_is_told_in_kubelets_words() -> None:
+    """They are in the pod's Events alone."""
+    world = World()
+    world.save(500)
+    world.waiting = {"reason": "ContainerCreating"}
+    world.warning = Warned("FailedAttachVolume", "Multi-Attach error for volume pvc-1: already used by serve-old")
+    world.check(saved=(500, 1000))
+    world.settle()
+    world.advance(60, checked=True)
+    assert world.condition("Reconciling") == ("True", "FailedAttachVolume")
+    assert "cannot start pod serve-new: Multi-Attach error for volume pvc-1" in world.message("Reconciling")
+    world.waiting, world.warning = {}, None
+    world.settle()
+    assert world.serves[1] == "1000"
+    assert world.quarantined() == set()
 
 
 def test_a_volume_that_is_not_mounted_is_given_half_an_hour_and_tried_again() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from accord.adapters.kubernetes.connection import APPLY, JSON_PATCH, Connection
 from accord.adapters.kubernetes.events import EventRecorder
-from accord.adapters.kubernetes.listing import claims_of_pods, pods_of
+from accord.adapters.kubernetes.listing import claims_of_pods, events_of, pods_of
 from accord.adapters.kubernetes.resources import Resource, path_of, resource_of
 from accord.api.base import Manifest
 from accord.domain.plan import Event, ObjectKey
+from accord.domain.warned import Warned, newest
 from accord.ports.clock import Clock
 from accord.ports.cluster import ClusterError
 
@@ -20,7 +21,7 @@ class KubernetesCluster:
 
     def __init__(self, connection: Connection, clock: Clock, instance: str) -> None:
         """`instance` names this replica in Events."""
-        self._connection = connection
+        self._connection, self._clock = connection, clock
         self._events = EventRecorder(connection, clock, instance)
 
     async def get(self, key: ObjectKey) -> Manifest | None:
@@ -40,6 +41,10 @@ class KubernetesCluster:
     async def pods(self, namespace: str, selector: str) -> tuple[Manifest, ...]:
         """Pods of a namespace that a label selector finds. Raises ClusterError."""
         return tuple([pod async for pod in pods_of(self._connection, namespace, selector)])
+
+    async def warned(self, namespace: str, uid: str) -> Warned | None:
+        """What Kubernetes last warned of a pod that does not start. Raises ClusterError."""
+        return newest(await events_of(self._connection, namespace, uid), self._clock.now())
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply with force; returns the live object. Raises ClusterError."""

@@ -1,4 +1,6 @@
-"""What exists right now: without bodies, to find out what a watch has missed; and which claims pods mount."""
+"""What exists right now: without bodies, to find out what a watch has missed; which claims pods mount; and why a pod
+does not start.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from accord.adapters.kubernetes.connection import Connection
-from accord.adapters.kubernetes.resources import PODS, Resource
+from accord.adapters.kubernetes.resources import EVENTS, PODS, Resource
 from accord.api.base import Manifest
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -59,6 +61,13 @@ async def claims_of_pods(connection: Connection, namespace: str) -> set[str]:
         volumes = pod["spec"].get("volumes") or ()
         claims |= {v["persistentVolumeClaim"]["claimName"] for v in volumes if v.get("persistentVolumeClaim")}
     return claims
+
+
+async def events_of(connection: Connection, namespace: str, uid: str) -> list[Manifest]:
+    """Warnings about one object; of very many, some. Raises ClusterError."""
+    query = {"limit": _CHUNK, "fieldSelector": f"regarding.uid={uid},type=Warning"}
+    page = await connection.request("list", "GET", EVENTS, EVENTS.path(namespace), query=query)
+    return list(page.get("items") or ())
 
 
 async def pods_of(connection: Connection, namespace: str, selector: str = "") -> AsyncIterator[Manifest]:

@@ -14,6 +14,7 @@ from typing import Any
 from accord.api.base import Manifest
 from accord.domain.checkpoint import names
 from accord.domain.conditions import parse_timestamp
+from accord.domain.warned import Warned
 
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
@@ -51,6 +52,9 @@ class ServingPod:
     """The same of a container that does not read it."""
     unready: str | None
     """A container that runs and is not ready."""
+    uid: str = ""
+    warned: Warned | None = None
+    """What Kubernetes last warned of it, where it is not created."""
 
     @classmethod
     def of(cls, manifest: Manifest, volume: str) -> ServingPod | None:
@@ -97,6 +101,7 @@ class ServingPod:
                 (words for c in containers if c not in own and (words := _ends(c, is_init=c.get("name") in init)[1])),
                 None,
             ),
+            uid=meta.get("uid", ""),
             unready=next((c["name"] for c in own if _runs(c) and not c.get("ready") and c["name"] not in init), None),
         )
 

@@ -72,7 +72,8 @@ def impossible(situation: Situation) -> Problem | None:
         return Problem(
             "NoStorageClass",
             f"PersistentVolumeClaim {source.name} has no StorageClass, so no claim can be provisioned from its "
-            "snapshots: set spec.serving.storageClassName to a class of the same driver",
+            "snapshots: set spec.serving.storageClassName to a class of the same driver (Accord may not read the "
+            "PersistentVolume, which would tell)",
         )
     if deployment is not None and deployment.replicas > 1 and set(source.access_modes) == {"ReadWriteOncePod"}:
         return Problem(

@@ -139,6 +139,10 @@ def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | No
     if claim is not None and not claim.bound:
         return Finding("Volume", "VolumePending", f"PersistentVolumeClaim {claim.name} is not bound yet")
     uncreated = next((pod for pod in pods if pod.uncreated), None)
+    if uncreated is not None and uncreated.warned is not None:
+        return Finding(
+            "Volume", uncreated.warned.reason, f"cannot start pod {uncreated.name}: {_short(uncreated.warned.note)}"
+        )
     if uncreated is not None:
         return Finding(
             "Volume",

@@ -18,6 +18,8 @@ from accord.domain.training.views import JobView, PodView, Problem
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
 _LOOK_AGAIN = 5.0
 """Seconds between passes while something is awaited, should its event be lost."""
+_ASK_AGAIN = 15.0
+"""Seconds between two looks at why a pod does not start."""
 _POD_DUE = timedelta(seconds=20)
 """The Job controller makes a pod within a second; much later it was refused."""
 _PATIENCE = {
@@ -269,7 +271,9 @@ def _at_work(situation: Situation, job: JobView, working: list[PodView]) -> Verd
     stuck = next((pod for pod in working if pod.problem is not None), None)
     if stuck is not None and stuck.problem is not None:
         return _patient(stuck.problem, stuck.created, situation.now)
-    return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {situation.attempt} is starting")
+    # What keeps a pod from being created is in its Events, which nobody watches.
+    again = _ASK_AGAIN if any(pod.created_nothing for pod in working) else None
+    return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {situation.attempt} is starting", again)
 
 
 def _between_pods(situation: Situation, job: JobView) -> Verdict:

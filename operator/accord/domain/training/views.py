@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from accord.domain.conditions import parse_timestamp
 from accord.domain.numbers import whole
 from accord.domain.training import names
 from accord.domain.training.restart import Restart
+from accord.domain.warned import Warned
 from accord.domain.words import quote
 
 
@@ -126,6 +127,15 @@ class PodView:
     disrupted: bool
     """Whether it was told to stop from outside, so that an exit code of 0 says nothing."""
 
+    created_nothing: bool = False
+    """Whether it has a node, but no container yet: its status does not say why."""
+
+    def explained(self, warned: Warned | None) -> PodView:
+        """The same with what Kubernetes last warned of it."""
+        if warned is None or not self.created_nothing or self.problem is not None:
+            return self
+        return replace(self, problem=Problem(warned.reason, f"cannot start pod {self.name}: {quote(warned.note)}"))
+
     @property
     def deleting(self) -> bool:
         """Whether it was told to go."""
@@ -158,6 +168,7 @@ class PodView:
             problem=problem,
             trainer=_trainer(meta["name"], status),
             others=_others(status),
+            created_nothing=phase == "Pending" and bool(spec.get("nodeName")) and not _begun(status),
             disrupted=bool(
                 due or status.get("reason") or _true(status.get("conditions") or (), "DisruptionTarget") is not None
             ),
@@ -203,6 +214,12 @@ def _trainer(pod: str, status: Manifest) -> TrainerExit | None:
             problem = _exit(pod, TRAINER_CONTAINER, {"exitCode": 0, **ended})
             return TrainerExit(int(ended.get("exitCode") or 0), parse_timestamp(at) if at else None, problem)
     return None
+
+
+def _begun(status: Manifest) -> bool:
+    """Whether any container of the pod was created."""
+    waits = ((c.get("state") or {}).get("waiting") or {} for c in _containers(status))
+    return any(why.get("reason") not in ("ContainerCreating", "PodInitializing") for why in waits)
 
 
 def _others(status: Manifest) -> tuple[str, ...]:
