@@ -147,6 +147,18 @@ def test_approved_it_goes_on_from_the_target() -> None:
     assert (world.attempt, world.status["restart"]["fromStep"], world.status["phase"]) == (2, 500, "Running")
 
 
+def test_a_run_that_a_rollback_stops_shows_its_pod_too() -> None:
+    world = trained()
+    world.annotate(restart_from="500", restart_attempt="1", stop_attempt="1")
+    world.settle()
+    assert condition(world.step(), "Suspended")[:2] == ("True", "StoppedByRollback")
+    assert (list(phases(world).values()), world.attempt) == (["Failed"], 1)
+    at_rest(world)
+    world.annotate(stop_attempt=None)
+    world.settle()
+    assert (world.attempt, world.status["restart"]["fromStep"], world.status["phase"]) == (2, 500, "Running")
+
+
 def test_a_changed_spec_keeps_nothing() -> None:
     world = trained()
     world.edit(totalSteps=20_000)
