@@ -99,7 +99,7 @@ def test_two_policies_that_meet_in_one_name(tmp_path: Path) -> None:
     one = POLICY.replace("name: fast, weight", "name: eu-fast, weight") % ""
     code, _, err = run(write(tmp_path, f"{one}---{POLICY % '-eu'}---{DEPLOYMENT}"))
     assert code == 1
-    assert "Service shop-eu-fast already exists and belongs to TrafficPolicy shop: rename mode" in err
+    assert "Service shop-eu-fast already exists and belongs to TrafficPolicy shop: rename mode fast" in err
 
 
 def test_a_run_gets_a_claim_and_a_job(tmp_path: Path) -> None:
