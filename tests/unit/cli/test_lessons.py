@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import yaml
 
 from accord.api.validation import validate
+from accord.cli import backtest_output
 
+WITHOUT = "without enough data"
 ROOT = Path(__file__).resolve().parents[3]
 LESSONS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "tutorial").glob("*.md")}
 
@@ -43,3 +46,16 @@ def test_the_last_part_of_the_second_lesson_asks_for_approval() -> None:
     policy = yaml.safe_load(made.stdout)
     assert policy["spec"]["rollback"] == {"cooldown": "1m", "approval": "Manual"}
     assert not validate(policy)
+
+
+def test_what_pages_show_of_a_backtest_is_what_it_prints_today() -> None:
+    """The figures are of one run; sentence and columns are of the program."""
+    pages = [*LESSONS.values(), (ROOT / "docs" / "how-to" / "choose-thresholds.md").read_text(encoding="utf-8")]
+    output = re.compile(r"^(CheckpointPolicy .*: \d+ checks.*)\n(.*)", re.MULTILINE)
+    shown = [found for page in pages for found in output.findall(page)]
+    assert len(shown) == 2
+    assert WITHOUT in inspect.getsource(backtest_output)
+    for sentence, columns in shown:
+        said = rf"CheckpointPolicy \S+, method Adaptive, sensitivity \w+: \d+ checks, \d+ {WITHOUT}; rolled back once\."
+        assert re.fullmatch(said, sentence)
+        assert tuple(columns.split()) == backtest_output._HEADINGS
