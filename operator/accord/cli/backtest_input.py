@@ -26,6 +26,7 @@ _SAVE_FREQUENCY = 500
 _SPEED = 10.0
 _DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
 _TIMEOUT = 60.0
+_MOST_MIB = 1024
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _from_prometheus(
     promql = selector(policy.metadata.namespace, _labels(policy), args.range)
     if args.end:
         promql += f" @ {_seconds(args.end):.3f}"
-    client = PrometheusEndpoint(Endpoint(args.prometheus, timeout=_TIMEOUT))
+    client = PrometheusEndpoint(Endpoint(args.prometheus, timeout=_TIMEOUT, most_mib=_MOST_MIB))
     try:
         answer = client.query(promql, "matrix")
     finally:
