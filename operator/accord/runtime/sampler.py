@@ -142,7 +142,9 @@ class Sampler(Generic[S, R]):
         self.book.pop(key, None)
 
     async def run(self) -> None:
-        """Measure until cancelled. What is in flight then is dropped, and so is the schedule; the book stays."""
+        """Measure until cancelled. What is in flight then is dropped, and so are the schedule and the book:
+        in a later term of this replica nothing that it read in this one is news.
+        """
         try:
             while True:
                 self._admit()
@@ -156,6 +158,8 @@ class Sampler(Generic[S, R]):
             self._new |= self._known.keys()
             self._known.clear()
             self._due.clear()
+            self.book.clear()
+            self._broken.clear()
 
     def _admit(self) -> None:
         now, batch = time.monotonic(), self._new

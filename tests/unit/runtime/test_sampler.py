@@ -157,15 +157,29 @@ async def test_a_policy_that_is_gone_is_forgotten(world: World) -> None:
     assert world.sampler.book == {}
 
 
-async def test_a_new_term_measures_everything_again() -> None:
+async def test_a_term_begins_with_an_empty_book_and_measures_everything_again() -> None:
     world = World()
     world.add("p", "1h")
     for term in (1, 2):
+        assert not world.sampler.book
         running = asyncio.create_task(world.sampler.run())
-        await until(lambda term=term: world.asked["p"] == term)
+        await until(lambda term=term: world.asked["p"] == term and world.sampler.book)
+        assert world.sampler.book[key("p")].at > datetime.now(UTC) - timedelta(seconds=10)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert world.sampler.book[key("p")].at > datetime.now(UTC) - timedelta(seconds=10)
+    assert not world.sampler.book
+
+
+async def test_an_object_that_is_deleted_between_two_terms_leaves_nothing() -> None:
+    world = World()
+    world.add("p", "1h")
+    running = asyncio.create_task(world.sampler.run())
+    await until(lambda: key("p") in world.sampler.book)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    world.sampler.forget(key("p"))
+    made = world.sampler
+    assert not any((made.book, made._known, made._new, made._due, made._broken))
 
 
 async def test_what_has_ended_is_measured_no_more_until_it_changes() -> None:
