@@ -167,7 +167,7 @@ async def test_an_answer_has_a_largest_size_also_when_it_is_packed(packed: bool)
     with serving(handle) as url:
         small = await ask(url, within=30, most_mib=2)
         large = await ask(url, within=30, most_mib=4)
-    assert (small.failure, small.message) == ("TooLarge", "the answer is larger than 2 MiB")
+    assert (small.failure, small.message) == ("TooLarge", "response larger than 2 MiB")
     assert large == Answer()
 
 
