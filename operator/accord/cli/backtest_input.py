@@ -21,6 +21,7 @@ from accord.domain.checkpoint.detection.live import selector, source_labels
 from accord.domain.checkpoint.detection.replay import Pace
 from accord.domain.checkpoint.detection.rows import Row
 from accord.domain.checkpoint.detection.series import Life
+from accord.domain.training import names
 
 _SAVE_FREQUENCY = 500
 _SPEED = 10.0
@@ -140,7 +141,7 @@ def _from_prometheus(
 
 def _labels(policy: CheckpointPolicy) -> list[str]:
     if policy.spec.training_run_ref is not None:
-        return [f'pod=~"{policy.spec.training_run_ref.name}-[0-9]+-[a-z0-9]+"']
+        return [f'pod=~"{names.jobs(policy.spec.training_run_ref.name)}-[a-z0-9]+"']
     return source_labels(policy.spec.source.selector if policy.spec.source is not None else {})
 
 
