@@ -287,6 +287,20 @@ async def test_the_bearer_token_is_read_for_each_query(tmp_path: Path) -> None:
     assert "No such file" in missing.message
 
 
+async def test_a_store_is_asked_for_what_it_knows_now() -> None:
+    """VictoriaMetrics leaves out the newest 30 s unless told otherwise."""
+    paths: list[str] = []
+
+    def note(request: Request) -> None:
+        paths.append(request.path)
+        answer(request, vector())
+
+    with serving(note) as url:
+        assert await ask(url) == Answer()
+    assert all("nocache=1" in path for path in paths)
+    assert len(paths) == 1
+
+
 async def test_headers_of_an_endpoint_go_with_each_question(tmp_path: Path) -> None:
     seen: list[tuple[str | None, str | None]] = []
 
