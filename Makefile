@@ -48,6 +48,11 @@ else
 	$(PY) -m pytest $(SIDE_BY_SIDE) $(COVERAGE) $(SUITES)
 endif
 
+.PHONY: test-stores
+test-stores: .venv/.ready ## Tests of Prometheus on Prometheus 3 and VictoriaMetrics, built from source
+	@$(PY) -c "from devcluster import programs, progress; programs.ensure(programs.OF_STORES, progress.Progress())"
+	for store in prometheus victoria-metrics; do ACCORD_TEST_STORE=$$store $(PY) -m pytest tests/prometheus || exit 1; done
+
 .PHONY: check
 check: .venv/.ready ## Form, types, layers, generated files, chart and manifests; no cluster
 	@$(PY) -m tools.check

@@ -104,13 +104,32 @@ MODULES = (
     ),
 )
 
+STORES = (
+    Module(
+        "prometheus",
+        {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+        version_of="github.com/prometheus/prometheus",
+        # Named targets are all that the tests scrape; each discovery brings a cloud's libraries.
+        tags="remove_all_sd",
+        minutes=5,
+    ),
+    Module(
+        "victoriametrics",
+        {"victoria-metrics": "github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics"},
+        version_of="github.com/VictoriaMetrics/VictoriaMetrics",
+        minutes=2,
+    ),
+)
+"""Stores of metrics that `make test-stores` asks. No part of the cluster, and built for nothing else."""
+
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 EVERYTHING = tuple(program for module in MODULES for program in module.programs)
+OF_STORES = tuple(program for module in STORES for program in module.programs)
 
 
 def module_of(program: str) -> Module:
     """The module that a program is built from."""
-    for module in MODULES:
+    for module in (*MODULES, *STORES):
         if program in module.programs:
             return module
     raise DevclusterError(f"{program} is not one of the cluster's programs: {', '.join(EVERYTHING)}")
@@ -138,7 +157,7 @@ def missing(programs: Iterable[str]) -> list[str]:
 
 def ensure(programs: Sequence[str], progress: Progress) -> None:
     """Build what is missing, one stage per module."""
-    for module in MODULES:
+    for module in (*MODULES, *STORES):
         wanted = [program for program in module.programs if program in programs]
         lacking = missing(wanted)
         if not lacking:

@@ -106,7 +106,16 @@ class Operator:
         )
         self._prometheus = PrometheusMetrics(
             {
-                name: Endpoint(e.url, e.timeout.total_seconds(), e.bearer_token_file, e.ca_file)
+                name: Endpoint(
+                    url=e.url,
+                    timeout=e.timeout.total_seconds(),
+                    bearer_token_file=e.bearer_token_file,
+                    ca_file=e.ca_file,
+                    headers=e.headers,
+                    header_files=e.header_files,
+                    most_mib=e.max_response_mib,
+                    custom_from=config.custom_query_namespaces(e),
+                )
                 for name, e in config.prometheus.endpoints.items()
             },
             metrics,
@@ -136,6 +145,7 @@ class Operator:
             self._queue.add,
             self._clock,
             ratings.schedule,
+            is_custom=lambda run: run.spec.retuning.query is not None,
         )
         self._training = TrainingRuns(self._index, decide_training, self._progress.book, self._ratings.book)
         self._checks = Sampler(

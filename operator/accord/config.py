@@ -11,12 +11,26 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from accord.api.base import Duration
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+HeaderName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"), AfterValidator(lambda name: _free(name))
+]
+HeaderValue = Annotated[str, Field(pattern=r"^[!-~]([ -~]*[!-~])?$")]
+
+
+_TAKEN = ("accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding")
+EVERY_NAMESPACE = "*"
+
+
+def _free(name: str) -> str:
+    if name.lower() in _TAKEN:
+        raise ValueError(f"{name} cannot be set: it belongs to the connection")
+    return name
 
 
 class ConfigError(Exception):
@@ -38,6 +52,23 @@ class PrometheusEndpoint(_Section):
     """File whose content is sent as bearer token; read for each query."""
     ca_file: Path | None = None
     """Certificates to trust for this endpoint, PEM."""
+    headers: dict[HeaderName, HeaderValue] = {}
+    """Headers sent with each query, such as the tenant in X-Scope-OrgID."""
+    header_files: dict[HeaderName, Path] = {}
+    """Headers whose values are secrets, and the files that hold them; read for each query."""
+    max_response_mib: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Longest answer that is read, in MiB."""
+    custom_query_namespaces: list[str] | None = None
+    """Namespaces whose objects may bring queries of their own, `*` for all. See `Config.custom_query_namespaces`."""
+
+    @model_validator(mode="after")
+    def _one_value_each(self) -> PrometheusEndpoint:
+        token = ["Authorization"] if self.bearer_token_file is not None else []
+        names = [name.lower() for name in (*self.headers, *self.header_files, *token)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"header given twice: {', '.join(twice)}")
+        return self
 
 
 class Prometheus(_Section):
@@ -108,6 +139,19 @@ class Config(_Section):
     http: Http = Http()
     leader_election: LeaderElection = LeaderElection()
     log: Log = Log()
+
+    def custom_query_namespaces(self, endpoint: PrometheusEndpoint) -> frozenset[str] | None:
+        """Namespaces that may bring queries of their own; None: all.
+
+        A custom query is asked with the operator's credentials, so it can read what its author cannot. Unless the
+        installer says otherwise it is allowed where that gives nothing away: at an endpoint that is asked without
+        credentials, or where the operator works for chosen namespaces only.
+        """
+        chosen = endpoint.custom_query_namespaces
+        if chosen is not None:
+            return None if EVERY_NAMESPACE in chosen else frozenset(chosen)
+        with_credentials = endpoint.bearer_token_file is not None or bool(endpoint.headers or endpoint.header_files)
+        return frozenset() if with_credentials and not self.namespaces else None
 
 
 @dataclass(frozen=True)

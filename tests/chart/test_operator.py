@@ -43,6 +43,12 @@ def test_configuration_says_what_the_values_say(render: Render, tmp_path: Path) 
         "/etc/accord-endpoints/central/ca.crt",
     )
     assert config.prometheus.endpoints["default"].bearer_token_file is None
+    assert central.headers == {"X-Scope-OrgID": "shop"}
+    assert {name: str(path) for name, path in central.header_files.items()} == {
+        "X-Api-Key": "/etc/accord-endpoints/central/headers/X-Api-Key"
+    }
+    assert (central.max_response_mib, central.custom_query_namespaces) == (16, ["shop"])
+    assert config.prometheus.endpoints["default"].custom_query_namespaces is None
 
 
 def test_the_defaults_of_chart_and_operator_are_the_same(render: Render, tmp_path: Path) -> None:
@@ -56,6 +62,7 @@ def test_credentials_of_an_endpoint_are_mounted_where_the_configuration_looks(re
     volume = next(v for v in pod["volumes"] if v["name"] == "endpoint-central")
     assert volume["projected"]["sources"] == [
         {"secret": {"name": "central-token", "items": [{"key": "token", "path": "token"}]}},
+        {"secret": {"name": "central-key", "items": [{"key": "api", "path": "headers/X-Api-Key"}]}},
         {"configMap": {"name": "central-ca", "items": [{"key": "bundle.crt", "path": "ca.crt"}]}},
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,10 @@ from typing import Any
 
 import requests
 import yaml
+from tools.programs import go_program
 
+STORE = os.environ.get("ACCORD_TEST_STORE", "")
+"""Program of a store that is built from its Go module (`make test-stores`); empty: Debian's Prometheus."""
 Handler = Callable[["Request"], None]
 Request = http.server.BaseHTTPRequestHandler
 
@@ -87,12 +91,31 @@ class Exporter:
         answer(request, "\n".join(lines) + "\n", kind="text/plain; version=0.0.4")
 
 
+def _command(config: Path, data: Path, address: str) -> list[str]:
+    """The store that is tested."""
+    if STORE == "victoria-metrics":
+        return [
+            str(go_program(STORE)),
+            f"-promscrape.config={config}",
+            f"-storageDataPath={data}",
+            f"-httpListenAddr={address}",
+            "-loggerLevel=WARN",
+        ]
+    program = str(go_program(STORE)) if STORE else shutil.which("prometheus")
+    assert program, "the program prometheus is not installed: apt-get install prometheus"
+    return [
+        program,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={data}",
+        f"--web.listen-address={address}",
+        "--log.level=warn",
+    ]
+
+
 class Prometheus:
-    """Debian's Prometheus, scraping the exporter twice a second unless told otherwise."""
+    """The store that is tested, scraping the exporter twice a second unless told otherwise."""
 
     def __init__(self, directory: Path, target: str, port: int | None = None, every: str = "500ms") -> None:
-        program = shutil.which("prometheus")
-        assert program, "the program prometheus is not installed: apt-get install prometheus"
         directory.mkdir(parents=True, exist_ok=True)
         config = directory / "prometheus.yml"
         job = {"job_name": "app", "scrape_interval": every, "static_configs": [{"targets": [target]}]}
@@ -101,13 +124,7 @@ class Prometheus:
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (directory / "prometheus.log").open("w")
         self._process = subprocess.Popen(
-            [
-                program,
-                f"--config.file={config}",
-                f"--storage.tsdb.path={directory / 'data'}",
-                f"--web.listen-address=127.0.0.1:{self.port}",
-                "--log.level=warn",
-            ],
+            _command(config, directory / "data", f"127.0.0.1:{self.port}"),
             stdout=self._log,
             stderr=subprocess.STDOUT,
             cwd=directory,
@@ -117,7 +134,8 @@ class Prometheus:
         with requests.Session() as session:
             session.trust_env = False
             try:
-                body = session.get(f"{self.url}/api/v1/query", params={"query": promql}, timeout=5).json()
+                params = {"query": promql, "nocache": "1"}
+                body = session.get(f"{self.url}/api/v1/query", params=params, timeout=5).json()
             except (requests.RequestException, ValueError):
                 return []
         return list(body.get("data", {}).get("result", []))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import math
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.prometheus.rig import Exporter, Prometheus, Request, answer, prometheus, serving, vector
+from tests.prometheus.rig import STORE, Exporter, Prometheus, Request, answer, prometheus, serving, vector
 
 from accord.adapters.prometheus.endpoint import Endpoint
 from accord.adapters.prometheus.metrics import PrometheusMetrics
@@ -26,7 +28,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield started
 
 
-async def ask(url: str, promql: str = "up", within: float = 1.0, **more: Path) -> Answer:
+async def ask(url: str, promql: str = "up", within: float = 1.0, **more: Any) -> Answer:
     metrics = PrometheusMetrics({"default": Endpoint(url, within, **more)}, OperatorMetrics())
     try:
         return await metrics.query("default", promql)
@@ -48,18 +50,20 @@ async def test_no_series_is_an_answer(real: Prometheus) -> None:
 async def test_nan_and_infinity_pass_through(real: Prometheus) -> None:
     got = await ask(real.url, "http_requests_total{mode='fast'} * NaN or http_requests_total{mode='creative'} * Inf")
     values = {sample.labels["mode"]: sample.value for sample in got.samples}
-    assert math.isnan(values["fast"])
+    # In MetricsQL a NaN is no sample.
+    assert "fast" not in values if STORE == "victoria-metrics" else math.isnan(values["fast"])
     assert math.isinf(values["creative"])
 
 
 async def test_a_query_that_does_not_parse_is_refused_with_the_words_of_prometheus(real: Prometheus) -> None:
     got = await ask(real.url, "sum by (")
     assert got.failure == "Refused"
-    assert "parse error" in got.message
+    assert ("unexpected token" if STORE == "victoria-metrics" else "parse error") in got.message
 
 
 async def test_a_scalar_or_a_matrix_is_not_what_was_asked_for(real: Prometheus) -> None:
-    for promql in ("1", "up[1m]"):
+    # In MetricsQL a number is a vector of one sample.
+    for promql in ("up[1m]",) if STORE == "victoria-metrics" else ("1", "up[1m]"):
         got = await ask(real.url, promql)
         assert (got.failure, got.message) == ("Malformed", "the query must return an instant vector")
 
@@ -120,6 +124,53 @@ async def test_an_answer_in_drops_is_a_timeout_too() -> None:
     assert got.failure == "Timeout"
 
 
+@pytest.mark.parametrize("where", ["status line", "headers", "body", "chunks"])
+async def test_a_server_that_drips_holds_no_slot(where: str) -> None:
+    """As many questions as go at once never get their answer; the next one finds room all the same."""
+    stop, dripping = threading.Event(), True
+    begin = {
+        "status line": b"HTTP/1.1 200 ",
+        "headers": b"HTTP/1.1 200 OK\r\nX-Filler: ",
+        "body": b"HTTP/1.1 200 OK\r\n\r\n",
+        "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    }[where]
+
+    def handle(request: Request) -> None:
+        if not dripping:
+            return answer(request, vector())
+        request.wfile.write(begin)
+        while not stop.wait(0.05):
+            request.wfile.write(b"1\r\n \r\n" if where == "chunks" else b" ")
+        request.close_connection = True
+        return None
+
+    with serving(handle) as url:
+        metrics = PrometheusMetrics({"default": Endpoint(url, 1.0)}, OperatorMetrics())
+        answers = await asyncio.gather(*(metrics.query("default", "up") for _ in range(4)))
+        dripping = False
+        after = await metrics.query("default", "up")
+        stop.set()
+        metrics.close()
+    assert [got.failure for got in answers] == ["Timeout"] * 4
+    assert after == Answer()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_answer_has_a_largest_size_also_when_it_is_packed(packed: bool) -> None:
+    whole = b" " * 3 * 1024 * 1024 + vector().encode()
+    sent = gzip.compress(whole) if packed else whole
+    more = {"Content-Encoding": "gzip"} if packed else {}
+
+    def handle(request: Request) -> None:
+        answer(request, sent, 200, "application/json", **more)
+
+    with serving(handle) as url:
+        small = await ask(url, within=30, most_mib=2)
+        large = await ask(url, within=30, most_mib=4)
+    assert (small.failure, small.message) == ("TooLarge", "response larger than 2 MiB")
+    assert large == Answer()
+
+
 async def test_an_endpoint_that_hangs_delays_no_other(real: Prometheus) -> None:
     release = threading.Event()
     with serving(lambda request: (release.wait(10), answer(request, vector()))[0]) as url:
@@ -159,6 +210,35 @@ async def test_wrong_answers(status: int, body: str, failure: str, says: str) ->
     assert says in got.message
     assert got.samples == ()
     assert len(got.message) <= 300
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"warnings": ["PromQL info: metric might not be a counter"]},
+        {"infos": ["PromQL info: metric might not be a counter"]},
+        {"warnings": [], "infos": None},
+    ],
+)
+async def test_a_hint_about_the_query_is_no_partial_answer(more: dict[str, Any]) -> None:
+    with serving(lambda request: answer(request, vector(({"mode": "a"}, "1"), **more))) as url:
+        got = await ask(url)
+    assert got.failure is None
+    assert [sample.value for sample in got.samples] == [1.0]
+
+
+async def test_a_warning_beside_a_hint_is_a_partial_answer() -> None:
+    told = ["PromQL info: metric might not be a counter", "store gateway timed out"]
+    with serving(lambda request: answer(request, vector(warnings=told))) as url:
+        got = await ask(url)
+    assert (got.failure, got.message) == ("Partial", "store gateway timed out")
+
+
+async def test_a_custom_query_that_draws_a_hint_is_answered(real: Prometheus) -> None:
+    """`up` is no counter by its name, and Prometheus says so."""
+    got = await ask(real.url, "increase(up[1m])")
+    assert got.failure is None
+    assert got.samples
 
 
 async def test_an_answer_that_breaks_off() -> None:
@@ -205,6 +285,63 @@ async def test_the_bearer_token_is_read_for_each_query(tmp_path: Path) -> None:
     assert seen == ["Bearer first", "Bearer second"]
     assert missing.failure == "Unreachable"
     assert "No such file" in missing.message
+
+
+async def test_a_store_is_asked_for_what_it_knows_now() -> None:
+    """VictoriaMetrics leaves out the newest 30 s unless told otherwise."""
+    paths: list[str] = []
+
+    def note(request: Request) -> None:
+        paths.append(request.path)
+        answer(request, vector())
+
+    with serving(note) as url:
+        assert await ask(url) == Answer()
+    assert all("nocache=1" in path for path in paths)
+    assert len(paths) == 1
+
+
+async def test_headers_of_an_endpoint_go_with_each_question(tmp_path: Path) -> None:
+    seen: list[tuple[str | None, str | None]] = []
+
+    def note(request: Request) -> None:
+        seen.append((request.headers.get("X-Scope-OrgID"), request.headers.get("X-Api-Key")))
+        answer(request, vector())
+
+    key = tmp_path / "key"
+    with serving(note) as url:
+        for content in ("first\n", "second"):
+            key.write_text(content)
+            got = await ask(url, headers={"X-Scope-OrgID": "shop"}, header_files={"X-Api-Key": key})
+            assert got == Answer()
+    assert seen == [("shop", "first"), ("shop", "second")]
+
+
+@pytest.mark.parametrize("content", [b"se\ncret", b"se\x00cret", b"\xffsecret", b"\n"])
+async def test_a_secret_that_can_be_no_header_is_named_by_its_file_alone(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    for more in ({"bearer_token_file": file}, {"header_files": {"X-Api-Key": file}}):
+        got = await ask("http://127.0.0.1:1", **more)
+        assert (got.failure, got.message) == ("Unreachable", f"{file}: is not one line of printable ASCII")
+
+
+async def test_custom_queries_are_asked_for_allowed_namespaces_alone() -> None:
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        asked.append(request.path)
+        answer(request, vector())
+
+    with serving(note) as url:
+        metrics = PrometheusMetrics({"default": Endpoint(url, custom_from=frozenset({"shop"}))}, OperatorMetrics())
+        refused = await metrics.query("default", "up", author="chat")
+        assert not asked
+        allowed = [await metrics.query("default", "up", author=author) for author in ("shop", None)]
+        metrics.close()
+    assert refused.failure == "NotAllowed"
+    assert "does not allow custom queries from namespace chat" in refused.message
+    assert allowed == [Answer(), Answer()]
 
 
 async def test_queries_are_counted_by_outcome(real: Prometheus) -> None:

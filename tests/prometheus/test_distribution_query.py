@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
-from tools.programs import debian_program
+from tools.programs import ROOT, debian_program
 
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic.distribution import query
 
-POLICY = {
+POLICY: dict[str, Any] = {
     "metadata": {"name": "shop", "namespace": "demo"},
     "spec": {
         "modes": [
@@ -63,6 +64,31 @@ def test_counts_and_ages_come_in_one_answer(tmp_path: Path) -> None:
     }
     file = tmp_path / "story.yaml"
     file.write_text(yaml.safe_dump(story), encoding="utf-8")
+    promtool = debian_program("promtool", "prometheus")
+    done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_probes_and_scrapes_are_left_out_as_the_docs_do_it(tmp_path: Path) -> None:
+    page = (ROOT / "docs/how-to/measure.md").read_text(encoding="utf-8")
+    [documented] = [line.split("query: ", 1)[1] for line in page.splitlines() if "handler!~" in line]
+    own = {**POLICY, "spec": {**POLICY["spec"], "monitoring": {"query": documented}}}
+    handlers = {"/generate": "0+10x40", "/healthz": "0+500x40", "/metrics": "0+70x40", "/readyz": "0+90x40"}
+    stories = [
+        {
+            "series": f'http_requests_total{{namespace="demo",mode="fast",handler="{handler}"}}',
+            "values": values,
+        }
+        for handler, values in handlers.items()
+    ]
+    check = {
+        "expr": query(TrafficPolicy.model_validate(own)),
+        "eval_time": "5m",
+        "exp_samples": [{"labels": '{mode="fast"}', "value": 200}],
+    }
+    file = tmp_path / "story.yaml"
+    test = {"interval": "15s", "input_series": stories, "promql_expr_test": [check]}
+    file.write_text(yaml.safe_dump({"evaluation_interval": "15s", "tests": [test]}), encoding="utf-8")
     promtool = debian_program("promtool", "prometheus")
     done = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

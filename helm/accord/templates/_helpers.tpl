@@ -59,7 +59,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "accord.config" -}}
 {{- $endpoints := dict -}}
 {{- range $name, $endpoint := .Values.prometheus.endpoints -}}
-{{- $entry := pick $endpoint "url" "timeout" -}}
+{{- $entry := pick $endpoint "url" "timeout" "headers" "customQueryNamespaces" -}}
+{{- with $endpoint.maxResponseMib -}}
+{{- $_ := set $entry "maxResponseMib" (int .) -}}
+{{- end -}}
+{{- $files := dict -}}
+{{- range $header, $_ := $endpoint.secretHeaders -}}
+{{- $_ := set $files $header (printf "%s/headers/%s" (include "accord.endpointDir" $name) $header) -}}
+{{- end -}}
+{{- with $files -}}
+{{- $_ := set $entry "headerFiles" . -}}
+{{- end -}}
 {{- with $endpoint.bearerTokenSecret -}}
 {{- $_ := set $entry "bearerTokenFile" (printf "%s/token" (include "accord.endpointDir" $name)) -}}
 {{- end -}}

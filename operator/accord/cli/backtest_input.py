@@ -21,11 +21,13 @@ from accord.domain.checkpoint.detection.live import selector, source_labels
 from accord.domain.checkpoint.detection.replay import Pace
 from accord.domain.checkpoint.detection.rows import Row
 from accord.domain.checkpoint.detection.series import Life
+from accord.domain.training import names
 
 _SAVE_FREQUENCY = 500
 _SPEED = 10.0
 _DURATION = re.compile(r"(\d+(ms|[smhdwy]))+")
 _TIMEOUT = 60.0
+_MOST_MIB = 1024
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _from_prometheus(
     promql = selector(policy.metadata.namespace, _labels(policy), args.range)
     if args.end:
         promql += f" @ {_seconds(args.end):.3f}"
-    client = PrometheusEndpoint(Endpoint(args.prometheus, timeout=_TIMEOUT))
+    client = PrometheusEndpoint(Endpoint(args.prometheus, timeout=_TIMEOUT, most_mib=_MOST_MIB))
     try:
         answer = client.query(promql, "matrix")
     finally:
@@ -139,7 +141,7 @@ def _from_prometheus(
 
 def _labels(policy: CheckpointPolicy) -> list[str]:
     if policy.spec.training_run_ref is not None:
-        return [f'pod=~"{policy.spec.training_run_ref.name}-[0-9]+-[a-z0-9]+"']
+        return [f'pod=~"{names.jobs(policy.spec.training_run_ref.name)}-[a-z0-9]+"']
     return source_labels(policy.spec.source.selector if policy.spec.source is not None else {})
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from accord.api.base import Manifest
+from accord.cli.kubeyaml import KubeLoader
 from accord.domain.plan import ObjectKey
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -32,27 +33,6 @@ class Document(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.place}, {self.manifest['kind']} {self.manifest['metadata']['name']}"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as Kubernetes has it: times are text, and a key may stand only once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        self.flatten_mapping(node)
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(None, None, f"line {line}: duplicate key {key!r}")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def read(paths: Iterable[Path], namespace: str | None) -> list[Document]:
@@ -83,7 +63,7 @@ def _objects(path: Path, namespace: str | None) -> Iterator[Document]:
     name = "stdin" if str(path) == "-" else str(path)
     try:
         text = sys.stdin.read() if name == "stdin" else path.read_text(encoding="utf-8")
-        parsed = list(yaml.load_all(text, _Loader))
+        parsed = list(yaml.load_all(text, KubeLoader))
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import yaml
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.api.validation import stored, validate
+from accord.cli.kubeyaml import KubeLoader
 from accord.cli.plot import Chart, svg
 from accord.domain.training.schedule import milestones, value_at
 
@@ -103,7 +103,7 @@ def _name(manifest: Manifest) -> str:
 def _documents(filename: str) -> list[Any]:
     try:
         text = sys.stdin.read() if filename == "-" else Path(filename).read_text(encoding="utf-8")
-        return list(yaml.load_all(text, Loader=_Loader))
+        return list(yaml.load_all(text, Loader=KubeLoader))
     except OSError as error:
         raise InputError(f"{filename}: cannot read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -114,12 +114,3 @@ def _documents(filename: str) -> list[Any]:
         raise InputError(f"{filename}: invalid YAML: {where}{error.problem}") from error
     except yaml.YAMLError as error:
         raise InputError(f"{filename}: invalid YAML: {error}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads `3e-4` as the number that kubectl reads; PyYAML takes it for text, because YAML 1.1 wants `3.0e-4`."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+"), list("-+.0123456789")
-)

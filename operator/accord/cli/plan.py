@@ -23,6 +23,7 @@ from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.api.validation import stored, validate
 from accord.cli import checkpoint_rehearsal, run_rehearsal
 from accord.cli.documents import Document, InputError, read
+from accord.cli.kubeyaml import KubeDumper
 from accord.cli.rehearsal import Outcome, Stage, rehearse
 from accord.config import Config
 from accord.domain.conditions import find
@@ -172,7 +173,7 @@ def _header(document: Document, outcome: Outcome) -> str:
     return "\n".join(lines) + "\n"
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(KubeDumper):
     """Texts of several lines as such, no anchors, list items indented."""
 
     def ignore_aliases(self, data: Any) -> bool:

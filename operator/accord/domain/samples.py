@@ -30,6 +30,12 @@ class Series:
     """(Unix time in seconds, value). NaN and infinities are values."""
 
 
+Failure = Literal[
+    "UnknownEndpoint", "NotAllowed", "Unreachable", "Timeout", "Refused", "TooLarge", "Partial", "Malformed"
+]
+"""Why there is no answer, in one word."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """Either samples or series, by the shape asked for (`failure` is None, possibly there are none), or the reason why
@@ -38,5 +44,5 @@ class Answer:
 
     samples: tuple[Sample, ...] = ()
     series: tuple[Series, ...] = ()
-    failure: Literal["UnknownEndpoint", "Unreachable", "Timeout", "Refused", "Partial", "Malformed"] | None = None
+    failure: Failure | None = None
     message: str = ""

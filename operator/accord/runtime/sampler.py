@@ -111,13 +111,15 @@ class Sampler(Generic[S, R]):
         clock: Clock,
         schedule: Callable[[S, datetime], timedelta | None] = always,
         shape: Shape = "vector",
+        is_custom: Callable[[S], bool] = lambda _: False,
     ) -> None:
         """`read` finds an object (None: gone; ValueError: unreadable); `changed` asks for a pass; `schedule` says how
-        often it is measured (None: no more, until it changes); `shape` is what `ask`'s question returns.
+        often it is measured (None: no more, until it changes); `shape` is what `ask`'s question returns; `is_custom`
+        says that the question is written in the object.
         """
         self._read, self._metrics, self._ask, self._interpret = read, metrics, ask, interpret
         self._changed, self._clock, self._schedule = changed, clock, schedule
-        self._shape = shape
+        self._shape, self._is_custom = shape, is_custom
         self.book: dict[ObjectKey, R] = {}
         self._new: set[ObjectKey] = set()
         self._known: dict[ObjectKey, _Beat] = {}
@@ -140,7 +142,9 @@ class Sampler(Generic[S, R]):
         self.book.pop(key, None)
 
     async def run(self) -> None:
-        """Measure until cancelled. What is in flight then is dropped, and so is the schedule; the book stays."""
+        """Measure until cancelled. What is in flight then is dropped, and so are the schedule and the book:
+        in a later term of this replica nothing that it read in this one is news.
+        """
         try:
             while True:
                 self._admit()
@@ -154,6 +158,8 @@ class Sampler(Generic[S, R]):
             self._new |= self._known.keys()
             self._known.clear()
             self._due.clear()
+            self.book.clear()
+            self._broken.clear()
 
     def _admit(self) -> None:
         now, batch = time.monotonic(), self._new
@@ -220,7 +226,10 @@ class Sampler(Generic[S, R]):
         if self._schedule(subject, self._clock.now()) is None:
             return False
         answer = await self._metrics.query(
-            subject.spec.monitoring.endpoint, self._ask(subject, self._clock.now()), self._shape
+            subject.spec.monitoring.endpoint,
+            self._ask(subject, self._clock.now()),
+            self._shape,
+            subject.metadata.namespace if self._is_custom(subject) else None,
         )
         self._enter(key, subject, self._interpret(subject, answer, self._clock.now()))
         return True

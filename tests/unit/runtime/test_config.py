@@ -46,6 +46,17 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path, text: str) -> None:
         ("http: {port: many}", "http.port"),
         ("prometheus: {endpoints: {default: {url: prometheus}}}", "prometheus.endpoints.default.url"),
         ("prometheus: {endpoints: {default: {url: 'http://p', timeout: soon}}}", "timeout"),
+        ("prometheus: {endpoints: {default: {url: 'http://p', headers: {Host: a}}}}", "Host cannot be set"),
+        ("prometheus: {endpoints: {default: {url: 'http://p', headers: {'X Y': a}}}}", "headers.X Y"),
+        ("prometheus: {endpoints: {default: {url: 'http://p', headers: {X: \"a\\r\\nb\"}}}}", "headers.X"),
+        (
+            "prometheus: {endpoints: {default: {url: 'http://p', headers: {X-A: a}, headerFiles: {x-a: /a}}}}",
+            "header given twice: x-a",
+        ),
+        (
+            "prometheus: {endpoints: {default: {url: 'http://p', headers: {Authorization: a}, bearerTokenFile: /t}}}",
+            "header given twice: authorization",
+        ),
         ("leaderElection: {renewDeadline: 30s}", "retryPeriod < renewDeadline < leaseDuration"),
         ("log: {level: loud}", "log.level"),
         ("- a list", "document"),
@@ -73,3 +84,24 @@ def test_who_this_replica_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POD_IP", "nonsense")
     with pytest.raises(ConfigError, match="POD_IP"):
         Pod.from_environment()
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "endpoint", "allowed"),
+    [
+        ("[]", "", None),
+        ("[]", ", bearerTokenFile: /token", frozenset()),
+        ("[]", ", headers: {X-Scope-OrgID: all}", frozenset()),
+        ("[]", ", headerFiles: {X-Api-Key: /key}", frozenset()),
+        ("[shop]", ", bearerTokenFile: /token", None),
+        ("[]", ", bearerTokenFile: /token, customQueryNamespaces: ['*']", None),
+        ("[]", ", bearerTokenFile: /token, customQueryNamespaces: [shop]", frozenset({"shop"})),
+        ("[]", ", customQueryNamespaces: []", frozenset()),
+    ],
+)
+def test_who_may_bring_queries_of_their_own(
+    tmp_path: Path, namespaces: str, endpoint: str, allowed: frozenset[str] | None
+) -> None:
+    text = f"namespaces: {namespaces}\nprometheus: {{endpoints: {{default: {{url: 'http://p'{endpoint}}}}}}}\n"
+    config = load(write(tmp_path, text))
+    assert config.custom_query_namespaces(config.prometheus.endpoints["default"]) == allowed

@@ -44,17 +44,25 @@ class World:
         self.requests: dict[str, float] = {}
         self.delay: dict[str, float] = {}
         self.changed: list[ObjectKey] = []
+        self.authors: dict[str, str | None] = {}
         self.sampler = Sampler(
-            self.policies.get, self, lambda p, _: p.metadata.name, self.interpret, self.changed.append, SystemClock()
+            self.policies.get,
+            self,
+            lambda p, _: p.metadata.name,
+            self.interpret,
+            self.changed.append,
+            SystemClock(),
+            is_custom=lambda p: p.metadata.name == "custom",
         )
 
-    async def query(self, endpoint: str, promql: str, _: Shape) -> Answer:
+    async def query(self, endpoint: str, promql: str, _: Shape, author: str | None) -> Answer:
         assert endpoint == "default"
         self.now_asking[promql] += 1
         assert self.now_asking[promql] == 1, "asked twice at once"
         await asyncio.sleep(self.delay.get(promql, 0))
         self.now_asking[promql] -= 1
         self.asked[promql] += 1
+        self.authors[promql] = author
         return Answer()
 
     def interpret(self, _: TrafficPolicy, __: Answer, now: datetime) -> Measurement:
@@ -84,6 +92,13 @@ async def test_a_new_policy_is_measured_at_once_and_again_after_its_interval(wor
     world.add("p", "100ms")
     await until(lambda: world.asked["p"] >= 4)
     assert world.sampler.book[key("p")].outcome == "NoTraffic"
+
+
+async def test_a_question_that_is_written_in_the_object_is_asked_for_its_namespace(world: World) -> None:
+    world.add("custom", "10s")
+    world.add("ours", "10s")
+    await until(lambda: len(world.authors) == 2)
+    assert world.authors == {"custom": "ns", "ours": None}
 
 
 async def test_only_news_ask_for_a_pass(world: World) -> None:
@@ -142,15 +157,29 @@ async def test_a_policy_that_is_gone_is_forgotten(world: World) -> None:
     assert world.sampler.book == {}
 
 
-async def test_a_new_term_measures_everything_again() -> None:
+async def test_a_term_begins_with_an_empty_book_and_measures_everything_again() -> None:
     world = World()
     world.add("p", "1h")
     for term in (1, 2):
+        assert not world.sampler.book
         running = asyncio.create_task(world.sampler.run())
-        await until(lambda term=term: world.asked["p"] == term)
+        await until(lambda term=term: world.asked["p"] == term and world.sampler.book)
+        assert world.sampler.book[key("p")].at > datetime.now(UTC) - timedelta(seconds=10)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert world.sampler.book[key("p")].at > datetime.now(UTC) - timedelta(seconds=10)
+    assert not world.sampler.book
+
+
+async def test_an_object_that_is_deleted_between_two_terms_leaves_nothing() -> None:
+    world = World()
+    world.add("p", "1h")
+    running = asyncio.create_task(world.sampler.run())
+    await until(lambda: key("p") in world.sampler.book)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    world.sampler.forget(key("p"))
+    made = world.sampler
+    assert not any((made.book, made._known, made._new, made._due, made._broken))
 
 
 async def test_what_has_ended_is_measured_no_more_until_it_changes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -577,3 +578,11 @@ def test_whatever_happens_never_two_jobs_at_work_and_rest_in_the_end(order: list
 def test_manifests_of_tests_are_what_the_api_takes() -> None:
     assert manifest()["spec"]["template"]["spec"]["containers"] == [TRAINER]
     assert NOW.tzinfo is not None
+
+
+@pytest.mark.parametrize("name", ["r", "shop.v2", "a" * 50, "a" * 48, f"{'a' * 40}.v2", "x" * 63])
+def test_one_pattern_finds_the_jobs_of_all_attempts_and_no_others(name: str) -> None:
+    pattern = re.compile(names.jobs(name))
+    assert all(pattern.fullmatch(names.job(name, attempt)) for attempt in (1, 9, 10, 99, 100, 12345))
+    others = [names.job(f"{name}-2", 1), names.job(f"b{name}"[:63], 1), f"{names.job(name, 1)}-x"]
+    assert not any(pattern.fullmatch(other) for other in others)

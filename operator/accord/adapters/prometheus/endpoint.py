@@ -1,7 +1,7 @@
 """One Prometheus server, asked in a way that has an end.
 
-prometheus-api-client has no default timeout, retries by itself for seconds, follows redirects with the credentials, and
-drops the `warnings` of an answer. All four are put right here, below its interface.
+prometheus-api-client has no default timeout, retries by itself for seconds, follows redirects with the credentials,
+reads answers of any length, and drops their `warnings`. All five are put right here, below its interface.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import local
@@ -19,32 +19,57 @@ import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.auth import AuthBase
-from urllib3.util.retry import Retry
 
+from accord.adapters.prometheus.bounded import BoundedAdapter, ResponseTooLargeError
 from accord.domain.samples import Answer, Sample, Series, Shape
 
 _MESSAGE_LIMIT = 300
+_MIB = 1024 * 1024
+_INFO = "PromQL info:"
+"""So begins, before Prometheus 3, what a newer one says in `infos`: a hint about the query. The answer is whole."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a Prometheus is and how to be let in. `timeout` in seconds, for the whole query."""
+    """Where a Prometheus is and how to be let in. `timeout` in seconds, for the whole question."""
 
     url: str
     timeout: float = 5.0
     bearer_token_file: Path | None = None
     ca_file: Path | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with each question."""
+    header_files: Mapping[str, Path] = field(default_factory=dict)
+    """Headers whose values are secrets, and the files that hold them."""
+    most_mib: int = 8
+    """Longest answer, unpacked."""
+    custom_from: frozenset[str] | None = None
+    """Namespaces that may ask questions of their own; None: all."""
 
 
-class _BearerTokenFile(AuthBase):
-    """Reads the token for each request: projected tokens are renewed in place."""
+class _SecretError(Exception):
+    """A file does not hold what can be a header's value. The message never repeats what it holds."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+
+class _Secrets(AuthBase):
+    """Reads tokens and secret headers for each question: mounted ones are renewed in place."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._path.read_text().strip()}"
+        for name, path in self._endpoint.header_files.items():
+            request.headers[name] = _secret(path)
+        if self._endpoint.bearer_token_file is not None:
+            request.headers["Authorization"] = f"Bearer {_secret(self._endpoint.bearer_token_file)}"
         return request
+
+
+def _secret(path: Path) -> str:
+    value = path.read_bytes().strip()
+    if not value or any(not 0x20 <= byte < 0x7F for byte in value):
+        raise _SecretError(f"{path}: is not one line of printable ASCII")
+    return value.decode()
 
 
 class PrometheusEndpoint:
@@ -61,28 +86,39 @@ class PrometheusEndpoint:
         if endpoint.ca_file is not None:
             session.verify = str(endpoint.ca_file)
         session.hooks["response"].append(self._keep)
+        url = endpoint.url.rstrip("/")
         self._client = PrometheusConnect(
-            url=endpoint.url.rstrip("/"),
+            url=url,
+            headers=dict(endpoint.headers),
             session=session,
-            retry=Retry(total=0),
-            auth=_BearerTokenFile(endpoint.bearer_token_file) if endpoint.bearer_token_file else None,
+            auth=_Secrets(endpoint),
             timeout=endpoint.timeout,
             method="POST",
         )
+        # In place of the client's own, which tries again.
+        session.mount(url, BoundedAdapter(endpoint.timeout, endpoint.most_mib * _MIB))
 
     def query(self, promql: str, shape: Shape = "vector") -> Answer:
-        """Evaluate now. Blocks for at most the timeout between two bytes; never raises for what the other side does."""
+        """Evaluate now. Blocks for the timeout in all, once the name is resolved; never raises for what the other side
+        does.
+        """
         self._answer.body = {}
+        # VictoriaMetrics would leave out the last 30 s, and stamp what was before them with the time of now.
+        params = {"timeout": f"{self._endpoint.timeout:g}s", "nocache": "1"}
         try:
-            result = self._client.custom_query(promql, params={"timeout": f"{self._endpoint.timeout:g}s"})
+            result = self._client.custom_query(promql, params=params)
         except requests.Timeout:
             return Answer(failure="Timeout", message=f"no response within {self._endpoint.timeout:g} s")
+        except ResponseTooLargeError:
+            return Answer(failure="TooLarge", message=f"response larger than {self._endpoint.most_mib} MiB")
         except requests.TooManyRedirects:
             return Answer(failure="Refused", message="redirects are not followed")
         except requests.JSONDecodeError:
             return Answer(failure="Malformed", message="invalid JSON response: is this a Prometheus server?")
         except requests.RequestException as error:
             return Answer(failure="Unreachable", message=_short(_cause(error)))
+        except _SecretError as error:
+            return Answer(failure="Unreachable", message=_short(str(error)))
         except PrometheusApiClientException:
             return Answer(failure="Refused", message=self._refusal())
         except OSError as error:
@@ -113,9 +149,11 @@ class PrometheusEndpoint:
         if body.get("status") != "success" or body["data"].get("resultType") != shape:
             wanted = "an instant vector" if shape == "vector" else "a range of samples"
             return Answer(failure="Malformed", message=f"the query must return {wanted}")
-        warnings = body.get("warnings")
-        if warnings:
-            return Answer(failure="Partial", message=_short("; ".join(map(str, warnings))))
+        told = body.get("warnings") or []
+        warnings = [str(each) for each in (told if isinstance(told, list) else [told])]
+        lacking = [each for each in warnings if not each.startswith(_INFO)]
+        if lacking:
+            return Answer(failure="Partial", message=_short("; ".join(lacking)))
         try:
             if shape == "matrix":
                 return Answer(series=tuple(_series(each) for each in result))  # type: ignore[attr-defined]

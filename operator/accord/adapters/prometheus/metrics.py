@@ -28,10 +28,10 @@ class PrometheusMetrics:
         self._slots = {name: asyncio.Semaphore(_PARALLEL) for name in endpoints}
         self._metrics = metrics
 
-    async def query(self, endpoint: str, promql: str, shape: Shape = "vector") -> Answer:
+    async def query(self, endpoint: str, promql: str, shape: Shape = "vector", author: str | None = None) -> Answer:
         """Evaluate `promql` now; an answer in any case, at the latest shortly after the endpoint's timeout."""
         began = time.monotonic()
-        answer = await self._bounded(endpoint, promql, shape)
+        answer = await self._bounded(endpoint, promql, shape, author)
         # An unknown name comes from a policy: it must not make a time series.
         known = endpoint if endpoint in self._clients else ""
         self._metrics.prometheus_queries.labels(known, answer.failure or "Success").inc()
@@ -43,7 +43,7 @@ class PrometheusMetrics:
         for client in self._clients.values():
             client.close()
 
-    async def _bounded(self, name: str, promql: str, shape: Shape) -> Answer:
+    async def _bounded(self, name: str, promql: str, shape: Shape, author: str | None) -> Answer:
         client = self._clients.get(name)
         if client is None:
             known = ", ".join(sorted(self._clients)) or "none"
@@ -51,9 +51,15 @@ class PrometheusMetrics:
                 failure="UnknownEndpoint",
                 message=f"there is no Prometheus endpoint {name!r}; the operator was installed with: {known}",
             )
-        limit = self._endpoints[name].timeout
+        allowed, limit = self._endpoints[name].custom_from, self._endpoints[name].timeout
+        if author is not None and allowed is not None and author not in allowed:
+            message = (
+                f"Prometheus endpoint {name!r} does not allow custom queries from namespace {author}: remove the "
+                "query, or have the namespace added to the endpoint's customQueryNamespaces"
+            )
+            return Answer(failure="NotAllowed", message=message)
         try:
-            # The limit of requests counts from byte to byte; this one counts in all.
+            # The wait for a slot counts too, and a name that does not resolve.
             async with asyncio.timeout(limit + _GRACE):
                 return await self._in_thread(name, client, promql, shape)
         except TimeoutError:

@@ -30,6 +30,8 @@ METRICS_PORT_NAME = "metrics"
 
 _JOB_LIMIT = 52
 """A pod's name is that of its Job, a hyphen and five characters; the Job controller cuts what is longer than 63."""
+_MOST_DIGITS = 6
+"""Of the number of an attempt."""
 
 
 def job(run: str, attempt: int) -> str:
@@ -40,6 +42,15 @@ def job(run: str, attempt: int) -> str:
     digest = hashlib.sha256(run.encode()).hexdigest()[:8]
     kept = run[: _JOB_LIMIT - len(f"-{digest}-{attempt}")].replace(".", "-").rstrip("-")
     return f"{kept}-{digest}-{attempt}"
+
+
+def jobs(run: str) -> str:
+    """A regular expression (RE2) for the Jobs of all attempts: a name is cut by the length of the number, too."""
+    firsts = [10**digits for digits in range(_MOST_DIGITS)]
+    bases = [job(run, first).removesuffix(str(first)) for first in firsts]
+    if len(set(bases)) == 1:
+        return f"{bases[0]}[0-9]+"
+    return f"({'|'.join(f'{base}[0-9]{{{digits}}}' for digits, base in enumerate(bases, start=1))})"
 
 
 def claim(run: str) -> str:

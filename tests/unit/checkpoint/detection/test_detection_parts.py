@@ -12,7 +12,7 @@ from accord.domain.checkpoint.detection import adaptive
 from accord.domain.checkpoint.detection.adaptive import Question
 from accord.domain.checkpoint.detection.held import is_held, kind, reports
 from accord.domain.checkpoint.detection.ratio import Means, judge
-from accord.domain.checkpoint.detection.scrapes import lives, saved, targets
+from accord.domain.checkpoint.detection.scrapes import Target, lives, saved, targets
 from accord.domain.checkpoint.detection.series import Blocks, Segment, Sums
 from accord.domain.checkpoint.detection.student import tail
 from accord.domain.samples import Series
@@ -156,3 +156,16 @@ def test_a_target_without_a_step_is_none_and_a_first_value_counts_from_zero() ->
     [life] = lives(target, each=False)
     assert [moment.reward for moment in life.moments] == [None, Segment(100, 200, 4, 12.0, 0.0, 4)]
     assert saved(found) == []
+
+
+def test_a_sum_that_is_not_a_number_counts_only_where_its_count_is_one() -> None:
+    """Some stores return the end of a series as a NaN: of a sum that ended so did the count."""
+    nan = math.nan
+    reported = [(8.0, 1.0), (16.0, 2.0), (nan, nan), (24.0, 3.0), (nan, 4.0)]
+    told = [
+        (float(at), {"ppo_training_step": 100.0 * at, "ppo_reward_sum": total, "ppo_reward_count": count})
+        for at, (total, count) in enumerate(reported, start=1)
+    ]
+    [life] = lives(Target({}, told), each=False)
+    found = [moment.reward if isinstance(moment.reward, str) else moment.reward is not None for moment in life.moments]
+    assert found == [False, True, False, True, "NotFinite"]

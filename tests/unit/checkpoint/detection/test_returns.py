@@ -54,6 +54,16 @@ def test_a_share_means_the_same_wherever_zero_is(low: float, high: float) -> Non
     assert "Fail" not in outcomes(judged(learnt(low, high, noise, after=third)))
 
 
+@pytest.mark.parametrize("reward", [7.8, -7.8, 0.1, 1e6 + 0.1, 0.0])
+def test_rounding_of_a_running_sum_is_no_loss(reward: float) -> None:
+    """A mean is the difference of two sums; of equal rewards they differ in the last digits, and nothing else does."""
+    rule, total = Returns("episodes", 0.5, 100, 1000, "Medium"), 0.0
+    for number in range(400):
+        before, total = total, total + 4 * reward
+        rule.add(Segment(number * 200, (number + 1) * 200, 4, total - before, 0.0, 4), (number + 1) * 200 // 500)
+        assert rule.judge().outcome in ("Inconclusive", "Pass")
+
+
 def test_twenty_episodes_are_enough_where_all_is_lost() -> None:
     found = judged(learnt(20, 400, 60, after=[20.0] * 30))
     first = next(index for index, finding in enumerate(found) if finding.outcome == "Fail")

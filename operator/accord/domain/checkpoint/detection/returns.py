@@ -59,6 +59,8 @@ _SPREADS_KEPT = 8
 """Stretches of `_START` episodes that tell how much single episodes differ lately."""
 _SOMETHING = 2.0
 """Standard errors by which the best must be above the start to have been learnt at all."""
+_GRAIN = 1e-6
+"""Levels that differ by less of themselves are the same: they are differences of running sums, which are rounded."""
 _SPREADS = 4.0
 """Standard deviations of an episode that stand in for what was learnt where that is nothing, and there is no level to
 take a share of. Where there is a value a step they are the most, however much was learnt."""
@@ -349,6 +351,8 @@ class _Watch:
         end = len(sums)
         tail = sums.level(end - max((end - self._newest.begin) // 3, 1), end)
         lost = best.sure - recent.mean
+        if abs(lost) <= _GRAIN * max(abs(best.sure), abs(recent.mean)):
+            lost = 0.0
         return Loss(
             best=best.sure,
             recent=recent,
