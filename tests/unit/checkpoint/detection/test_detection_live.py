@@ -67,6 +67,17 @@ def test_gauges_stand_in_where_there_are_no_sums() -> None:
     assert check(trainer.scrape(8)).signal == "RewardDrop"
 
 
+def test_a_gauge_that_is_not_a_number_until_the_first_episode_has_ended_is_no_divergence() -> None:
+    # Given a trainer that shows gauges alone, and the mean of no episodes at first
+    trainer = Trainer(sums=False, reward=math.nan).scrape(5)
+    assert check(trainer).outcome == "Inconclusive"
+    trainer.reward = 20.0
+    assert check(trainer.scrape(40)).outcome == "Pass"
+    # When it is not a number afterwards, then that is one
+    trainer.reward = math.nan
+    assert (check(trainer.scrape()).outcome, check(trainer).signal) == ("Fail", "NonFinite")
+
+
 def test_the_ratio_rule_says_so_at_once() -> None:
     trainer = Trainer().scrape(40)
     trainer.reward = 4
