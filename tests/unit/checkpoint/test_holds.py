@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 from tests.unit.checkpoint.checkpoint_world import POLICY, RUN, World
 
+from accord.ports.cluster import ClusterError
+
 
 def trained(**spec: object) -> World:
     """Steps 500 to 2000 are kept, the newest is served."""
@@ -127,3 +129,55 @@ def test_a_fault_that_was_measured_long_ago_moves_nothing() -> None:
     world.fail(1600)
     world.settle()
     assert world.serves[1] == "1500"
+
+
+def passes(world: World) -> None:
+    """Where something is refused again and again, there is no rest to wait for."""
+    for _ in range(20):
+        world.pass_()
+        world.controllers()
+        world.now_ += timedelta(seconds=1)
+
+
+FULL = "0/3 nodes are available: 3 Insufficient example.com/gpu."
+
+
+@pytest.mark.parametrize("found", ["Fail", "Suspect"])
+def test_a_promotion_that_waits_for_room_is_withdrawn_when_a_check_finds_something(found: str) -> None:
+    # Given a promotion whose pod no node takes
+    world = trained(rollback={"enabled": False})
+    world.no_room = FULL
+    world.save(2500)
+    assert world.condition("Promoted") == ("False", "Unschedulable")
+    # When a check finds something, and there is room afterwards
+    if found == "Fail":
+        world.fail(1600)
+    else:
+        world.check("Suspect", signal="RewardDrop", reason="SuspectedRewardDrop", step=2600)
+    world.settle()
+    world.no_room = ""
+    world.advance(600)
+    world.settle()
+    # Then what was served is served, nothing is blamed, and a check that passes promotes it
+    assert world.serves[1] == "2000"
+    assert world.condition("Promoted") == ("False", "Held")
+    assert world.quarantined() == set()
+    world.check("Pass")
+    world.settle()
+    assert world.serves[1] == "2500"
+
+
+def test_a_promotion_that_a_quota_holds_up_is_not_made_while_a_rollback_waits_for_approval() -> None:
+    world = trained(rollback={"approval": "Manual"})
+    world.refuse["PersistentVolumeClaim"] = ClusterError(403, "Forbidden", "exceeded quota: volumes")
+    saved = world.book[POLICY].saved
+    world.check("Pass", saved=(*(each.step for each in saved), 2500))
+    passes(world)
+    # When a check fails, and the quota is raised afterwards
+    world.fail(1600)
+    passes(world)
+    assert world.condition("Stalled") == ("True", "AwaitingApproval")
+    world.refuse.clear()
+    world.advance(600)
+    world.settle()
+    assert world.serves[1] == "2000"

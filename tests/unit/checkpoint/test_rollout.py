@@ -127,6 +127,16 @@ OTHERWISE: dict[str, tuple[list[Any], Cause | None, str | None]] = {
         "Volume",
         "VolumePending",
     ),
+    "a volume in another zone": (
+        [unscheduled("0/3 nodes are available: 3 node(s) had volume node affinity conflict.")],
+        "Volume",
+        "VolumePending",
+    ),
+    "no volume to be had where nodes are": (
+        [unscheduled("0/3 nodes are available: 3 node(s) didn't find available persistent volumes to bind.")],
+        "Volume",
+        "VolumePending",
+    ),
     "a volume that is not mounted": ([waiting("ContainerCreating")], "Volume", "ContainerCreating"),
     "one end": ([running(container(restarts=1, running={}, last=CRASH))], "OnePod", "PodsCrash"),
     "two ends of one pod": ([running(container(restarts=2, running={}, last=CRASH))], "Checkpoint", "PodsCrash"),

@@ -18,6 +18,13 @@ Cause = Literal["Elsewhere", "Volume", "Checkpoint", "OnePod"]
 
 PATIENCE = timedelta(minutes=30)
 """How long a volume is waited for while the pods of before serve; a large one takes long to be made."""
+_PLACED_ELSEWHERE = (
+    "binding volumes",
+    "volume node affinity conflict",
+    "no available volume zone",
+    "didn't find available",
+)
+"""A volume in a zone where no node takes the pod is no want of room: another volume might do."""
 _LIMIT = 300
 _PROOF = 2
 
@@ -154,8 +161,11 @@ def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | No
 
 
 def _is_about_the_claim(words: str) -> bool:
+    """The words are those of the scheduler's volume plugins (kubernetes, pkg/scheduler/framework/plugins)."""
     words = words.lower()
-    return ("persistentvolumeclaim" in words and "readwriteoncepod" not in words) or "binding volumes" in words
+    if "persistentvolumeclaim" in words and "readwriteoncepod" not in words:
+        return True
+    return any(each in words for each in _PLACED_ELSEWHERE)
 
 
 def _short(words: str | None) -> str:

@@ -10,6 +10,7 @@ from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.pointing import impossible, obstacle
 from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.store import Problem
 
 
 def advance(situation: Situation) -> Move:
@@ -50,6 +51,8 @@ def _promote_on(situation: Situation) -> Move | None:
     switch = situation.status.switch
     if switch is None:
         return switching.keep(situation)
+    if switch.why == "Promotion" and (problem := promotions.held(situation)) is not None:
+        return _withdrawn(situation, switch, problem)
     chosen = promotions.chosen_instead(situation, switch)
     if chosen is not None:
         return chosen
@@ -64,6 +67,15 @@ def _promote_on(situation: Situation) -> Move | None:
     if outcome != "Broken":
         changed["setback"] = switching.set_back(situation, switch, outcome, move)
     return Move("Reconciling", "Reverting", f"{move.message}; reverting serving", changed)
+
+
+def _withdrawn(situation: Situation, switch: Switch, problem: Problem) -> Move:
+    """A check has found something while a promotion waits: for room, a quota, a volume. It would go on when that is
+    there, however long after. The checkpoint is blamed for nothing: after a check that passes it is promoted anew.
+    """
+    former = None if switch.patched_at is None else switching.revert(situation, switch, problem.message, blamed=False)
+    message = f"{problem.message}; promotion of step {switch.step} is withdrawn"
+    return Move("Reconciling", problem.reason, message, {"switch": former})
 
 
 def _arrived(situation: Situation, switch: Switch) -> Move:
