@@ -108,7 +108,6 @@ def test_deletions_during_an_outage_are_noticed(
         operator.process.send_signal(signal.SIGCONT)
     began = time.monotonic()
     wait_until(lambda: namespace.get("services", "demo-a"), 30, "a deletion was missed")
-    assert "missed deletion of Service" in operator.log()
     print(f"deleted while disconnected and compacted away: back after {time.monotonic() - began:.1f} s")
 
 
