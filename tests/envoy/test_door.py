@@ -143,8 +143,8 @@ async def test_names_that_nothing_has_are_not_remembered(door: World) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "complaint"),
     [
-        ("/v3/discovery:clusters", "{", "not JSON"),
-        ("/v3/discovery:clusters", "[" * 100_000, "not JSON"),
+        ("/v3/discovery:clusters", "{", "invalid JSON"),
+        ("/v3/discovery:clusters", "[" * 100_000, "invalid JSON"),
         ("/v3/discovery:clusters", "[]", "must be a DiscoveryRequest"),
         ("/v3/discovery:clusters", "{}", "node.id must be <namespace>/<policy>/<pod>, not None"),
         ("/v3/discovery:clusters", '{"node": {"id": "a/b"}}', "not 'a/b'"),
