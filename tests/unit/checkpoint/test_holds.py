@@ -181,3 +181,28 @@ def test_a_promotion_that_a_quota_holds_up_is_not_made_while_a_rollback_waits_fo
     world.advance(600)
     world.settle()
     assert world.serves[1] == "2000"
+
+
+@pytest.mark.parametrize("before", [(), (500, 1000)], ids=["the first one", "a later one"])
+def test_a_hold_that_comes_right_after_the_deployment_was_changed_takes_it_back(before: tuple[int, ...]) -> None:
+    # Given a promotion that has just written the Deployment, and has not recorded that yet
+    world = World(rollback={"enabled": False})
+    world.settle()
+    world.save(*before)
+    claim, step = world.serves
+    world.no_room = FULL
+    writes = len(world.writes)
+    world.check("Pass", saved=(*before, 1500))
+    while "apply Deployment serve" not in world.writes[writes:]:
+        world.pass_()
+        world.controllers()
+    # When a check finds something, and there is room afterwards
+    world.check("Suspect", signal="RewardDrop", reason="SuspectedRewardDrop", step=1600)
+    passes(world)
+    world.no_room = ""
+    world.advance(600)
+    # Then what was served is, and nobody is said to have changed it
+    assert (world.serves[0], int(world.serves[1] or 0)) == (claim, int(step or 0))
+    assert world.condition("Promoted") == ("False", "Held")
+    assert not world.status.get("putBack")
+    assert "PutBack" not in world.reasons()

@@ -8,9 +8,9 @@ from accord.api.v1alpha1.checkpointpolicy import Switch
 from accord.domain.checkpoint import faults, promotions, rollbacks, switching
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
-from accord.domain.checkpoint.pointing import impossible, obstacle
+from accord.domain.checkpoint.pointing import impossible, obstacle, points_at
 from accord.domain.checkpoint.situation import Situation
-from accord.domain.checkpoint.store import Problem
+from accord.domain.checkpoint.store import Place, Problem
 
 
 def advance(situation: Situation) -> Move:
@@ -73,7 +73,12 @@ def _withdrawn(situation: Situation, switch: Switch, problem: Problem) -> Move:
     """A check has found something while a promotion waits: for room, a quota, a volume. It would go on when that is
     there, however long after. The checkpoint is blamed for nothing: after a check that passes it is promoted anew.
     """
-    former = None if switch.patched_at is None else switching.revert(situation, switch, problem.message, blamed=False)
+    deployment, place = situation.observed.deployment, Place(switch.claim_name, switch.sub_path)
+    # The record says that the Deployment was changed only in the pass after the one that did it.
+    touched = switch.patched_at is not None or (
+        deployment is not None and points_at(situation, deployment, place, switch.step)
+    )
+    former = switching.revert(situation, switch, problem.message, blamed=False) if touched else None
     message = f"{problem.message}; promotion of step {switch.step} is withdrawn"
     return Move("Reconciling", problem.reason, message, {"switch": former})
 
