@@ -124,8 +124,20 @@ async def test_an_answer_in_drops_is_a_timeout_too() -> None:
     assert got.failure == "Timeout"
 
 
-@pytest.mark.parametrize("where", ["status line", "headers", "body", "chunks"])
-async def test_a_server_that_drips_holds_no_slot(where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "path"),
+    [
+        ("status line", ""),
+        ("headers", ""),
+        ("body", ""),
+        ("chunks", ""),
+        # Paths that requests spells otherwise.
+        ("body", "/a|b"),
+        ("body", "/%7Etenant"),
+        ("body", "/a/../b"),
+    ],
+)
+async def test_a_server_that_drips_holds_no_slot(where: str, path: str) -> None:
     """As many questions as go at once never get their answer; the next one finds room all the same."""
     stop, dripping = threading.Event(), True
     begin = {
@@ -145,7 +157,7 @@ async def test_a_server_that_drips_holds_no_slot(where: str) -> None:
         return None
 
     with serving(handle) as url:
-        metrics = PrometheusMetrics({"default": Endpoint(url, 1.0)}, OperatorMetrics())
+        metrics = PrometheusMetrics({"default": Endpoint(url + path, 1.0)}, OperatorMetrics())
         answers = await asyncio.gather(*(metrics.query("default", "up") for _ in range(4)))
         dripping = False
         after = await metrics.query("default", "up")

@@ -86,17 +86,20 @@ class PrometheusEndpoint:
         if endpoint.ca_file is not None:
             session.verify = str(endpoint.ca_file)
         session.hooks["response"].append(self._keep)
-        url = endpoint.url.rstrip("/")
         self._client = PrometheusConnect(
-            url=url,
+            url=endpoint.url.rstrip("/"),
             headers=dict(endpoint.headers),
             session=session,
             auth=_Secrets(endpoint),
             timeout=endpoint.timeout,
             method="POST",
         )
-        # In place of the client's own, which tries again.
-        session.mount(url, BoundedAdapter(endpoint.timeout, endpoint.most_mib * _MIB))
+        # In place of the client's own, which tries again, and of those of requests, which have no end: a path that
+        # requests spells otherwise, such as /a|b, is not found under the URL.
+        session.adapters.clear()
+        bounded = BoundedAdapter(endpoint.timeout, endpoint.most_mib * _MIB)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, bounded)
 
     def query(self, promql: str, shape: Shape = "vector") -> Answer:
         """Evaluate now. Blocks for the timeout in all, once the name is resolved; never raises for what the other side
