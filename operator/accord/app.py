@@ -127,6 +127,7 @@ class Operator:
             lambda subject, answer, now: self._traffic.interpret(subject, answer, now),
             self._queue.add,
             self._clock,
+            is_custom=lambda policy: policy.spec.monitoring.query is not None,
         )
         self._progress = Sampler(
             lambda key: self._training.read(key),

@@ -80,6 +80,36 @@ def test_an_answer_that_says_nothing_changes_nothing(
     assert "Traceback" not in operator.log()
 
 
+def test_a_query_of_ones_own_is_asked_only_for_the_namespaces_that_the_installer_names(
+    namespace: Namespace, start_operator: StartOperator
+) -> None:
+    asked: list[str] = []
+
+    def note(request: Request) -> None:
+        asked.append(request.path)
+        answer(request, vector((FAST, "60"), ({"mode": "creative"}, "40")))
+
+    with serving(note) as url:
+        endpoints = {
+            "closed": {"url": url, "customQueryNamespaces": ["elsewhere"]},
+            "open": {"url": url, "customQueryNamespaces": [namespace.name]},
+        }
+        start_operator(prometheus={"endpoints": endpoints}).ready()
+        for mode in WEIGHTS:
+            namespace.deployment(mode)
+        own = {"interval": "1s", "window": "10s", "query": "sum by (mode) (increase(secrets_total[$window]))"}
+        namespace.policy("demo", WEIGHTS, monitoring={**own, "endpoint": "closed"})
+        refused = wait_until(
+            lambda: (found := namespace.condition("demo", "WithinTarget")).get("reason") == "QueryFailed" and found,
+            20,
+            "not refused",
+        )
+        assert f"does not allow custom queries from namespace {namespace.name}" in refused["message"]
+        assert asked == [], "it would be asked with the operator's credentials"
+        namespace.patch("trafficpolicies", "demo", {"spec": {"monitoring": {"endpoint": "open"}}})
+        wait_until(lambda: asked, 20, "not asked")
+
+
 def test_without_a_prometheus_and_back(namespace: Namespace, start_operator: StartOperator, tmp_path: Path) -> None:
     exporter = Exporter({"fast": 0, "creative": 0}, f',namespace="{namespace.name}"')
     done = threading.Event()
