@@ -206,3 +206,5 @@ def test_a_hold_that_comes_right_after_the_deployment_was_changed_takes_it_back(
     assert world.condition("Promoted") == ("False", "Held")
     assert not world.status.get("putBack")
     assert "PutBack" not in world.reasons()
+    assert "PromotionWithdrawn" in world.reasons()
+    assert "PromotionFailed" not in world.reasons()

@@ -72,6 +72,9 @@ def _switches(before: CheckpointPolicyStatus, after: CheckpointPolicyStatus) -> 
         yield Event("Warning", ready.reason, ready.message)
     if old is None or new is None or old.why != "Promotion" or new.why != "Revert":
         return
+    if ready is not None and ready.reason == "Held":
+        yield Event("Warning", "PromotionWithdrawn", ready.message)
+        return
     why = f": {ready.message}" if ready is not None else ""
     what = "could not be served" if new.failed_step is not None else "could not be served yet, retrying"
     yield Event("Warning", "PromotionFailed", f"step {old.step} {what}{why}")
