@@ -10,6 +10,7 @@ import re
 from datetime import timedelta
 
 from accord.domain.plan import ObjectKey, Refusal
+from accord.domain.podstatus import is_over_quota
 from accord.domain.words import quote
 
 PASSING = timedelta(minutes=1)
@@ -60,7 +61,7 @@ def reason(refusal: Refusal) -> str:
         return CONTESTED
     if _WEBHOOK.search(message):
         return _WEBHOOK_FAILED
-    if status == 403 and ("exceeded quota" in message or "failed quota" in message):
+    if status == 403 and is_over_quota(message):
         return _QUOTA
     if status in _REASONS and (status in _REFUSING or not _DENIED.search(message)):
         return _REASONS[status]

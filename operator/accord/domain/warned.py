@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from accord.api.base import Manifest
 from accord.domain.conditions import timestamp
+from accord.domain.words import NO_REASON
 
 _TELLING = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
 """Reasons that tell why; kubelet and the attach-detach controller write them."""
@@ -33,7 +34,7 @@ def newest(events: Iterable[Manifest], now: datetime) -> Warned | None:
         if event.get("type") == "Warning" and event.get("reason") in _TELLING and _time(event) >= since
     ]
     last = max(telling, key=_time, default=None)
-    return None if last is None else Warned(last["reason"], str(last.get("note") or "no reason was given"))
+    return None if last is None else Warned(last["reason"], str(last.get("note") or NO_REASON))
 
 
 def _time(event: Manifest) -> str:

@@ -6,6 +6,8 @@ MESSAGE_LIMIT = 500
 """Characters of a condition's or an event's message at most: five lines of a terminal."""
 QUOTE_LIMIT = 300
 """Characters of what an API server, a scheduler or a driver said, within such a message."""
+NO_REASON = "no reason given"
+"""Where somebody else should have said why."""
 _ELLIPSIS = "…"
 
 

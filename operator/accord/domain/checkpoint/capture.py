@@ -15,6 +15,7 @@ from accord.domain.checkpoint.situation import Situation
 from accord.domain.conditions import Wanted, timestamp
 from accord.domain.plan import ObjectKey
 from accord.domain.training.names import ATTEMPT_LABEL
+from accord.domain.words import NO_REASON
 
 _ERROR_PATIENCE = timedelta(minutes=1)
 """The snapshot-controller tries again by itself after an error."""
@@ -159,7 +160,7 @@ def _count(situation: Situation, before: SnapshotFailure | None, checkpoint: Che
         attempt=checkpoint.attempt,
         count=before.count + 1 if same and before is not None else 1,
         at=timestamp(situation.now),
-        message=checkpoint.error or "no reason given",
+        message=checkpoint.error or NO_REASON,
     )
 
 

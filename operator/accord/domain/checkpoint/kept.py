@@ -13,6 +13,7 @@ from accord.domain.checkpoint.detection.memory import Interval, decode
 from accord.domain.conditions import parse_timestamp, timestamp
 from accord.domain.numbers import finite, whole
 from accord.domain.training.names import ATTEMPT_LABEL
+from accord.domain.words import NO_REASON
 
 Identity = tuple[int, int]
 """Step and attempt: what names a checkpoint of one training."""
@@ -89,7 +90,7 @@ class Checkpoint:
             saves=whole(annotations.get(names.SAVES_ANNOTATION)),
             passed_over=whole(annotations.get(names.PASSED_OVER_ANNOTATION)) or 0,
             deleting=bool(meta.get("deletionTimestamp")),
-            error=str(error.get("message") or "no reason given") if error else None,
+            error=str(error.get("message") or NO_REASON) if error else None,
             error_at=parse_timestamp(error["time"]) if error.get("time") else None,
             restore_size=status.get("restoreSize"),
             rollback=annotations.get(names.ROLLBACK_ANNOTATION),

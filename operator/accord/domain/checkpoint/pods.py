@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from accord.api.base import Manifest
+from accord.domain import podstatus
 from accord.domain.checkpoint import names
 from accord.domain.conditions import parse_timestamp
 from accord.domain.warned import Warned
 
-_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
-_CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _NOT_CREATED = frozenset({"ContainerCreating", "PodInitializing"})
 _NOT_RUN = frozenset({"ContainerStatusUnknown", "Unknown", "ContainerCannotRun", "StartError"})
 """Reasons of an end that no program caused: the node was lost or restarted, or the runtime could not start it."""
@@ -84,12 +83,12 @@ class ServingPod:
             ),
             unscheduled=scheduled.get("message") or "not scheduled" if _is(scheduled, "False") else None,
             lost=_is_lost(status, conditions),
-            image=next((c.get("image") or "?" for c, why in waiting if why.get("reason") in _IMAGE), None),
+            image=next((c.get("image") or "?" for c, why in waiting if why.get("reason") in podstatus.IMAGE), None),
             misconfigured=next(
                 (
                     f"container {c.get('name')}: {why.get('message') or why['reason']}"
                     for c, why in waiting
-                    if why.get("reason") in _CONFIG
+                    if why.get("reason") in podstatus.CONFIG
                 ),
                 None,
             )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from accord.domain import podstatus
 from accord.domain.checkpoint.pods import ServingPod
 from accord.domain.checkpoint.views import ClaimView, DeploymentView
 
@@ -91,7 +92,7 @@ def _elsewhere(deployment: DeploymentView, pods: Sequence[ServingPod]) -> Findin
             f"Deployment {deployment.name} is paused: `kubectl rollout resume deployment {deployment.name}`",
         )
     if deployment.refused is not None:
-        reason = "QuotaExceeded" if "exceeded quota" in deployment.refused else "PodsRefused"
+        reason = "QuotaExceeded" if podstatus.is_over_quota(deployment.refused) else "PodsRefused"
         return Finding("Elsewhere", reason, f"cannot create pods: {_short(deployment.refused)}")
     for find in (_unscheduled, _lost, _image, _misconfigured, _foreign):
         for pod in pods:
@@ -169,6 +170,6 @@ def _is_about_the_claim(words: str) -> bool:
 
 
 def _short(words: str | None) -> str:
-    """In one line, without what the scheduler says about preemption: it repeats the rest."""
-    text = " ".join((words or "").split()).split(" preemption:")[0].rstrip(".,: ")
+    """In one line."""
+    text = " ".join(podstatus.scheduling(words).split()).rstrip(".,: ")
     return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}…"

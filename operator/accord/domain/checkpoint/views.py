@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from accord.api.base import Manifest
+from accord.domain import podstatus
 from accord.domain.checkpoint import names
 from accord.domain.conditions import parse_timestamp
 from accord.domain.numbers import whole
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training.names import ATTEMPT_LABEL
+from accord.domain.words import NO_REASON
 
 _PROGRESS_DEADLINE = 600
 """Default of `spec.progressDeadlineSeconds` of an apps/v1 Deployment."""
@@ -117,7 +119,6 @@ class DeploymentView:
         step = ((template.get("metadata") or {}).get("annotations") or {}).get(names.SERVED_STEP_ANNOTATION)
         observed = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
         failed = _condition(status, "Progressing", "False")
-        refused = _condition(status, "ReplicaFailure", "True")
         return cls(
             name=meta["name"],
             uid=meta["uid"],
@@ -135,7 +136,7 @@ class DeploymentView:
             paused=bool(spec.get("paused")),
             stuck=_words(failed) if observed and failed is not None else None,
             stuck_at=_moment(failed),
-            refused=_words(refused) if observed and refused is not None else None,
+            refused=podstatus.refusal(status) if observed else None,
             surges=_surges(spec.get("strategy") or {}),
             selector=spec.get("selector") or {},
             deadline=timedelta(seconds=spec.get("progressDeadlineSeconds") or _PROGRESS_DEADLINE) + _GRACE,
@@ -234,7 +235,7 @@ def _condition(status: Manifest, type_: str, value: str) -> Manifest | None:
 
 
 def _words(condition: Manifest) -> str:
-    return str(condition.get("message") or condition.get("reason") or "no reason given")
+    return str(condition.get("message") or condition.get("reason") or NO_REASON)
 
 
 def _moment(condition: Manifest | None) -> datetime | None:

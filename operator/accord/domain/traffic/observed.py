@@ -9,6 +9,7 @@ from typing import Literal
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain import podstatus
 from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.traffic.proxies import Obstacle
 
@@ -64,15 +65,8 @@ class DeploymentView:
             ports=tuple(port["containerPort"] for container in containers for port in _ports(container)),
             containers=tuple(ContainerView.of(container) for container in containers),
             rolling=_is_rolling(manifest["metadata"].get("generation"), status),
-            refused=_refusal(status),
+            refused=podstatus.refusal(status),
         )
-
-
-def _refusal(status: Manifest) -> str | None:
-    for entry in status.get("conditions") or ():
-        if (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
-            return str(entry.get("message") or entry.get("reason") or "no reason given")
-    return None
 
 
 def _ports(container: Manifest) -> Iterable[Manifest]:

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from accord.api.base import Manifest
+from accord.domain import podstatus
 from accord.domain.words import quote
 
-_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
-_CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _QUOTA, _REFUSED = "QuotaExceeded", "PodsRefused"
 REASONS = frozenset({_QUOTA, _REFUSED, "Unschedulable", "ImagePull", "ContainerConfig", "ContainerCrash"})
 """Every reason of an obstacle."""
@@ -28,14 +27,11 @@ class Obstacle:
 
 def refused(deployment: Manifest | None) -> Obstacle | None:
     """That the API server takes no pod of a live Deployment: a quota, PodSecurity, a missing PriorityClass."""
-    status = (deployment or {}).get("status") or {}
-    for entry in status.get("conditions") or ():
-        if deployment is not None and (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
-            words = str(entry.get("message") or entry.get("reason") or "no reason given")
-            reason = _QUOTA if "exceeded quota" in words or "failed quota" in words else _REFUSED
-            name = deployment["metadata"]["name"]
-            return Obstacle(reason, f"the API server refuses pods of Deployment {name}: {quote(words)}")
-    return None
+    words = podstatus.refusal(deployment.get("status") or {}) if deployment is not None else None
+    if deployment is None or words is None:
+        return None
+    reason, name = _QUOTA if podstatus.is_over_quota(words) else _REFUSED, deployment["metadata"]["name"]
+    return Obstacle(reason, f"the API server refuses pods of Deployment {name}: {quote(words)}")
 
 
 def obstacle(pods: Iterable[Manifest]) -> Obstacle | None:
@@ -49,8 +45,7 @@ def _problems(pod: Manifest) -> Iterator[Obstacle]:
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     for condition in status.get("conditions") or ():
         if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
-            # What is said about preemption repeats the rest.
-            words = (condition.get("message") or "not scheduled").split(" preemption:")[0]
+            words = podstatus.scheduling(condition.get("message"))
             yield Obstacle("Unschedulable", f"cannot schedule pod {name}: {quote(words)}")
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         yield from _problem(name, container)
@@ -60,10 +55,10 @@ def _problem(pod: str, container: Manifest) -> Iterator[Obstacle]:
     state, name = container.get("state") or {}, container.get("name")
     waiting = state.get("waiting") or {}
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
-    if waiting.get("reason") in _IMAGE:
+    if waiting.get("reason") in podstatus.IMAGE:
         image = container.get("image") or "?"
         yield Obstacle("ImagePull", f"cannot pull image {image}: see `kubectl describe pod {pod}`")
-    elif waiting.get("reason") in _CONFIG:
+    elif waiting.get("reason") in podstatus.CONFIG:
         words = quote(waiting.get("message") or waiting["reason"])
         yield Obstacle("ContainerConfig", f"cannot start container {name} of pod {pod}: {words}")
     elif ended:

@@ -6,6 +6,8 @@ label; deleting it is the user's business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import API_VERSION
 from accord.api.v1alpha1.trainingrun import TrainingRun
@@ -127,27 +129,20 @@ def job_to_apply(run: TrainingRun, live: JobView) -> Manifest | None:
     if as_it_is and labels.items() <= (meta.get("labels") or {}).items():
         return None
     kept = {name: value for name, value in spec.items() if name not in _MUTABLE and name != "selector"}
-    return {
-        "apiVersion": live.manifest["apiVersion"],
-        "kind": live.manifest["kind"],
-        "metadata": {
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "labels": labels,
-            "annotations": {
-                names.INPUTS_ANNOTATION: live.inputs,
-                names.FAILED_BEFORE_ANNOTATION: str(live.failed_before),
-                **(live.restart.annotations if live.restart is not None else {}),
-            },
-            "ownerReferences": [_owner(run)],
-        },
-        "spec": {**kept, **wanted},
-    }
+    return _again(run, live, {**kept, **wanted})
 
 
 def job_given_up(run: TrainingRun, live: JobView) -> Manifest:
     """The Job of an attempt that a rollback ends, so that it fails with its pod and makes no other one."""
-    spec, meta = live.manifest.get("spec") or {}, live.manifest["metadata"]
+    kept = {name: value for name, value in (live.manifest.get("spec") or {}).items() if name != "selector"}
+    return _again(run, live, {**kept, "backoffLimit": live.failed}, keeping.given_up(live))
+
+
+def _again(run: TrainingRun, live: JobView, spec: Manifest, more: Mapping[str, str] | None = None) -> Manifest:
+    """A Job that is there, with another spec and with more annotations. What was applied before is applied again:
+    server-side apply takes away what its manager gives no more.
+    """
+    meta = live.manifest["metadata"]
     return {
         "apiVersion": live.manifest["apiVersion"],
         "kind": live.manifest["kind"],
@@ -159,14 +154,11 @@ def job_given_up(run: TrainingRun, live: JobView) -> Manifest:
                 names.INPUTS_ANNOTATION: live.inputs,
                 names.FAILED_BEFORE_ANNOTATION: str(live.failed_before),
                 **(live.restart.annotations if live.restart is not None else {}),
-                **keeping.given_up(live),
+                **(more or {}),
             },
             "ownerReferences": [_owner(run)],
         },
-        "spec": {
-            **{name: value for name, value in spec.items() if name != "selector"},
-            "backoffLimit": live.failed,
-        },
+        "spec": spec,
     }
 
 

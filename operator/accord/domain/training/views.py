@@ -9,12 +9,13 @@ from typing import Any
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER
+from accord.domain import podstatus
 from accord.domain.conditions import parse_timestamp
 from accord.domain.numbers import whole
 from accord.domain.training import names
 from accord.domain.training.restart import Restart
 from accord.domain.warned import Warned
-from accord.domain.words import quote
+from accord.domain.words import NO_REASON, quote
 
 
 @dataclass(frozen=True)
@@ -245,14 +246,14 @@ def _obstacle(pod: str, status: Manifest) -> Problem | None:
     for container in _containers(status):
         waiting = (container.get("state") or {}).get("waiting") or {}
         reason, name = waiting.get("reason") or "", container.get("name")
-        if reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"):
-            # kubelet alternates between the first two, with changing words.
+        if reason in podstatus.IMAGE:
+            # The words change with each try.
             return Problem(
                 "ImagePull",
                 f"cannot pull image {container.get('image')} of container {name} (pod {pod}): fix it in spec.template, "
                 f"or see `kubectl describe pod {pod}`",
             )
-        if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError"):
+        if reason in podstatus.CONFIG:
             return Problem(
                 reason, f"cannot start container {name} of pod {pod}: {quote(waiting.get('message') or reason)}"
             )
@@ -264,13 +265,13 @@ def _death(pod: str, status: Manifest) -> Problem:
     if status.get("reason") == "Evicted":
         return Problem("Evicted", f"pod {pod} was evicted: {quote(status.get('message') or 'no reason given')}")
     if disrupted is not None:
-        words = quote(disrupted.get("message") or "no reason given")
+        words = quote(disrupted.get("message") or NO_REASON)
         return Problem(disrupted.get("reason") or "Disrupted", f"pod {pod} was disrupted: {words}")
     for container in _containers(status):
         ended = (container.get("state") or {}).get("terminated")
         if ended and ended.get("exitCode"):
             return _exit(pod, str(container.get("name")), ended)
-    words = quote(status.get("message") or "no reason given")
+    words = quote(status.get("message") or NO_REASON)
     return Problem(status.get("reason") or "PodFailed", f"pod {pod} failed: {words}")
 
 

@@ -1,0 +1,33 @@
+"""What Kubernetes says of pods that do not come up, read alike for proxies, modes, trainers and serving pods.
+
+Sources: `PodStatus` and `ContainerStatus` of core/v1, `DeploymentCondition` of apps/v1; the words are those of the API
+server's admission and of kube-scheduler.
+"""
+
+from __future__ import annotations
+
+from accord.api.base import Manifest
+from accord.domain.words import NO_REASON
+
+IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
+"""Reasons of a container that waits for its image; kubelet alternates between the first two."""
+CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+"""Reasons of a container that cannot be made as its pod describes it."""
+
+
+def refusal(status: Manifest) -> str | None:
+    """Why the API server takes no pods of a Deployment with this status; None where it does."""
+    for entry in status.get("conditions") or ():
+        if (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
+            return str(entry.get("message") or entry.get("reason") or NO_REASON)
+    return None
+
+
+def is_over_quota(words: str) -> bool:
+    """Whether a ResourceQuota is what the API server refuses for."""
+    return "exceeded quota" in words or "failed quota" in words
+
+
+def scheduling(words: str | None) -> str:
+    """Why no node takes a pod, without what is said of preemption: that repeats the rest."""
+    return (words or "not scheduled").split(" preemption:")[0]
