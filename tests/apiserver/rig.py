@@ -254,12 +254,13 @@ class OperatorProcess:
             if match:
                 yield dict(re.findall(r'(\w+)="([^"]*)"', match[1] or "")), float(match[2])
 
-    def writes(self) -> float:
-        """Requests that changed something or tried to, without the Lease."""
+    def writes(self, *resources: str) -> float:
+        """Requests that changed something or tried to, of these resources, or of all but the Lease."""
         return sum(
             value
             for labels, value in self.series("accord_api_requests_total")
-            if labels["verb"] not in ("get", "list", "discover") and labels["resource"] != "leases"
+            if labels["verb"] not in ("get", "list", "discover")
+            and (labels["resource"] in resources if resources else labels["resource"] != "leases")
         )
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from devcluster.controlplane import ControlPlane
+from tests.apiserver.checkpoints import at_rest
 from tests.apiserver.conftest import StartOperator
 from tests.apiserver.kinds import install_kinds
 from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
@@ -95,6 +96,8 @@ def test_deletions_during_an_outage_are_noticed(
     namespace.deployment("a")
     namespace.policy("demo", {"a": 100})
     namespace.settled("demo")
+    # What it has made must have come back to it by its watches: of what it never saw it can miss nothing.
+    at_rest(operator)
     operator.process.send_signal(signal.SIGSTOP)
     try:
         control_plane.stop_apiserver()
@@ -108,6 +111,7 @@ def test_deletions_during_an_outage_are_noticed(
         operator.process.send_signal(signal.SIGCONT)
     began = time.monotonic()
     wait_until(lambda: namespace.get("services", "demo-a"), 30, "a deletion was missed")
+    assert "missed deletion of Service" in operator.log()
     print(f"deleted while disconnected and compacted away: back after {time.monotonic() - began:.1f} s")
 
 
