@@ -7,6 +7,7 @@ from datetime import timedelta
 from accord.api.v1alpha1.checkpointpolicy import RollbackRecord
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.names import training_of
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Problem
@@ -54,9 +55,10 @@ def hindrance(situation: Situation) -> Problem | None:
 
 def cooling(situation: Situation) -> float:
     """Seconds until there may be another rollback."""
-    begin = f"{situation.training}-"
     ended = [
-        r.completed_at for r in situation.status.history if r.id.startswith(begin) and r.phase in ("Done", "Failed")
+        r.completed_at
+        for r in situation.status.history
+        if training_of(r.id) == situation.training and r.phase in ("Done", "Failed")
     ]
     return max((situation.seconds_until(at, situation.policy.spec.rollback.cooldown) for at in ended), default=0.0)
 
@@ -130,9 +132,8 @@ def _is_news(situation: Situation, reading: Reading) -> bool:
     """
     if reading.outcome != "Fail" or reading.onset is None:
         return False
-    begin = f"{situation.training}-"
     for record in situation.status.history:
-        if not record.id.startswith(begin) or record.attempt != situation.attempt:
+        if training_of(record.id) != situation.training or record.attempt != situation.attempt:
             continue
         # A person's rollback is no answer to a fault that shows later in the same attempt.
         if (_ends_attempt(situation) and record.signal != "Manual") or not _is_later(record, reading):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, Detection, Hold
+from accord.domain.checkpoint.names import training_of
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.conditions import parse_timestamp, timestamp
 
@@ -59,6 +60,7 @@ def _is_watched(detection: Detection) -> bool:
 
 def _answered(status: CheckpointPolicyStatus, training: str) -> datetime | None:
     """When a rollback of this training was last carried through, or rejected by a person."""
-    begin = f"{training}-"
-    ended = [r.completed_at for r in status.history if r.id.startswith(begin) and r.phase in ("Done", "Rejected")]
+    ended = [
+        r.completed_at for r in status.history if training_of(r.id) == training and r.phase in ("Done", "Rejected")
+    ]
     return max((parse_timestamp(at) for at in ended if at is not None), default=None)

@@ -97,6 +97,11 @@ def labels(policy: str, run: str, training: str, step: int, attempt: int, uid: s
     }
 
 
+def training_of(rollback: str) -> str:
+    """The training (see `training`) that a rollback is of: its id begins with that."""
+    return rollback.partition("-")[0]
+
+
 def target(step: int, attempt: int) -> str:
     """Value of TARGET_ANNOTATION."""
     return f"{step}-a{attempt}"

@@ -45,7 +45,7 @@ def proceed(situation: Situation, record: RollbackRecord) -> Move:
 def target_of(situation: Situation, record: RollbackRecord) -> Checkpoint | None:
     """The checkpoint to go back to. A person may name one of an earlier training."""
     if record.signal != "Manual":
-        return situation.find(record.to_step, record.to_attempt, training=_training_of(record))
+        return situation.find(record.to_step, record.to_attempt, training=names.training_of(record.id))
     named = [c for c in situation.checkpoints if c.identity == (record.to_step, record.to_attempt)]
     return next((c for c in named if c.is_good), next(iter(named), None))
 
@@ -81,12 +81,7 @@ def _await_approval(situation: Situation, record: RollbackRecord) -> Move:
 
 def _is_of(situation: Situation, record: RollbackRecord) -> bool:
     """Whether the rollback is of the training that goes on now, and not of an earlier one of that name."""
-    return _training_of(record) == situation.training
-
-
-def _training_of(record: RollbackRecord) -> str:
-    """The training that went wrong, as it is named in labels."""
-    return record.id.partition("-")[0]
+    return names.training_of(record.id) == situation.training
 
 
 def _is_paused(situation: Situation) -> bool:

@@ -23,7 +23,7 @@ _PLACED_ELSEWHERE = (
     "binding volumes",
     "volume node affinity conflict",
     "no available volume zone",
-    "didn't find available",
+    "didn't find available persistent volumes",
 )
 """A volume in a zone where no node takes the pod is no want of room: another volume might do."""
 _LIMIT = 300

@@ -8,6 +8,7 @@ from accord.api.v1alpha1.checkpointpolicy import Switch
 from accord.domain.checkpoint import faults, promotions, rollbacks, switching
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.names import training_of
 from accord.domain.checkpoint.pointing import impossible, obstacle, points_at
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Place, Problem
@@ -133,6 +134,6 @@ def _failed_rollback(situation: Situation) -> str | None:
     newest = next(iter(situation.status.history), None)
     if newest is None or newest.phase != "Failed" or newest.attempt != situation.attempt:
         return None
-    if not newest.id.startswith(f"{situation.training}-"):
+    if training_of(newest.id) != situation.training:
         return None
     return f"{newest.message}. Set spec.rollbackTo to another step, or fix the training"

@@ -185,8 +185,8 @@ def _valid(observed: Observed, attempt: int, now: datetime) -> Reading | None:
 
 def last_rollback(situation: Situation) -> RollbackRecord | None:
     """The newest rollback of this training that was carried through."""
-    begin = f"{situation.training}-"
-    return next((r for r in situation.status.history if r.id.startswith(begin) and r.phase == "Done"), None)
+    own = (r for r in situation.status.history if names.training_of(r.id) == situation.training)
+    return next((r for r in own if r.phase == "Done"), None)
 
 
 def judged_since(policy: CheckpointPolicy, run: RunView | None) -> datetime | None:
@@ -200,12 +200,12 @@ def judged_since(policy: CheckpointPolicy, run: RunView | None) -> datetime | No
     """
     identity = training_of(policy, run)
     attempt = (run.attempt or 0) if run is not None else 0
-    begin = f"{names.training(identity)}-"
+    training = names.training(identity)
     rejected = policy.metadata.annotations.get(names.REJECTED_ANNOTATION)
     ended = [
         r.completed_at
         for r in policy.status.history
-        if r.id.startswith(begin)
+        if names.training_of(r.id) == training
         and ((r.attempt or 0) == attempt or r.id == rejected)
         and r.phase in ("Done", "Rejected")
     ]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accord.api.base import Manifest
-from accord.domain.checkpoint.names import APPROVED_ANNOTATION, training
+from accord.domain.checkpoint.names import APPROVED_ANNOTATION, training, training_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Pause:
         return cls(
             policy=meta["name"],
             namespace=meta["namespace"],
-            training=str(record.get("id", "")).partition("-")[0],
+            training=training_of(str(record.get("id", ""))),
             attempt=int(record["attempt"]),
             signal=str(record.get("signal", "")),
             step=record.get("toStep"),
