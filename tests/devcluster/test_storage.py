@@ -234,12 +234,16 @@ def _process(cluster: Devcluster, name: str) -> int:
     found: list[int] = []
 
     def runs() -> bool:
-        found[:] = [
-            pid
-            for pid in cluster.processes()
-            if any(part.endswith(name) for part in Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:3])
-        ]
+        found[:] = [pid for pid in cluster.processes() if any(part.endswith(name) for part in _command(pid)[:3])]
         return len(found) == 1
 
     wait_for(f"one {name}", runs, seconds=30)
     return found[0]
+
+
+def _command(pid: int) -> list[str]:
+    """The words of a process's command line; none of one that ended between the listing and this reading."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
