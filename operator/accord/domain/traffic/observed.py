@@ -163,6 +163,18 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class CutOff:
+    """Proxies that reach no pod of a mode, while others reach some."""
+
+    proxies: tuple[str, ...]
+    """Names of their pods, in order."""
+    of: int
+    """How many proxies there are in all that tell of the mode."""
+    lasting: bool = False
+    """Whether that has been so for longer than the first checks of a proxy or a pod take."""
+
+
+@dataclass(frozen=True)
 class Programming:
     """How far the router has come with the configuration of the current spec.
 
@@ -177,6 +189,8 @@ class Programming:
     routes_settled: bool = False
     sights: Mapping[str, Sight] = field(default_factory=dict)
     """What the proxies say about the pods of each mode; a mode of which nobody could tell is absent."""
+    cut_off: Mapping[str, CutOff] = field(default_factory=dict)
+    """Modes that some of the proxies reach no pod of."""
     looked: bool = True
     """False while the proxies have not been asked since this replica leads: what the status says of them stays."""
 
