@@ -235,3 +235,7 @@ class Observed:
     """Objects that exist under a name we need and belong to somebody else: who, in words."""
     refusals: Mapping[ObjectKey, Refusal] = field(default_factory=dict)
     """Objects that the API server did not take, last time it was asked, or that somebody else insists on."""
+    unseen: frozenset[str] = frozenset()
+    """Modes of which no EndpointSlice is known although their Service is there, or may be: nothing is known of their
+    pods, and the proxies keep those that they have.
+    """
