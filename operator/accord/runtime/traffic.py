@@ -9,7 +9,13 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from accord.adapters.kubernetes.resources import DEPLOYMENTS, ENDPOINT_SLICES, SERVICES, TRAFFIC_POLICIES
+from accord.adapters.kubernetes.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    ENDPOINT_SLICES,
+    SERVICES,
+    TRAFFIC_POLICIES,
+)
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.conditions import find
@@ -196,6 +202,7 @@ class TrafficPolicies:
                 mode: _endpoints(self._slices(policy, names.mode_service(key.name, mode))) for mode in _modes(policy)
             },
             unseen=self._unseen(policy),
+            orphans=self._orphans(policy),
             router=self._router_view(policy),
             measurement=self._measurements.get(key),
             conflicts=conflicts,
@@ -236,6 +243,18 @@ class TrafficPolicies:
             return there and not self._slices(policy, key.name)
 
         return frozenset(mode.name for mode in policy.status.modes if mode.ready_pods and is_unseen(mode.name))
+
+    def _orphans(self, policy: TrafficPolicy) -> dict[ObjectKey, Manifest]:
+        """Services and PodDisruptionBudgets of this policy without an owner."""
+        namespace, name = policy.metadata.namespace, policy.metadata.name
+        own = (ObjectKey(r.api_version, r.kind, namespace, names.router(name)) for r in (SERVICES, DISRUPTION_BUDGETS))
+        keys = (*(mode_service_key(policy, mode) for mode in _modes(policy)), *own)
+        found = ((key, self._index.get(key)) for key in keys)
+        return {
+            key: live
+            for key, live in found
+            if live is not None and controller_of(live) is None and _owner(live) == _policy(namespace, name)
+        }
 
     def _services_missed(self, key: ObjectKey, manifest: Manifest) -> list[ObjectKey]:
         """Services that this policy had when its status was written, and that the index does not know."""

@@ -239,3 +239,5 @@ class Observed:
     """Modes of which no EndpointSlice is known although their Service is there, or may be: nothing is known of their
     pods, and the proxies keep those that they have.
     """
+    orphans: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
+    """Live objects with this policy's labels that somebody took the owner reference from."""
