@@ -57,6 +57,7 @@ from accord.runtime.sampler import Sampler
 from accord.runtime.sweep import Sweeper
 from accord.runtime.traffic import TrafficPolicies
 from accord.runtime.training import TrainingRuns
+from accord.runtime.unlisted import Unlisted
 from accord.runtime.watches import Watches
 
 log = logging.getLogger(__name__)
@@ -191,6 +192,7 @@ class Operator:
         self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
         self._watches = Watches(connection, self._served, config.namespaces, self._on_event)
         self._departures = Departures(self._index, cluster.get, self._dispatcher)
+        self._unlisted = Unlisted(cluster.get, self._dispatcher.observe, self._on_answer)
         self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._departures.gone)
         self._watches.restarted = self._sweeper.ask
         self.watches_spawned: Callable[[], None] = lambda: None
@@ -239,7 +241,7 @@ class Operator:
         await self._sweeper.catch_up()
         self._metrics.synced.set(1)
         log.info("watches synced")
-        self._traffic.start_publishing()
+        self._traffic.start_publishing(self._unlisted)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweeper.run(), name="sweeper")
             group.create_task(self._election.run(), name="election")
@@ -290,6 +292,10 @@ class Operator:
     def _on_discovery(self) -> None:
         self._checkpoints.snapshots_served = self._served.knows(SNAPSHOTS)
         self._dispatcher.enqueue_all()
+
+    def _on_answer(self, policy: ObjectKey) -> None:
+        self._traffic.answered(policy)
+        self._queue.add(policy)
 
     def _on_event(self, resource: Resource, type_: str | None, manifest: Manifest) -> None:
         manifest = {"apiVersion": resource.api_version, "kind": resource.kind, **manifest}

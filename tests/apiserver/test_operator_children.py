@@ -149,6 +149,47 @@ def test_labels_that_were_lost_while_no_operator_ran_are_put_back(
     assert {name: child["metadata"]["uid"] for name, child in demo.children("demo").items()} == uids
 
 
+def test_a_suspended_policy_finds_its_children_again_and_changes_nothing_else_of_them(
+    demo: Namespace, operator: OperatorProcess, start_operator: StartOperator
+) -> None:
+    # Given a suspended policy, the spec of which asks for something else by now
+    demo.patch("trafficpolicies", "demo", {"spec": {"suspend": True, "router": {"envoy": {"port": 8888}}}})
+    demo.settled("demo")
+    before = demo.children("demo")
+    fast, router = before["services/demo-fast"], before["services/demo-router"]
+
+    def spoil() -> None:
+        demo.patch("services", "demo-fast", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
+        demo.patch("services", "demo-router", {"metadata": {"ownerReferences": None}})
+
+    def mended() -> bool:
+        now = demo.children("demo")
+        return all(
+            now[f"services/{each['metadata']['name']}"]["metadata"].get(part) == each["metadata"][part]
+            for each in (fast, router)
+            for part in ("labels", "ownerReferences")
+        )
+
+    # When labels and owners go while it runs, and while no operator does
+    spoil()
+    wait_until(mended, 10, "they were not put back")
+    operator.terminate()
+    demo.patch("services", "demo-fast", {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
+    start_operator().ready()
+    wait_until(mended, 10, "the label that went while no operator ran was not put back")
+    # Then nothing else of them has changed, and the end of the suspension leaves no trace of the repair
+    assert {name: essence(child) for name, child in demo.children("demo").items()} == {
+        name: essence(child) for name, child in before.items()
+    }
+    demo.patch("trafficpolicies", "demo", {"spec": {"suspend": False}})
+    wait_until(
+        lambda: [port["port"] for port in demo.get("services", "demo-router")["spec"]["ports"]] == [8888],
+        10,
+        "the spec has no effect again",
+    )
+    assert demo.get("services", "demo-router")["spec"]["clusterIP"] == router["spec"]["clusterIP"]
+
+
 def test_a_removed_owner_reference_is_put_back(demo: Namespace) -> None:
     demo.patch("services", "demo-fast", {"metadata": {"ownerReferences": None}})
     wait_until(lambda: demo.get("services", "demo-fast")["metadata"].get("ownerReferences"), 5, "no owner again")

@@ -33,8 +33,9 @@ class Router(Protocol):
         proxies: tuple[Endpoint, ...],
         revision: int,
     ) -> None:
-        """Offer the configuration for this state. `endpoints` by mode; `proxies` are the router's own pods;
-        `revision` is the highest resourceVersion seen among the policy and the slices.
+        """Offer the configuration for this state. `endpoints` by mode; of a mode that is absent nothing is known, and
+        the proxies keep the pods that they have. `proxies` are the router's own pods; `revision` is the highest
+        resourceVersion seen among the policy and the slices.
         """
 
     def forget(self, namespace: str, name: str) -> None:

@@ -9,7 +9,13 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from accord.adapters.kubernetes.resources import DEPLOYMENTS, ENDPOINT_SLICES, TRAFFIC_POLICIES
+from accord.adapters.kubernetes.resources import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    ENDPOINT_SLICES,
+    SERVICES,
+    TRAFFIC_POLICIES,
+)
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.conditions import find
@@ -17,11 +23,13 @@ from accord.domain.plan import ObjectKey, Plan
 from accord.domain.samples import Answer
 from accord.domain.traffic import distribution, names, proxies
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView, Unsupported
+from accord.domain.traffic.resources import mode_service_key
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
 from accord.runtime.index import Change, Index, controller_of, slice_service, version
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
+from accord.runtime.unlisted import Unlisted
 
 Decide = Callable[[Observed, datetime], Plan]
 
@@ -47,16 +55,24 @@ class TrafficPolicies:
         self._users: dict[ObjectKey, set[ObjectKey]] = {}
         self._uses: dict[ObjectKey, frozenset[ObjectKey]] = {}
         self._publishing = False
+        self._unlisted: Unlisted | None = None
         self._obstacles: dict[ObjectKey, proxies.Obstacle] = {}
 
-    def start_publishing(self) -> None:
+    def start_publishing(self, unlisted: Unlisted | None = None) -> None:
         """The watches have caught up: offer everything once, and each change from now on.
 
-        Before, endpoints might be missing only because they were not listed yet, and a proxy would lose them.
+        Before, endpoints might be missing only because they were not listed yet, and a proxy would lose them. What no
+        watch shows although it was there is looked for with `unlisted`.
         """
-        self._publishing = True
-        for key, _ in self._index.all(self.resource.api_version, self.resource.kind):
+        self._publishing, self._unlisted = True, unlisted
+        for key, manifest in self._index.all(self.resource.api_version, self.resource.kind):
+            if unlisted is not None:
+                unlisted.ask(self._services_missed(key, manifest), key, manifest["metadata"]["uid"])
             self._publish(key)
+
+    def answered(self, key: ObjectKey) -> None:
+        """The API server has said what there is of this policy's Services."""
+        self._publish(key)
 
     def read(self, key: ObjectKey) -> TrafficPolicy | None:
         """The policy as it is known, or None. Raises pydantic.ValidationError where it cannot be read."""
@@ -167,7 +183,8 @@ class TrafficPolicies:
         slices = {mode: self._slices(policy, names.mode_service(key.name, mode)) for mode in _modes(policy)}
         proxies = self._slices(policy, names.router(key.name))
         seen = [version(manifest), *(version(s) for group in (*slices.values(), proxies) for s in group)]
-        endpoints = {mode: _endpoints(group) for mode, group in slices.items()}
+        unseen = self._unseen(policy)
+        endpoints = {mode: _endpoints(group) for mode, group in slices.items() if mode not in unseen}
         chosen.publish(policy, endpoints, _endpoints(proxies), max(seen))
 
     def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
@@ -184,6 +201,8 @@ class TrafficPolicies:
             endpoints={
                 mode: _endpoints(self._slices(policy, names.mode_service(key.name, mode))) for mode in _modes(policy)
             },
+            unseen=self._unseen(policy),
+            orphans=self._orphans(policy),
             router=self._router_view(policy),
             measurement=self._measurements.get(key),
             conflicts=conflicts,
@@ -209,6 +228,44 @@ class TrafficPolicies:
             unsupported=router.unsupported(policy),
             programming=router.programming(namespace, name),
         )
+
+    def _unseen(self, policy: TrafficPolicy) -> frozenset[str]:
+        """Modes that had pods, and of whose Service no EndpointSlice is known though it is there, or may be.
+
+        The controller makes one for each Service, be it empty. Without one the label that both are watched by has been
+        lost, or the Service was made a moment ago.
+        """
+        children = self._index.children(policy.metadata.uid)
+
+        def is_unseen(mode: str) -> bool:
+            key = mode_service_key(policy, mode)
+            there = key in children or (self._unlisted is not None and key in self._unlisted)
+            return there and not self._slices(policy, key.name)
+
+        return frozenset(mode.name for mode in policy.status.modes if mode.ready_pods and is_unseen(mode.name))
+
+    def _orphans(self, policy: TrafficPolicy) -> dict[ObjectKey, Manifest]:
+        """Services and PodDisruptionBudgets of this policy without an owner."""
+        namespace, name = policy.metadata.namespace, policy.metadata.name
+        own = (ObjectKey(r.api_version, r.kind, namespace, names.router(name)) for r in (SERVICES, DISRUPTION_BUDGETS))
+        keys = (*(mode_service_key(policy, mode) for mode in _modes(policy)), *own)
+        found = ((key, self._index.get(key)) for key in keys)
+        return {
+            key: live
+            for key, live in found
+            if live is not None and controller_of(live) is None and _owner(live) == _policy(namespace, name)
+        }
+
+    def _services_missed(self, key: ObjectKey, manifest: Manifest) -> list[ObjectKey]:
+        """Services that this policy had when its status was written, and that the index does not know."""
+        try:
+            policy = self._parsed.of(manifest)
+        except ValueError:
+            return []
+        had = [mode_service_key(policy, mode.name) for mode in policy.status.modes]
+        if had:
+            had.append(ObjectKey(SERVICES.api_version, SERVICES.kind, key.namespace, names.router(key.name)))
+        return [service for service in had if self._index.get(service) is None]
 
     def _slices(self, policy: TrafficPolicy, service: str) -> tuple[Manifest, ...]:
         return self._index.slices(policy.metadata.namespace, service)

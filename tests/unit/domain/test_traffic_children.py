@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,3 +128,44 @@ def test_the_number_of_proxies_is_left_to_an_autoscaler() -> None:
     assert applied(4) == [2], "by default the spec decides"
     assert applied(4, scaling="External") == []
     assert applied(None, scaling="External") == [2], "what it begins with"
+
+
+class TestFrozen:
+    """Suspended, and with another spec than what is in force: nothing changes but what the objects are found by."""
+
+    FROZEN = edited(POLICY, {"fast": 50, "new": 50}, suspend=True)
+
+    def applied(self, children: list[Manifest], orphans: tuple[Manifest, ...] = ()) -> list[Manifest]:
+        facts = replace(
+            observed(self.FROZEN, children=children), orphans={ObjectKey.of(each): each for each in orphans}
+        )
+        plan = decide(facts, NOW)
+        assert plan.delete == ()
+        return list(plan.apply)
+
+    def test_nothing_is_written_where_nothing_was_lost(self) -> None:
+        assert self.applied(live()) == []
+        assert self.applied(live(shop_fast=None, shop_router=other_port, shop_creative=more_ports)) == []
+
+    @pytest.mark.parametrize("child", ["shop-fast", "shop-creative", "shop-router"])
+    @pytest.mark.parametrize("lost", ["labels", "ownerReferences"])
+    def test_lost_labels_and_owners_are_put_back_and_all_else_stays(self, child: str, lost: str) -> None:
+        def spoil(service: Manifest) -> None:
+            service["metadata"] |= {"uid": "u-s", "annotations": {"theirs": "x"}}
+            service["spec"] |= {"clusterIP": "10.1.2.3", "selector": {"app": "somebody-elses"}}
+            del service["metadata"][lost]
+
+        children = live(**{child.replace("-", "_"): spoil})
+        (spoiled,) = [each for each in children if each["metadata"]["name"] == child]
+        (before,) = [each for each in CHILDREN if each["metadata"]["name"] == child]
+        if lost == "ownerReferences":
+            children.remove(spoiled)
+        (wanted,) = self.applied(children, (spoiled,) if lost == "ownerReferences" else ())
+        assert wanted["spec"] == spoiled["spec"]
+        assert wanted["metadata"] == {**before["metadata"], "uid": "u-s", "annotations": {"theirs": "x"}}
+
+    def test_what_is_being_deleted_is_left_to_go(self) -> None:
+        def go(service: Manifest) -> None:
+            service["metadata"] = {**service["metadata"], "labels": {}, "deletionTimestamp": "2026-03-01T12:00:00Z"}
+
+        assert self.applied(live(shop_fast=go)) == []

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from accord.adapters.routers.envoy import looking
 from accord.adapters.routers.envoy.counting import Reading
-from accord.domain.traffic.observed import Counted, Sight, Tally
+from accord.adapters.routers.envoy.reaching import LASTING_SECONDS, Blind
+from accord.domain.traffic.observed import Counted, CutOff, Sight, Tally
 
 
 def test_figures_are_read_by_cluster_and_what_is_incomplete_is_left_out() -> None:
@@ -57,6 +58,38 @@ def test_a_mode_fails_only_where_no_proxy_sees_a_healthy_pod() -> None:
     one, other = {"fast": Sight(2, 0, 0), "slow": Sight(1, 0, 0)}, {"fast": Sight(2, 2, 1)}
     assert looking.together([one, other], ["fast", "slow", "new"]) == {"fast": Sight(2, 2, 1), "slow": Sight(1, 0, 0)}
     assert looking.together([], ["fast"]) == {}
+
+
+async def test_a_proxy_that_reaches_no_pod_of_a_mode_is_told_though_others_do() -> None:
+    told: list[tuple[str, str]] = []
+    looker = looking.Looker(lambda _: None, told.append)
+    who, two = ("shop", "assistant"), looking.Target({"a": "http://a", "b": "http://b"}, 10)
+    well, cut = looking.Answer({"fast": Sight(2, 2, 2)}), looking.Answer({"fast": Sight(2, 0, 0)})
+    assert looker.cut_off(who, ["fast"]) == {}
+    looker._enter(who, two, {"a": well, "b": cut}, 100)
+    assert looker.cut_off(who, ["fast", "slow"]) == {"fast": CutOff(("b",), 2)}
+    assert looker.sights(who, ["fast"]) == {"fast": Sight(2, 2, 2)}
+    looker._enter(who, two, {"a": well, "b": cut}, 100 + LASTING_SECONDS)
+    assert looker.cut_off(who, ["fast"]) == {"fast": CutOff(("b",), 2, lasting=True)}
+    assert told == [who, who], "that it lasts is news, though no figure changed"
+    looker._enter(who, two, {"a": well, "b": well}, 200)
+    assert looker.cut_off(who, ["fast"]) == {}
+    looker._enter(who, two, {"a": cut, "b": cut}, 300)
+    assert looker.cut_off(who, ["fast"]) == {}, "dead for all is another matter"
+    looker._enter(who, looking.Target({"b": "http://b"}, 10), {}, 400)
+    assert looker._books[who].blind.lasting == frozenset(), "who is gone is forgotten"
+
+
+def test_what_lasts_is_what_was_seen_so_and_not_what_nobody_saw() -> None:
+    blind, dead = Blind(), {"fast": Sight(2, 0, 0)}
+    blind.enter({"a": dead}, 0)
+    blind.enter({}, 2 * LASTING_SECONDS)
+    assert blind.lasting == frozenset(), "it has not answered since"
+    blind.enter({"a": {"fast": Sight(2, 1, 0)}}, 2 * LASTING_SECONDS)
+    blind.enter({"a": dead}, 2 * LASTING_SECONDS + 1)
+    assert blind.lasting == frozenset(), "it reached a pod between"
+    blind.enter({"a": {}}, 4 * LASTING_SECONDS)
+    assert blind.cut_off({"a": dead, "b": {"fast": Sight(1, 1, 1)}}, ["fast"]) == {}, "it does not know the mode now"
 
 
 def test_looks_are_neither_rare_nor_many() -> None:

@@ -122,9 +122,13 @@ class TestPublished:
         self.published = Published(EnvoySettings(image="envoy"))
         self.revision = 10
 
-    def publish(self, policy: TrafficPolicy, now: datetime = NOW, **pods: tuple[str, ...]) -> list[Key]:
+    def publish(
+        self, policy: TrafficPolicy, now: datetime = NOW, unseen: str | None = None, **pods: tuple[str, ...]
+    ) -> list[Key]:
+        """A mode that is not named has no pods; nothing is known of those of `unseen`."""
         self.revision += 1
-        endpoints = {mode: tuple(Endpoint(ip, ready=True) for ip in ips) for mode, ips in pods.items()}
+        modes = {mode.name for mode in (*policy.spec.modes, *policy.status.modes)} - {unseen}
+        endpoints = {mode: tuple(Endpoint(ip, ready=True) for ip in pods.get(mode, ())) for mode in modes}
         return self.published.update(policy, endpoints, (Endpoint("9", True, "p"),), self.revision, now)
 
     def acknowledge(self, now: datetime, *keys: Key) -> None:
@@ -148,6 +152,23 @@ class TestPublished:
     def test_a_slice_knows_the_port_better_than_the_spec(self) -> None:
         self.published.update(make_policy({"fast": 100}), {"fast": (Endpoint("10.0.0.1", True, "a", 9),)}, (), 1, NOW)
         assert b'"port_value": 9}' in self.published.snapshot.offers[FAST].body
+
+    def test_a_mode_of_which_nothing_is_known_keeps_what_was_offered(self) -> None:
+        policy = make_policy({"fast": 60, "slow": 40}, programmed={"fast": 60, "slow": 40})
+        self.publish(policy, fast=("10.0.0.1",), slow=("10.0.0.2",))
+        before = dict(self.published.snapshot.offers)
+        assert self.publish(policy, slow=("10.0.0.2",), unseen="fast") == []
+        assert self.publish(policy, slow=("10.0.0.3",), unseen="fast") == [Key(Kind.ENDPOINTS, "slow"), ALL]
+        assert self.published.snapshot.offers[FAST] == before[FAST]
+        assert b"10.0.0.1" in self.published.snapshot.offers[ALL].body
+
+    def test_an_operator_that_starts_offers_nothing_of_a_mode_of_which_it_knows_nothing(self) -> None:
+        policy = make_policy({"fast": 60, "slow": 40}, programmed={"fast": 60, "slow": 40})
+        self.publish(policy, slow=("10.0.0.2",), unseen="fast")
+        offers = self.published.snapshot.offers
+        assert Key(Kind.ENDPOINTS, "slow") in offers
+        assert not {FAST, ALL} & set(offers), "a proxy that polls for it waits, and keeps the pods that it has"
+        assert self.publish(policy, fast=("10.0.0.1",), slow=("10.0.0.2",)) == [FAST, ALL]
 
     def test_a_policy_that_is_not_accepted_publishes_nothing_and_takes_nothing_away(self) -> None:
         refused = {"circuitBreaker": {"mode": "fast"}}

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from accord.api.v1alpha1.trafficpolicy import Mode
 from accord.domain import refusals
+from accord.domain.conditions import find
 from accord.domain.traffic import health, shares
-from accord.domain.traffic.observed import DeploymentView
+from accord.domain.traffic.observed import CutOff, DeploymentView
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.situation import Situation
 from accord.domain.words import quote
@@ -25,6 +26,7 @@ class Objection(NamedTuple):
     message: str
 
 
+_UNREACHED = "HealthCheckFailing"
 Check = Callable[[Situation], Objection | None]
 
 
@@ -163,10 +165,54 @@ def failing(situation: Situation) -> Objection | None:
             reasons.append("PodsEjected")
             problem = "its ready pods are ejected after failed requests"
         else:
-            reasons.append("HealthCheckFailing")
+            reasons.append(_UNREACHED)
             problem = f"its pods are ready but fail the proxies' health check ({check})"
         said.append(f"mode {name}: {problem}; {_consequence(situation, name)}")
-    return Objection("HealthCheckFailing" if "HealthCheckFailing" in reasons else reasons[0], "; ".join(said))
+    return Objection(_UNREACHED if _UNREACHED in reasons else reasons[0], "; ".join(said))
+
+
+def cut_off(situation: Situation) -> Objection | None:
+    """Modes that some proxies have not reached for long, while others do.
+
+    What was said so stays until no proxy is cut off: a new leader takes nothing back before it has asked them itself.
+    """
+    found, before = _cut_off(situation), find(situation.policy.status.conditions, "ModesAvailable")
+    told = before is not None and before.status == "False" and before.reason == _UNREACHED
+    if told and before is not None and not situation.observed.router.programming.looked:
+        return Objection(before.reason, before.message)
+    if not any(told or each.lasting for each in found.values()):
+        return None
+    return Objection(_UNREACHED, "; ".join(_reaches_none(situation, *each) for each in found.items()))
+
+
+def _cut_off(situation: Situation) -> dict[str, CutOff]:
+    """Modes with a share that are not dead for all proxies."""
+    shared = situation.intent.weights if situation.intent is not None else {}
+    return {
+        name: each
+        for name, each in situation.observed.router.programming.cut_off.items()
+        if name in shared and situation.ready.get(name) and name not in situation.failing
+    }
+
+
+def _reaches_none(situation: Situation, name: str, found: CutOff) -> str:
+    """`1 of 2 proxies reaches no pod of mode fast: shop-router-b (…)`."""
+    intent = situation.intent
+    taker = None
+    if intent is not None:
+        taker = shares.stand_in(intent, name, situation.answering - _cut_off(situation).keys())
+    check = intent.checks[name] if intent is not None else health.CONNECTION
+    count = len(found.proxies)
+    named = ", ".join(found.proxies[:3]) + (" and others" if count > 3 else "")
+    return (
+        f"{count} of {found.of} proxies {'reaches' if count == 1 else 'reach'} no pod of mode {name}: {named}. "
+        f"There its health check ({check}) fails"
+        + (
+            ""
+            if taker is None
+            else f" and its {shares.percent(intent.weights[name] if intent else 0)}% goes to {taker}"
+        )
+    )
 
 
 def available(situation: Situation) -> Objection:
@@ -178,6 +224,7 @@ def available(situation: Situation) -> Objection:
         for name in situation.ready
         if name in shared and name in sights and sights[name].passing < sights[name].pods
     ]
+    notes += [_reaches_none(situation, *each) for each in _cut_off(situation).items()]
     return Objection("Available", "; ".join(("all modes with a share have ready pods", *notes)))
 
 

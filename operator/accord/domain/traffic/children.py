@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from accord.api.base import Manifest
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.children import needs_apply
 from accord.domain.plan import ObjectKey
 from accord.domain.traffic import names
 from accord.domain.traffic.observed import Observed
+from accord.domain.traffic.resources import mode_service_key, owned
 
 
 def to_apply(observed: Observed, wanted: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
@@ -17,6 +19,34 @@ def to_apply(observed: Observed, wanted: tuple[Manifest, ...]) -> tuple[Manifest
         for manifest in wanted
         if (key := ObjectKey.of(manifest)) not in replaced and needs_apply(manifest, observed.children.get(key))
     )
+
+
+def to_repair(observed: Observed) -> tuple[Manifest, ...]:
+    """Where nothing else may change: children that lost a label of ours, or their owner, otherwise as they live.
+
+    Services and PodDisruptionBudgets are watched by label, and the EndpointSlices of a Service take its labels: without
+    them the proxies would hear of no pod that comes or goes. Deployments are watched without.
+    """
+    policy = observed.policy
+    modes = {mode.name for mode in policy.spec.modes} | {mode.name for mode in policy.status.modes}
+    expected = {mode_service_key(policy, mode): mode for mode in sorted(modes)}
+    router = (ObjectKey.of(owned(policy, manifest)) for manifest in observed.router.objects)
+    keys: dict[ObjectKey, str | None] = {**expected, **dict.fromkeys(key for key in router if key.kind != "Deployment")}
+    return tuple(
+        wanted
+        for key, mode in keys.items()
+        if (live := observed.children.get(key) or observed.orphans.get(key)) is not None
+        and key not in observed.conflicts
+        and needs_apply(wanted := _as_it_lives(policy, live, mode), live)
+    )
+
+
+def _as_it_lives(policy: TrafficPolicy, live: Manifest, mode: str | None) -> Manifest:
+    """With our labels and owner. All that the object has is named: server-side apply takes away what is not."""
+    kept = ("name", "uid", "labels", "annotations")
+    meta: Manifest = {"labels": {}, **{name: live["metadata"][name] for name in kept if live["metadata"].get(name)}}
+    parts: Manifest = {name: live[name] for name in ("apiVersion", "kind", "spec") if name in live}
+    return owned(policy, {**parts, "metadata": meta}, mode)
 
 
 def to_delete(observed: Observed, wanted: tuple[Manifest, ...]) -> tuple[ObjectKey, ...]:

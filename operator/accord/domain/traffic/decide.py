@@ -28,15 +28,17 @@ _UNDER_WAY = frozenset({"WarmingUp", "NoReadyProxy", "ProxyRejected", *proxies.R
 def decide(observed: Observed, now: datetime) -> Plan:
     """What to write, and when to look again.
 
-    A policy that is being deleted is left to the garbage collector; one that is suspended or not accepted has nothing
-    written but its status.
+    A policy that is being deleted is left to the garbage collector. Of one that is suspended or not accepted nothing is
+    written but its status, and what its children lost of labels and owner: by these they are watched.
     """
     if observed.policy.metadata.deletion_timestamp is not None:
         return Plan()
     situation = assess(observed, now)
     apply: tuple[Manifest, ...] = ()
     delete: tuple[ObjectKey, ...] = ()
-    if not situation.frozen:
+    if situation.frozen:
+        apply = children.to_repair(observed)
+    else:
         wanted = resources.wanted(observed)
         apply, delete = children.to_apply(observed, wanted), children.to_delete(observed, wanted)
     judgement = judge(situation)

@@ -163,6 +163,18 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class CutOff:
+    """Proxies that reach no pod of a mode, while others reach some."""
+
+    proxies: tuple[str, ...]
+    """Names of their pods, in order."""
+    of: int
+    """How many proxies there are in all that tell of the mode."""
+    lasting: bool = False
+    """Whether that has been so for longer than the first checks of a proxy or a pod take."""
+
+
+@dataclass(frozen=True)
 class Programming:
     """How far the router has come with the configuration of the current spec.
 
@@ -177,6 +189,8 @@ class Programming:
     routes_settled: bool = False
     sights: Mapping[str, Sight] = field(default_factory=dict)
     """What the proxies say about the pods of each mode; a mode of which nobody could tell is absent."""
+    cut_off: Mapping[str, CutOff] = field(default_factory=dict)
+    """Modes that some of the proxies reach no pod of."""
     looked: bool = True
     """False while the proxies have not been asked since this replica leads: what the status says of them stays."""
 
@@ -221,3 +235,9 @@ class Observed:
     """Objects that exist under a name we need and belong to somebody else: who, in words."""
     refusals: Mapping[ObjectKey, Refusal] = field(default_factory=dict)
     """Objects that the API server did not take, last time it was asked, or that somebody else insists on."""
+    unseen: frozenset[str] = frozenset()
+    """Modes of which no EndpointSlice is known although their Service is there, or may be: nothing is known of their
+    pods, and the proxies keep those that they have.
+    """
+    orphans: Mapping[ObjectKey, Manifest] = field(default_factory=dict)
+    """Live objects with this policy's labels that somebody took the owner reference from."""

@@ -128,7 +128,13 @@ def assess(observed: Observed, now: datetime) -> Situation:
     accepted = not refusals
     current = routing_intent(policy, accepted=accepted)
     modes = [mode.name for mode in policy.spec.modes] + [mode.name for mode in policy.status.modes]
-    ready = {mode: sum(endpoint.ready for endpoint in observed.endpoints.get(mode, ())) for mode in modes}
+    recorded = {mode.name: mode.ready_pods for mode in policy.status.modes}
+    ready = {
+        mode: recorded.get(mode, 0)
+        if mode in observed.unseen
+        else sum(endpoint.ready for endpoint in observed.endpoints.get(mode, ()))
+        for mode in modes
+    }
     cold: tuple[str, ...] = ()
     if accepted and not policy.spec.suspend and policy.status.modes:
         cold = membership.cold_modes(policy, programming, _endpoints_awaited(observed, ready, now))

@@ -22,7 +22,7 @@ def verdicts(situation: Situation) -> tuple[Wanted, ...]:
     aspects: tuple[tuple[str, tuple[Check, ...], Callable[[Situation], Objection]], ...] = (
         ("Accepted", (_refused,), lambda _: Objection("Accepted", "spec accepted")),
         ("ResolvedRefs", backing.UNRESOLVED, backing.resolved),
-        ("ModesAvailable", (backing.unavailable, backing.failing), backing.available),
+        ("ModesAvailable", (backing.unavailable, backing.failing, backing.cut_off), backing.available),
         ("Programmed", (_withheld, _not_begun, _rejected, _no_proxy, _unaccepted, _warming, _pending), _programmed),
     )
     return tuple(_judge(situation, *aspect) for aspect in aspects)

@@ -19,7 +19,8 @@ import aiohttp
 
 from accord.adapters.routers.envoy import counting
 from accord.adapters.routers.envoy.counting import ANSWERED, ERRORS, PASSED_ON, RETRIES, Counts, Reading
-from accord.domain.traffic.observed import Counted, Sight
+from accord.adapters.routers.envoy.reaching import Blind
+from accord.domain.traffic.observed import Counted, CutOff, Sight
 
 _log = logging.getLogger(__name__)
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
@@ -97,7 +98,9 @@ def parse(text: str) -> Answer:
 
 
 def together(answers: Iterable[Mapping[str, Sight]], modes: Iterable[str]) -> dict[str, Sight]:
-    """What several proxies see, mode by mode: the best that any of them does. One that lags alarms nobody."""
+    """What several proxies see, mode by mode: the best that any of them does. What one of them alone does not reach
+    is another matter (`reaching`).
+    """
     answers = list(answers)
     seen: dict[str, Sight] = {}
     for mode in modes:
@@ -117,6 +120,7 @@ class _Book:
     sights: dict[str, Mapping[str, Sight]] = field(default_factory=dict)
     missed: dict[str, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    blind: Blind = field(default_factory=Blind)
 
 
 class Looker:
@@ -158,6 +162,11 @@ class Looker:
         """What was seen of these modes last; without those that nobody could tell about."""
         book = self._books.get(who)
         return together(book.sights.values(), modes) if book is not None else {}
+
+    def cut_off(self, who: Who, modes: Iterable[str]) -> dict[str, CutOff]:
+        """Of these modes, those that some proxies reached no pod of when they were asked last."""
+        book = self._books.get(who)
+        return book.blind.cut_off(book.sights, modes) if book is not None else {}
 
     def counted(self, who: Who, modes: Iterable[str], window: float) -> Counted:
         """What this policy's proxies counted of these modes within so many seconds, as of the last look."""
@@ -238,7 +247,7 @@ class Looker:
     def _enter(self, who: Who, target: Target, answers: Mapping[str, Answer], at: float) -> None:
         """Take in what the proxies answered; `at` is just before they were asked."""
         book = self._books.get(who)
-        before = dict(book.sights) if book is not None else None
+        before = (dict(book.sights), book.blind.lasting) if book is not None else None
         book = self._books.setdefault(who, _Book())
         for pod in set(book.sights) | set(book.missed) | set(target.proxies):
             book.missed[pod] = 0 if pod in answers else book.missed.get(pod, 0) + 1
@@ -249,7 +258,9 @@ class Looker:
         book.sights.update({pod: answer.sights for pod, answer in answers.items()})
         book.counts.enter({pod: answer.reading for pod, answer in answers.items()}, at, target.window)
         book.counts.keep(target.proxies)
-        if book.sights != before:
+        book.blind.enter({pod: answer.sights for pod, answer in answers.items()}, at)
+        book.blind.keep(book.sights)
+        if (book.sights, book.blind.lasting) != before:
             self._changed(who)
 
     async def _ask(

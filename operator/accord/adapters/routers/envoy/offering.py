@@ -104,10 +104,13 @@ class Published:
     def _offer_endpoints(
         self, intent: RoutingIntent, endpoints: Mapping[str, tuple[Endpoint, ...]], revision: int, *, renewed: bool
     ) -> list[Key]:
+        """A mode that `endpoints` does not have keeps what was offered last, be that nothing: a poll for it waits."""
         changed = []
         touched = renewed
         for mode in intent.clusters:
-            targets = self._ready(mode, endpoints.get(mode, ()))
+            if mode not in endpoints and mode not in self._targets:
+                continue
+            targets = self._ready(mode, endpoints[mode]) if mode in endpoints else self._targets[mode]
             check = intent.checks[mode]
             if self._targets.get(mode) == targets and self._checks.get(mode) == check:
                 continue
@@ -116,7 +119,8 @@ class Published:
             key = Key(Kind.ENDPOINTS, mode)
             if self.snapshot.put(key, [mode_endpoints(mode, targets, check)], revision, tag=bool(targets)):
                 changed.append(key)
-        if touched and self.snapshot.put(_ALL, [all_endpoints(intent, self._targets)], revision):
+        known = all(mode in self._targets for mode in intent.weights)
+        if touched and known and self.snapshot.put(_ALL, [all_endpoints(intent, self._targets)], revision):
             changed.append(_ALL)
         return changed
 

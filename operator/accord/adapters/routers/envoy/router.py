@@ -122,8 +122,12 @@ class EnvoyRouter:
         published = self._policies.get(who)
         if published is None:
             return Programming()
-        sights = self._looker.sights(who, published.modes)
-        return replace(published.programming(self._clock.now()), sights=sights, looked=self._looker.looked(who))
+        return replace(
+            published.programming(self._clock.now()),
+            sights=self._looker.sights(who, published.modes),
+            cut_off=self._looker.cut_off(who, published.modes),
+            looked=self._looker.looked(who),
+        )
 
     def counted(self, policy: TrafficPolicy) -> Counted:
         """The requests that the proxies counted within `monitoring.window`, as of the last look at them."""
