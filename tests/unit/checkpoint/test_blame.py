@@ -441,9 +441,9 @@ def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None
     assert claim["spec"]["storageClassName"] == "csi-fast"
 
 
-def strip(world: World, *labels: str) -> ObjectKey:
-    """Take labels from the served claim; all of them where none is named."""
-    key = ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])
+def strip(world: World, *labels: str, key: ObjectKey | None = None) -> ObjectKey:
+    """Take labels from an object, or from the served claim; all of them where none is named."""
+    key = key or ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])
     live = copy.deepcopy(world.objects[key])
     left = live["metadata"]["labels"] if labels else {}
     live["metadata"]["labels"] = {name: text for name, text in left.items() if name not in labels}
@@ -468,6 +468,93 @@ def test_a_served_claim_whose_labels_were_taken_away_gets_them_back(restart: boo
     assert world.objects[key]["metadata"]["uid"] == before["metadata"]["uid"]
     assert world.objects[key]["spec"] == before["spec"]
     assert world.condition("Ready") == ("True", "Serving")
+
+
+def snapshot(world: World, step: int) -> ObjectKey:
+    return next(key for key in world.objects if key.kind == "VolumeSnapshot" and f"-{step}-" in key.name)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("step", [2000, 1500, 500])
+@pytest.mark.parametrize(
+    "labels",
+    [(), ("app.kubernetes.io/managed-by",), ("accord.dev/policy",), ("accord.dev/step",), ("accord.dev/training",)],
+    ids=["all", "managed-by", "policy", "step", "training"],
+)
+def test_a_snapshot_whose_labels_were_taken_away_is_known_and_gets_them_back(
+    restart: bool, step: int, labels: tuple[str, ...]
+) -> None:
+    world = trained()
+    key = snapshot(world, step)
+    before, serves, claims = copy.deepcopy(world.objects[key]), world.serves, world.names("PersistentVolumeClaim")
+    known = copy.deepcopy(world.status["checkpoints"])
+    world.writes.clear()
+    strip(world, *labels, key=key)
+    if restart:
+        world.start()
+    world.settle()
+    for name in ("labels", "annotations", "uid"):
+        assert world.objects[key]["metadata"].get(name) == before["metadata"].get(name)
+    assert world.objects[key]["spec"] == before["spec"]
+    assert world.writes == [f"apply VolumeSnapshot {key.name}"], "and nothing else moves"
+    assert (world.serves, world.names("PersistentVolumeClaim")) == (serves, claims)
+    assert world.status["checkpoints"] == known
+    assert world.condition("Ready") == ("True", "Serving")
+
+
+@pytest.mark.parametrize("label", ["app.kubernetes.io/managed-by", "accord.dev/policy", "accord.dev/step"])
+def test_a_label_of_a_snapshot_that_says_something_else_changes_nothing(label: str) -> None:
+    world = trained()
+    key = snapshot(world, 2000)
+    before = world.objects[key]["metadata"]["labels"]
+    live = copy.deepcopy(world.objects[key])
+    live["metadata"]["labels"][label] = "1"
+    world.put(key, live)
+    world.settle()
+    assert step(world) == "2000"
+    assert world.status["latestStep"] == 2000
+    assert world.objects[key]["metadata"]["labels"] == before
+    world.put(key, live)
+    world.fail(1600)
+    world.settle()
+    assert step(world) == "1500"
+    assert world.objects[key]["metadata"]["labels"] == {**before, "accord.dev/quarantined": "true"}
+
+
+def test_a_rollback_goes_to_its_target_although_that_has_lost_its_labels() -> None:
+    world = trained()
+    strip(world, key=snapshot(world, 1500))
+    world.fail(1600)
+    world.settle()
+    assert step(world) == "1500"
+    assert quarantined(world) == {2000}
+
+
+def test_a_quarantined_snapshot_without_labels_is_quarantined_still() -> None:
+    world = trained()
+    world.fail(1600)
+    world.settle()
+    before = copy.deepcopy(world.objects[snapshot(world, 2000)]["metadata"]["labels"])
+    strip(world, key=snapshot(world, 2000))
+    world.check("Pass", saved=(1500,))
+    world.settle()
+    assert world.objects[snapshot(world, 2000)]["metadata"]["labels"] == before
+    assert step(world) == "1500"
+    # That one label alone is taken away by a person who wants it served.
+    strip(world, "accord.dev/quarantined", key=snapshot(world, 2000))
+    world.check("Pass", saved=(1500,))
+    world.settle()
+    assert step(world) == "2000"
+
+
+def test_a_snapshot_of_somebody_else_is_none_of_ours_whatever_its_name() -> None:
+    world = trained()
+    ours = snapshot(world, 1500)
+    copied = ObjectKey(*ours[:3], ours.name.replace("-1500-", "-9000-"))
+    world.put(copied, {"spec": world.objects[ours]["spec"], "status": {"readyToUse": True}})
+    world.settle()
+    assert step(world) == "2000"
+    assert world.objects[copied]["metadata"].get("labels") is None
 
 
 def test_a_policy_made_anew_knows_what_is_served_without_labels() -> None:
