@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, SOURCE, UNTRAINED, World
+from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, RUN, SOURCE, UNTRAINED, World
 
 from accord.cli.approve import ApprovalError, waiting
 from accord.domain.plan import ObjectKey
+from accord.domain.training.pauses import Pause
 from accord.domain.warned import Warned
 from accord.ports.cluster import ClusterError
 
@@ -71,6 +74,75 @@ def test_a_rollback_without_room_waits_and_is_done_as_soon_as_there_is_some(kind
     assert world.status["rollbacks"] == 1
     assert world.objects[ObjectKey("accord.dev/v1alpha1", "TrainingRun", NS, "r")]["status"]["attempt"] == 2
     assert "setback" not in world.status
+
+
+def pauses(world: World) -> bool:
+    """Whether the run rests for the policy, for another reason than an approval."""
+    found = Pause.of(world.objects[POLICY])
+    return found is not None and not found.needs_approval
+
+
+def refuse_claims(world: World) -> None:
+    world.refuse["PersistentVolumeClaim"] = ClusterError(403, "Forbidden", "exceeded quota: team")
+
+
+@pytest.mark.parametrize(
+    ("hinder", "free"),
+    [
+        (lambda world: setattr(world, "no_room", FULL), lambda world: setattr(world, "no_room", "")),
+        (refuse_claims, lambda world: world.refuse.clear()),
+        (pause, lambda world: pause(world, paused=False)),
+        (lambda world: world.unready.add(1500), lambda world: world.unready.clear()),
+    ],
+    ids=["no room", "a quota on claims", "a paused rollout", "pods that are slow"],
+)
+def test_a_training_that_went_wrong_rests_while_its_rollback_waits(
+    hinder: Callable[[World], Any], free: Callable[[World], Any]
+) -> None:
+    world = trained()
+    hinder(world)
+    world.fail(1600)
+    for _ in range(20):
+        world.pass_()
+        world.controllers()
+        world.now_ += timedelta(seconds=5)
+    assert pauses(world)
+    since = world.status["rollback"]["waitingSince"]
+    free(world)
+    rested = []
+    for _ in range(30):
+        rested.append(pauses(world))
+        world.pass_()
+        world.controllers()
+        world.now_ += timedelta(seconds=30)
+        if "rollback" not in world.status:
+            break
+    assert all(rested), "without a break, until it is told from where to go on"
+    assert (world.status["history"][0]["phase"], step(world)) == ("Done", "1500")
+    assert world.status["history"][0]["waitingSince"] == since
+    assert world.objects[RUN]["status"]["attempt"] == 2
+    assert not pauses(world)
+
+
+def test_a_rollback_that_is_done_at_once_pauses_nothing() -> None:
+    world = trained()
+    world.fail(1600)
+    for _ in range(20):
+        world.pass_()
+        assert not pauses(world)
+        world.controllers()
+        world.now_ += timedelta(seconds=1)
+    assert "waitingSince" not in world.status["history"][0]
+
+
+def test_a_step_that_a_person_named_pauses_no_training() -> None:
+    world = trained()
+    world.no_room = FULL
+    world.edit(rollbackTo=1500)
+    world.settle()
+    world.advance(600)
+    assert world.condition("Reconciling") == ("True", "Unschedulable")
+    assert not pauses(world)
 
 
 def test_pods_that_get_room_late_have_the_whole_time_to_come_up() -> None:

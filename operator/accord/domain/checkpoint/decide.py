@@ -6,7 +6,7 @@ from datetime import datetime
 
 from accord.api.base import Manifest
 from accord.domain import refusals
-from accord.domain.checkpoint import events, names, retention, serving, status
+from accord.domain.checkpoint import events, names, retention, rollbacks, serving, status
 from accord.domain.checkpoint.capture import Capture, capture, unused_claims
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.observed import Observed
@@ -41,7 +41,7 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
         move = Move("Stalled", *refusal, recorded, move.apply, move.patch, move.look_again)
     said = conditions(situation, move, kept, refused)
     merged = merge(policy.status.conditions, said, generation=policy.metadata.generation, now=now)
-    after = status.full(situation, move, kept, merged)
+    after = rollbacks.noted(situation, move, status.full(situation, move, kept, merged))
     # A claim that a pod still mounts is not deleted; that it is free then is told by nobody.
     waits = [delay for delay in (move.look_again, kept.look_again, _IN_USE if unused else None) if delay is not None]
     return Plan(
