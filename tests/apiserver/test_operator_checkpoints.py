@@ -231,6 +231,33 @@ def test_a_served_claim_whose_labels_were_taken_away_is_adopted_again(stage: Sta
     assert namespace.get(cp.CLAIMS, served)["metadata"]["uid"] == before["uid"]
 
 
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+def test_a_snapshot_without_its_label_is_known_and_labelled_again(stage: Stage, restart: bool) -> None:
+    namespace = stage.namespace
+    stage.trained()
+    before, serves = cp.snapshots(namespace), cp.serves(namespace)
+    if restart:
+        stage.operator.terminate()
+    for step in (1500, 2000):
+        name = before[step]["metadata"]["name"]
+        namespace.patch(cp.SNAPSHOTS, name, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
+    if restart:
+        stage.operator = stage.start()
+        stage.operator.ready()
+
+    def labelled() -> bool:
+        found = cp.snapshots(namespace)
+        return all(found[step]["metadata"]["labels"] == before[step]["metadata"]["labels"] for step in (1500, 2000))
+
+    wait_until(labelled, 30, f"the labels are not back: {cp.status(namespace)}")
+    cp.at_rest(stage.operator)
+    assert {s: v["metadata"]["uid"] for s, v in cp.snapshots(namespace).items()} == {
+        s: v["metadata"]["uid"] for s, v in before.items()
+    }
+    assert cp.serves(namespace) == serves
+    assert cp.condition(namespace, "Ready") == ("True", "Serving")
+
+
 def test_the_target_does_not_start_and_the_one_before_is_tried(stage: Stage) -> None:
     namespace = stage.namespace
     namespace.patch(cp.DEPLOYMENTS, "serve", {"spec": {"progressDeadlineSeconds": 3}})

@@ -27,6 +27,7 @@ from accord.ports.checkpoints import Store
 from accord.runtime.index import Change, Index, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
+from accord.runtime.slim import is_made_by_us
 
 Decide = Callable[[Observed, Store, datetime], Plan]
 _Ref = tuple[str, str, str]
@@ -54,6 +55,8 @@ class CheckpointPolicies:
         self._parsed = Parsed(CheckpointPolicy)
         self._refs: dict[_Ref, set[ObjectKey]] = {}
         self._made: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
+        self._strays: dict[str, dict[ObjectKey, Manifest]] = {}
+        """By namespace: snapshots of our making that do not say whose they are, as somebody has taken their labels."""
         self._mounts: dict[str, dict[str, frozenset[str]]] = {}
         self._pods: dict[ObjectKey, tuple[ServingPod, ...]] = {}
         self.refusals = Refusals()
@@ -178,7 +181,22 @@ class CheckpointPolicies:
                 members.pop(change.key, None)
             if not members:
                 del self._made[policy]
-        return {policy for policy in concerned if self._index.get(policy) is not None}
+        known = {policy for policy in concerned if self._index.get(policy) is not None}
+        return known | self._follow_stray(change)
+
+    def _follow_stray(self, change: Change) -> set[ObjectKey]:
+        """Whom a snapshot concerns that only its name tells the policy of."""
+        key, strays = change.key, self._strays.setdefault(change.key.namespace, {})
+        was = strays.pop(key, None)
+        if _is_stray(change.new) and change.new is not None:
+            strays[key] = change.new
+        concerned = was is not None or key in strays
+        if not strays:
+            del self._strays[key.namespace]
+        if not concerned:
+            return set()
+        policies = self._index.all(self.resource.api_version, self.resource.kind)
+        return {each for each, _ in policies if each.namespace == key.namespace and names.is_of(each.name, key.name)}
 
     def _follow_mounts(self, change: Change) -> frozenset[str]:
         if change.new is None:
@@ -207,26 +225,28 @@ class CheckpointPolicies:
 
     def _memory(self, key: ObjectKey, policy: CheckpointPolicy) -> tuple[Interval, ...]:
         """Of the checkpoints of this training that are not put aside: the training comes from those."""
-        made = (manifest for child, manifest in self._made.get(key, {}).items() if child.kind == SNAPSHOTS.kind)
-        kept = (Checkpoint.of_snapshot(manifest) for manifest in made)
         training = names.training(training_of(policy, self._run(policy)))
         return tuple(
             checkpoint.remembers
-            for checkpoint in kept
-            if checkpoint is not None
-            and checkpoint.remembers is not None
-            and checkpoint.training == training
-            and not checkpoint.quarantined
+            for checkpoint in self._snapshots(key)
+            if checkpoint.remembers is not None and checkpoint.training == training and not checkpoint.quarantined
         )
+
+    def _snapshots(self, key: ObjectKey) -> tuple[Checkpoint, ...]:
+        """Those that were made for the policy, whatever has become of their labels."""
+        made = [m for child, m in self._made.get(key, {}).items() if child.kind == SNAPSHOTS.kind]
+        strays = self._strays.get(key.namespace, {}).items()
+        made += [manifest for child, manifest in strays if names.is_of(key.name, child.name)]
+        kept = (Checkpoint.of_snapshot(manifest) for manifest in made)
+        return tuple(checkpoint for checkpoint in kept if checkpoint is not None)
 
     def _gather(self, key: ObjectKey, policy: CheckpointPolicy, conflicts: Mapping[ObjectKey, str]) -> Observed:
         made = self._made.get(key, {})
-        snapshots = (Checkpoint.of_snapshot(m) for child, m in made.items() if child.kind == SNAPSHOTS.kind)
         observed = Observed(
             policy=policy,
             run=self._run(policy),
             deployment=self._deployment(policy),
-            snapshots=tuple(checkpoint for checkpoint in snapshots if checkpoint is not None),
+            snapshots=self._snapshots(key),
             pods=self._pods.get(key, ()),
             claims=self._claims(key, policy, made),
             mounted=frozenset().union(*self._mounts.get(key.namespace, {}).values()),
@@ -291,12 +311,21 @@ def _refs(manifest: Manifest) -> Iterable[_Ref]:
     return [(kind, namespace, name) for kind, name in named if name]
 
 
+def _is_stray(manifest: Manifest | None) -> bool:
+    """Whether it is a snapshot of our making whose labels do not say for which policy it was made."""
+    if manifest is None or manifest["kind"] != SNAPSHOTS.kind or not (is_ours(manifest) or is_made_by_us(manifest)):
+        return False
+    return names.parse_checkpoint(manifest["metadata"]["name"]) is not None and _policy_of(manifest) is None
+
+
 def _policy_of(manifest: Manifest | None) -> ObjectKey | None:
-    """The policy that a snapshot or a claim was made for, by its label."""
+    """The policy that a snapshot or a claim was made for, by its label. That of a snapshot must agree with its name,
+    which nobody can change.
+    """
     if manifest is None or not is_ours(manifest):
         return None
     meta = manifest["metadata"]
     name = (meta.get("labels") or {}).get(names.POLICY_LABEL)
-    if not name:
+    if not name or (manifest["kind"] == SNAPSHOTS.kind and not names.is_of(name, meta["name"])):
         return None
     return ObjectKey(CHECKPOINT_POLICIES.api_version, CHECKPOINT_POLICIES.kind, meta["namespace"], name)

@@ -21,6 +21,7 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition
 from accord.domain import conditions
 from accord.domain.checkpoint.names import POLICY_LABEL as CHECKPOINT_LABEL
+from accord.domain.checkpoint.names import is_of
 from accord.domain.children import Difference, differences
 from accord.domain.fields import in_words, set_by_others
 from accord.domain.plan import Event, ObjectKey, Plan, Refusal
@@ -474,7 +475,7 @@ def _holder(live: Manifest, owner: Manifest) -> str | None:
     label = _OWNER_LABELS.get(owner["kind"], "")
     if is_ours(live) and labels.get(label) == name:
         return None
-    if is_made_by_us(live) and labels.get(label, name) == name:
+    if is_made_by_us(live) and (labels.get(label, name) == name or is_of(name, live["metadata"]["name"])):
         # Whoever took its labels away did not mean it to be lost.
         return None
     manager = labels.get(MANAGED_BY_LABEL)

@@ -20,6 +20,8 @@ _FOREIGN_META = (
     "ownerReferences",
     "labels",
 )
+_OFTEN_FOREIGN = frozenset({"Deployment", "PersistentVolumeClaim", "VolumeSnapshot"})
+"""Kinds that are watched whoever made them."""
 _WITH_STATUS = frozenset({"Job", "VolumeSnapshot", "PersistentVolumeClaim"})
 _ROLLOUT = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "conditions")
 _POD_SPEC = ("nodeName", "activeDeadlineSeconds")
@@ -32,12 +34,14 @@ def is_ours(manifest: Manifest) -> bool:
 
 
 def is_made_by_us(manifest: Manifest) -> bool:
-    """Whether a claim is of our making although its label does not say so: somebody has taken that away.
+    """Whether a claim or a snapshot is of our making although its label does not say so: somebody has taken that away.
 
     A label may go, but who applied the rest of an object is in managedFields (kept here as `maker`), and nothing is
-    ever applied to a claim that somebody else made.
+    ever applied to one that somebody else made. A claim may be given to somebody else by the label.
     """
-    if manifest["kind"] != "PersistentVolumeClaim" or MANAGED_BY_LABEL in (manifest["metadata"].get("labels") or {}):
+    if manifest["kind"] == "PersistentVolumeClaim" and MANAGED_BY_LABEL in (manifest["metadata"].get("labels") or {}):
+        return False
+    if manifest["kind"] not in ("PersistentVolumeClaim", "VolumeSnapshot"):
         return False
     return manifest.get("maker") == _OUR_MANAGER or any(
         entry.get("manager") == _OUR_MANAGER and entry.get("operation") == "Apply"
@@ -53,20 +57,25 @@ def slim(manifest: Manifest) -> Manifest:
     meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
     if kind == "Pod":
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, **_pod(manifest)}
-    if is_ours(manifest) or kind not in ("Deployment", "PersistentVolumeClaim"):
+    made = is_made_by_us(manifest)
+    if is_ours(manifest) or kind not in _OFTEN_FOREIGN or (made and kind == "VolumeSnapshot"):
         has_status = manifest["apiVersion"] == API_VERSION or kind in _WITH_STATUS
         left_out = ("metadata",) if has_status else ("metadata", "status")
         kept = {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
         if kind == "Deployment" and (failures := _failures(manifest)):
             kept["status"] = {"conditions": failures}
+        if made:
+            kept["maker"] = _OUR_MANAGER
         by = _suspended_by(manifest) if kind == "Job" else None
         return kept if by is None else {**kept, "managers": {"suspend": by}}
     foreign = {
         "apiVersion": manifest["apiVersion"],
         "kind": kind,
         "metadata": {name: meta[name] for name in _FOREIGN_META if name in meta},
-        **({"maker": _OUR_MANAGER} if is_made_by_us(manifest) else {}),
+        **({"maker": _OUR_MANAGER} if made else {}),
     }
+    if kind == "VolumeSnapshot":
+        return foreign
     return {**foreign, **(_deployment(manifest) if kind == "Deployment" else _claim(manifest))}
 
 

@@ -222,7 +222,7 @@ class World:
         return int(next(self._versions)) > int(before) + 1
 
     def _snapshot_controller(self, key: ObjectKey, manifest: Manifest) -> None:
-        step = int(manifest["metadata"]["labels"]["accord.dev/step"])
+        step = int(key.name.split("-")[1])
         status: Manifest = {"readyToUse": True, "restoreSize": "12Gi"}
         if step in self.bad_snapshots:
             error = self.bad_snapshots[step]
@@ -325,7 +325,8 @@ class World:
             raise self.refuse_changes[key.kind]
         self._about_to(f"apply {key.kind} {key.name}")
         if known is None:
-            made = self.put(key, manifest)
+            fields = [{"manager": "accord", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
+            made = self.put(key, {**manifest, "metadata": {**manifest["metadata"], "managedFields": fields}})
         else:
             merged = _merge(copy.deepcopy(known), manifest)
             same = merged == known

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, SOURCE, UNTRAINED, World
+from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, RUN, SOURCE, UNTRAINED, World
 
 from accord.cli.approve import ApprovalError, waiting
 from accord.domain.plan import ObjectKey
+from accord.domain.training.pauses import Pause
 from accord.domain.warned import Warned
 from accord.ports.cluster import ClusterError
 
@@ -71,6 +74,75 @@ def test_a_rollback_without_room_waits_and_is_done_as_soon_as_there_is_some(kind
     assert world.status["rollbacks"] == 1
     assert world.objects[ObjectKey("accord.dev/v1alpha1", "TrainingRun", NS, "r")]["status"]["attempt"] == 2
     assert "setback" not in world.status
+
+
+def pauses(world: World) -> bool:
+    """Whether the run rests for the policy, for another reason than an approval."""
+    found = Pause.of(world.objects[POLICY])
+    return found is not None and not found.needs_approval
+
+
+def refuse_claims(world: World) -> None:
+    world.refuse["PersistentVolumeClaim"] = ClusterError(403, "Forbidden", "exceeded quota: team")
+
+
+@pytest.mark.parametrize(
+    ("hinder", "free"),
+    [
+        (lambda world: setattr(world, "no_room", FULL), lambda world: setattr(world, "no_room", "")),
+        (refuse_claims, lambda world: world.refuse.clear()),
+        (pause, lambda world: pause(world, paused=False)),
+        (lambda world: world.unready.add(1500), lambda world: world.unready.clear()),
+    ],
+    ids=["no room", "a quota on claims", "a paused rollout", "pods that are slow"],
+)
+def test_a_training_that_went_wrong_rests_while_its_rollback_waits(
+    hinder: Callable[[World], Any], free: Callable[[World], Any]
+) -> None:
+    world = trained()
+    hinder(world)
+    world.fail(1600)
+    for _ in range(20):
+        world.pass_()
+        world.controllers()
+        world.now_ += timedelta(seconds=5)
+    assert pauses(world)
+    since = world.status["rollback"]["waitingSince"]
+    free(world)
+    rested = []
+    for _ in range(30):
+        rested.append(pauses(world))
+        world.pass_()
+        world.controllers()
+        world.now_ += timedelta(seconds=30)
+        if "rollback" not in world.status:
+            break
+    assert all(rested), "without a break, until it is told from where to go on"
+    assert (world.status["history"][0]["phase"], step(world)) == ("Done", "1500")
+    assert world.status["history"][0]["waitingSince"] == since
+    assert world.objects[RUN]["status"]["attempt"] == 2
+    assert not pauses(world)
+
+
+def test_a_rollback_that_is_done_at_once_pauses_nothing() -> None:
+    world = trained()
+    world.fail(1600)
+    for _ in range(20):
+        world.pass_()
+        assert not pauses(world)
+        world.controllers()
+        world.now_ += timedelta(seconds=1)
+    assert "waitingSince" not in world.status["history"][0]
+
+
+def test_a_step_that_a_person_named_pauses_no_training() -> None:
+    world = trained()
+    world.no_room = FULL
+    world.edit(rollbackTo=1500)
+    world.settle()
+    world.advance(600)
+    assert world.condition("Reconciling") == ("True", "Unschedulable")
+    assert not pauses(world)
 
 
 def test_pods_that_get_room_late_have_the_whole_time_to_come_up() -> None:
@@ -441,9 +513,9 @@ def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None
     assert claim["spec"]["storageClassName"] == "csi-fast"
 
 
-def strip(world: World, *labels: str) -> ObjectKey:
-    """Take labels from the served claim; all of them where none is named."""
-    key = ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])
+def strip(world: World, *labels: str, key: ObjectKey | None = None) -> ObjectKey:
+    """Take labels from an object, or from the served claim; all of them where none is named."""
+    key = key or ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])
     live = copy.deepcopy(world.objects[key])
     left = live["metadata"]["labels"] if labels else {}
     live["metadata"]["labels"] = {name: text for name, text in left.items() if name not in labels}
@@ -468,6 +540,93 @@ def test_a_served_claim_whose_labels_were_taken_away_gets_them_back(restart: boo
     assert world.objects[key]["metadata"]["uid"] == before["metadata"]["uid"]
     assert world.objects[key]["spec"] == before["spec"]
     assert world.condition("Ready") == ("True", "Serving")
+
+
+def snapshot(world: World, step: int) -> ObjectKey:
+    return next(key for key in world.objects if key.kind == "VolumeSnapshot" and f"-{step}-" in key.name)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("step", [2000, 1500, 500])
+@pytest.mark.parametrize(
+    "labels",
+    [(), ("app.kubernetes.io/managed-by",), ("accord.dev/policy",), ("accord.dev/step",), ("accord.dev/training",)],
+    ids=["all", "managed-by", "policy", "step", "training"],
+)
+def test_a_snapshot_whose_labels_were_taken_away_is_known_and_gets_them_back(
+    restart: bool, step: int, labels: tuple[str, ...]
+) -> None:
+    world = trained()
+    key = snapshot(world, step)
+    before, serves, claims = copy.deepcopy(world.objects[key]), world.serves, world.names("PersistentVolumeClaim")
+    known = copy.deepcopy(world.status["checkpoints"])
+    world.writes.clear()
+    strip(world, *labels, key=key)
+    if restart:
+        world.start()
+    world.settle()
+    for name in ("labels", "annotations", "uid"):
+        assert world.objects[key]["metadata"].get(name) == before["metadata"].get(name)
+    assert world.objects[key]["spec"] == before["spec"]
+    assert world.writes == [f"apply VolumeSnapshot {key.name}"], "and nothing else moves"
+    assert (world.serves, world.names("PersistentVolumeClaim")) == (serves, claims)
+    assert world.status["checkpoints"] == known
+    assert world.condition("Ready") == ("True", "Serving")
+
+
+@pytest.mark.parametrize("label", ["app.kubernetes.io/managed-by", "accord.dev/policy", "accord.dev/step"])
+def test_a_label_of_a_snapshot_that_says_something_else_changes_nothing(label: str) -> None:
+    world = trained()
+    key = snapshot(world, 2000)
+    before = world.objects[key]["metadata"]["labels"]
+    live = copy.deepcopy(world.objects[key])
+    live["metadata"]["labels"][label] = "1"
+    world.put(key, live)
+    world.settle()
+    assert step(world) == "2000"
+    assert world.status["latestStep"] == 2000
+    assert world.objects[key]["metadata"]["labels"] == before
+    world.put(key, live)
+    world.fail(1600)
+    world.settle()
+    assert step(world) == "1500"
+    assert world.objects[key]["metadata"]["labels"] == {**before, "accord.dev/quarantined": "true"}
+
+
+def test_a_rollback_goes_to_its_target_although_that_has_lost_its_labels() -> None:
+    world = trained()
+    strip(world, key=snapshot(world, 1500))
+    world.fail(1600)
+    world.settle()
+    assert step(world) == "1500"
+    assert quarantined(world) == {2000}
+
+
+def test_a_quarantined_snapshot_without_labels_is_quarantined_still() -> None:
+    world = trained()
+    world.fail(1600)
+    world.settle()
+    before = copy.deepcopy(world.objects[snapshot(world, 2000)]["metadata"]["labels"])
+    strip(world, key=snapshot(world, 2000))
+    world.check("Pass", saved=(1500,))
+    world.settle()
+    assert world.objects[snapshot(world, 2000)]["metadata"]["labels"] == before
+    assert step(world) == "1500"
+    # That one label alone is taken away by a person who wants it served.
+    strip(world, "accord.dev/quarantined", key=snapshot(world, 2000))
+    world.check("Pass", saved=(1500,))
+    world.settle()
+    assert step(world) == "2000"
+
+
+def test_a_snapshot_of_somebody_else_is_none_of_ours_whatever_its_name() -> None:
+    world = trained()
+    ours = snapshot(world, 1500)
+    copied = ObjectKey(*ours[:3], ours.name.replace("-1500-", "-9000-"))
+    world.put(copied, {"spec": world.objects[ours]["spec"], "status": {"readyToUse": True}})
+    world.settle()
+    assert step(world) == "2000"
+    assert world.objects[copied]["metadata"].get("labels") is None
 
 
 def test_a_policy_made_anew_knows_what_is_served_without_labels() -> None:

@@ -67,9 +67,9 @@ def world() -> World:
     return World()
 
 
-@pytest.mark.parametrize("resource", [SERVICES, DISRUPTION_BUDGETS, JOBS, SNAPSHOTS, ENDPOINT_SLICES])
+@pytest.mark.parametrize("resource", [SERVICES, DISRUPTION_BUDGETS, JOBS, ENDPOINT_SLICES])
 async def test_an_object_that_only_lost_its_label_stays_known(world: World, resource: Resource) -> None:
-    world.index.observe(made(resource, 2, owner=None if resource is SNAPSHOTS else OWNER))
+    world.index.observe(made(resource, 2))
     world.live = made(resource, 5, labelled=False)
     known = await world.left(resource)
     assert known is not None
@@ -108,7 +108,7 @@ async def test_what_goes_with_its_owner_is_not_asked_for(world: World) -> None:
 
 
 async def test_what_is_watched_without_a_label_and_pods_are_believed_at_once(world: World) -> None:
-    for resource in (DEPLOYMENTS, PODS):
+    for resource in (DEPLOYMENTS, SNAPSHOTS, PODS):
         world.index.observe(made(resource, 2))
         assert await world.left(resource) is None
     assert world.asked == []

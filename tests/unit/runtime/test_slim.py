@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from accord.domain.checkpoint.views import DeploymentView, Mounted
 from accord.runtime.slim import is_made_by_us, slim
 
@@ -106,6 +108,28 @@ def test_a_claim_whose_label_was_taken_away_is_known_for_ours() -> None:
     assert not is_made_by_us(stripped({}, manager="somebody"))
     assert not is_made_by_us(stripped({}, operation="Update"))
     assert not is_made_by_us(stripped({"app.kubernetes.io/managed-by": "Helm"})), "it is somebody else's now"
+
+
+def snapshot(labels: dict[str, str], manager: str = "accord") -> dict[str, Any]:
+    spec, status = {"source": {"persistentVolumeClaimName": "c"}}, {"readyToUse": True}
+    found = {**stripped(labels, manager), "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot"}
+    return {**found, "spec": spec, "status": status}
+
+
+@pytest.mark.parametrize("labels", [{}, {"app.kubernetes.io/managed-by": "Helm"}])
+def test_a_snapshot_whose_label_was_taken_away_or_changed_is_known_for_ours_and_kept_whole(
+    labels: dict[str, str],
+) -> None:
+    kept = slim(snapshot(labels))
+    assert is_made_by_us(kept)
+    assert (kept["spec"], kept["status"]) == (snapshot({})["spec"], snapshot({})["status"])
+
+
+def test_of_a_snapshot_of_somebody_else_hardly_anything_is_kept() -> None:
+    kept = slim(snapshot({}, manager="velero"))
+    assert not is_made_by_us(kept)
+    assert "spec" not in kept
+    assert "status" not in kept
 
 
 def test_of_our_own_deployments_status_it_is_kept_that_pods_are_refused_and_nothing_that_moves() -> None:

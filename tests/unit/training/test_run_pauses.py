@@ -38,6 +38,19 @@ def approved(phase: str) -> Manifest:
     return given
 
 
+def waiting(phase: str, **changes: Any) -> Manifest:
+    """A rollback that nobody has to approve, and that could not be completed at once."""
+    given = policy(phase)
+    given["status"]["rollback"] |= {"waitingSince": "2026-01-01T00:00:00Z", **changes}
+    return given
+
+
+def rejected(phase: str) -> Manifest:
+    given = waiting(phase)
+    given["metadata"]["annotations"] = {"accord.dev/rejected-rollback": ID}
+    return given
+
+
 def pause(world: World, manifest: Manifest | None) -> None:
     found = Pause.of(manifest)
     world.pauses = () if found is None else (found,)
@@ -86,6 +99,36 @@ def test_from_approval_on_it_rests_until_it_is_restarted() -> None:
     assert (at_work(world), world.status["phase"], world.attempt) == (1, "Running", 2)
 
 
+def test_while_a_rollback_waits_for_room_it_rests_until_it_is_restarted() -> None:
+    world = World()
+    world.settle()
+    for phase in ("Restoring", "Switching", "RollingOut", "Reverting", "Retrying", "RollingOut", "Restarting"):
+        pause(world, waiting(phase))
+        world.settle()
+        assert (at_work(world), world.status["phase"], world.attempt) == (0, "Suspended", 1), phase
+        status, reason, message = condition(world.step(), "Suspended")
+        assert (status, reason) == ("True", "AwaitingRollback")
+        assert "its rollback is waiting" in message
+        assert "resumes from step 1500" in message
+        assert "accord approve p -n ns --reject" in message
+        at_rest(world)
+    assert world.told().count("AwaitingRollback") == 1
+    world.annotate(restart_from="1500", restart_attempt="1")
+    world.settle()
+    assert (at_work(world), world.status["phase"], world.attempt) == (1, "Running", 2)
+
+
+def test_a_rollback_that_is_rejected_while_it_waits_for_room_lets_it_go_on() -> None:
+    world = World()
+    world.settle()
+    pause(world, waiting("RollingOut"))
+    world.settle()
+    pause(world, rejected("Reverting"))
+    world.settle()
+    assert (at_work(world), world.status["phase"], world.attempt) == (1, "Running", 1)
+    assert "Resumed" in world.told()
+
+
 def test_the_runs_own_suspend_outlasts_the_pause() -> None:
     world = paused(World(suspend=False))
     world.edit(suspend=True)
@@ -122,9 +165,20 @@ def test_a_run_in_a_queue_gives_its_place_up_and_asks_anew() -> None:
         policy(attempt=2),
         policy(id_=f"{training('another-uid')}-a1-1600"),
         policy("Restoring"),
+        waiting("RollingOut", signal="Manual"),
+        waiting("Done"),
         policy(None),
     ],
-    ids=["continue", "ignore", "another attempt", "an earlier run of that name", "not asked for", "none"],
+    ids=[
+        "continue",
+        "ignore",
+        "another attempt",
+        "an earlier run of that name",
+        "not asked for",
+        "a step that a person named",
+        "done",
+        "none",
+    ],
 )
 def test_it_trains_on_where_no_pause_is_meant(given: Manifest) -> None:
     world = World()

@@ -50,8 +50,9 @@ DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 JOBS = Resource("batch", "v1", "jobs", "Job", _OURS)
 # Not only ours: a claim made from a snapshot takes after the trainer's, which a user may bring.
 CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
-# An addition to Kubernetes, which not every cluster has.
-SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot", _OURS)
+# An addition to Kubernetes, which not every cluster has. Not only ours: one that loses its label must not be lost, or
+# serving would go back to the one before.
+SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot")
 # Those of TrainingRuns alone: routers have pods of ours, too.
 PODS = Resource("", "v1", "pods", "Pod", RUN_LABEL)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")

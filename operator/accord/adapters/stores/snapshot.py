@@ -79,28 +79,31 @@ class SnapshotStore:
     def quarantine(
         self, observed: Observed, checkpoint: Checkpoint, why: str, target: tuple[int, int] | None
     ) -> Manifest | None:
-        """The same snapshot with one more label. All else that was applied must be applied again, or it would go."""
+        """The same snapshot with one more label."""
         live = checkpoint.manifest
         if live is None:
             return None
-        meta, spec = live["metadata"], live.get("spec") or {}
-        labels = {key: text for key, text in (meta.get("labels") or {}).items() if key in _LABELS}
-        annotations = {key: text for key, text in (meta.get("annotations") or {}).items() if key in _KEPT_ANNOTATIONS}
-        annotations[names.ROLLBACK_ANNOTATION] = why
+        marks = {names.ROLLBACK_ANNOTATION: why}
         if target is not None:
-            annotations[names.TARGET_ANNOTATION] = names.target(*target)
-        return {
-            "apiVersion": live["apiVersion"],
-            "kind": live["kind"],
-            "metadata": {
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "uid": meta["uid"],
-                "labels": {**labels, names.QUARANTINE_LABEL: "true"},
-                "annotations": annotations,
-            },
-            "spec": spec,
-        }
+            marks[names.TARGET_ANNOTATION] = names.target(*target)
+        return _again(live, {names.QUARANTINE_LABEL: "true"}, marks)
+
+    def relabel(self, observed: Observed, checkpoint: Checkpoint, training: str) -> Manifest | None:
+        """The same snapshot with the labels that its name tells. What only labels told is told for this training."""
+        live, meta, spec = checkpoint.manifest, observed.policy.metadata, observed.policy.spec
+        if live is None or checkpoint.deleting or not names.is_of(meta.name, live["metadata"]["name"]):
+            return None
+        run = spec.training_run_ref.name if spec.training_run_ref is not None else observed.source_name or ""
+        labels = live["metadata"].get("labels") or {}
+        wanted = names.labels(meta.name, run, checkpoint.training, checkpoint.step, checkpoint.attempt)
+        wanted[names.RUN_LABEL] = labels.get(names.RUN_LABEL) or wanted[names.RUN_LABEL]
+        if all(labels.get(key) == text for key, text in wanted.items()):
+            return None
+        if checkpoint.training == training and (uid := _uid(observed)):
+            wanted[names.RUN_UID_LABEL] = uid
+        if checkpoint.quarantined:
+            wanted[names.QUARANTINE_LABEL] = "true"
+        return _again(live, wanted, {})
 
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
         """A claim made from the snapshot: as large as it needs, with its source's access mode, and class unless the
@@ -146,6 +149,25 @@ class SnapshotStore:
         if checkpoint.snapshot is None:
             return None
         return ObjectKey(SNAPSHOT_API, "VolumeSnapshot", observed.policy.metadata.namespace, checkpoint.snapshot)
+
+
+def _again(live: Manifest, labels: Manifest, annotations: Manifest) -> Manifest:
+    """The same with more of them. All else that was applied must be applied again, or it would go."""
+    meta = live["metadata"]
+    kept = {key: text for key, text in (meta.get("labels") or {}).items() if key in _LABELS}
+    told = {key: text for key, text in (meta.get("annotations") or {}).items() if key in _KEPT_ANNOTATIONS}
+    return {
+        "apiVersion": live["apiVersion"],
+        "kind": live["kind"],
+        "metadata": {
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+            "labels": {**kept, **labels},
+            "annotations": {**told, **annotations},
+        },
+        "spec": live.get("spec") or {},
+    }
 
 
 _LABELS = frozenset({*names.labels("", "", "", 0, 0, "uid"), names.QUARANTINE_LABEL})

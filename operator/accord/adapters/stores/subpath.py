@@ -72,6 +72,10 @@ class SubPathStore:
         """The status says so."""
         return None
 
+    def relabel(self, observed: Observed, checkpoint: Checkpoint, training: str) -> Manifest | None:
+        """There is no object."""
+        return None
+
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
         """Its directory."""
         return Place(observed.source_name or "", names.directory(checkpoint.step))

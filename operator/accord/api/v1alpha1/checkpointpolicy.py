@@ -187,9 +187,9 @@ class Rollback(Model):
     approval: Literal["Automatic", "Manual"] = "Automatic"
     """`Manual` waits for `accord approve` (or the annotation `accord.dev/approved-rollback` that it sets)."""
     while_waiting: Literal["Pause", "Continue"] = "Pause"
-    """What the TrainingRun does while a rollback waits for approval: `Pause` suspends it, so that it does not train on
-    what went wrong; it goes on when the rollback is rejected. `Continue` lets it train. Without effect with `source`
-    and with training Ignore."""
+    """What the TrainingRun does while a rollback waits for approval, or cannot be completed yet: `Pause` suspends it,
+    so that it does not train on what went wrong; it goes on when the rollback is rejected. `Continue` lets it train.
+    Without effect with `source` and with training Ignore."""
     training: Literal["Restart", "Stop", "Ignore"] = "Restart"
     """What the TrainingRun does: start a new attempt from the target, stop, or go on. Without effect with `source`."""
 
@@ -442,6 +442,9 @@ class RollbackRecord(Model):
     """Level that was seen."""
     started_at: Timestamp
     """When the signal was confirmed."""
+    waiting_since: Timestamp | None = None
+    """When it turned out that it cannot be completed at once, for example because of missing capacity, a quota or a
+    volume. From then on the training is paused."""
     completed_at: Timestamp | None = None
     """When the target was Available."""
     message: str | None = None

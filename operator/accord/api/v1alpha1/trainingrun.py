@@ -471,7 +471,8 @@ class TrainingRun(Resource):
         ConditionType(
             "Suspended",
             "Nothing trains because `spec.suspend` is true, because a rollback has stopped it, or because one waits "
-            "for approval (reason `AwaitingApproval`; the message names the CheckpointPolicy).",
+            "for approval (reason `AwaitingApproval`) or cannot be completed yet (`AwaitingRollback`); the message "
+            "names the CheckpointPolicy.",
         ),
         ConditionType("MetricsAvailable", "The run's metrics are read from Prometheus."),
         ConditionType("OnSchedule", "The trainer reports the entropy coefficient and learning rate of the schedules."),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from accord.api.base import Manifest
 from accord.domain import refusals
-from accord.domain.checkpoint import events, names, retention, serving, status
+from accord.domain.checkpoint import events, names, retention, rollbacks, serving, status
 from accord.domain.checkpoint.capture import Capture, capture, unused_claims
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.observed import Observed
@@ -30,7 +31,7 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
     move = Move("Ready", "Suspended", "") if stands_still else serving.advance(situation)
     kept = Capture(failure=policy.status.snapshot_failure) if stands_still else capture(situation)
     # A switch goes before all else: a snapshot that is refused must not keep it waiting.
-    made = () if move.apply or move.patch else kept.apply
+    made = () if move.apply or move.patch else (*kept.apply, *(() if stands_still else _relabelled(situation)))
     unused = () if stands_still or move.status else unused_claims(situation)
     gone = () if stands_still or move.status else (*kept.delete, *retention.outdated(situation), *unused)
     refusal = _refusal(situation, move) if not stands_still else None
@@ -40,7 +41,7 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
         move = Move("Stalled", *refusal, recorded, move.apply, move.patch, move.look_again)
     said = conditions(situation, move, kept, refused)
     merged = merge(policy.status.conditions, said, generation=policy.metadata.generation, now=now)
-    after = status.full(situation, move, kept, merged)
+    after = rollbacks.noted(situation, move, status.full(situation, move, kept, merged))
     # A claim that a pod still mounts is not deleted; that it is free then is told by nobody.
     waits = [delay for delay in (move.look_again, kept.look_again, _IN_USE if unused else None) if delay is not None]
     return Plan(
@@ -51,6 +52,16 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
         events=events.transitions(policy.status, after),
         requeue_after=min(waits, default=None),
     )
+
+
+def _relabelled(situation: Situation) -> tuple[Manifest, ...]:
+    """Checkpoints whose labels somebody has taken: they are known all the same, and get them back. Where that is
+    refused, nothing that is under way waits for it.
+    """
+    if situation.status.switch is not None or situation.status.rollback is not None:
+        return ()
+    each = (situation.store.relabel(situation.observed, c, situation.training) for c in situation.checkpoints)
+    return tuple(manifest for manifest in each if manifest is not None)
 
 
 def _refused(situation: Situation) -> Problem | None:

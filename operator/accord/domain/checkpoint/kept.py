@@ -69,10 +69,17 @@ class Checkpoint:
 
     @classmethod
     def of_snapshot(cls, manifest: Manifest) -> Checkpoint | None:
-        """From a VolumeSnapshot that carries our labels; None where somebody made them strange."""
+        """From a VolumeSnapshot of ours; None where neither its name nor its labels say what it is of. The name is
+        believed first: nobody can change that.
+        """
         meta, status = manifest["metadata"], manifest.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-        step, attempt = (whole(labels.get(key)) for key in (names.STEP_LABEL, ATTEMPT_LABEL))
+        named = names.parse_checkpoint(meta["name"])
+        if named is None:
+            step, attempt = (whole(labels.get(key)) for key in (names.STEP_LABEL, ATTEMPT_LABEL))
+            training = labels.get(names.TRAINING_LABEL, "")
+        else:
+            step, attempt, training = named
         if step is None or attempt is None:
             return None
         error = status.get("error") or {}
@@ -80,10 +87,10 @@ class Checkpoint:
             step=step,
             attempt=attempt,
             created=parse_timestamp(meta["creationTimestamp"]),
-            training=labels.get(names.TRAINING_LABEL, ""),
+            training=training,
             snapshot=meta["name"],
             ready=bool(status.get("readyToUse")),
-            quarantined=labels.get(names.QUARANTINE_LABEL) == "true",
+            quarantined=_is_quarantined(labels, annotations),
             loss=finite(annotations.get(names.LOSS_ANNOTATION)),
             reward=finite(annotations.get(names.REWARD_ANNOTATION)),
             remembers=decode(annotations.get(names.SUMS_ANNOTATION), attempt),
@@ -127,6 +134,13 @@ class Checkpoint:
             reward=self.reward,
             created_at=timestamp(self.created),
         )
+
+
+def _is_quarantined(labels: Manifest, annotations: Manifest) -> bool:
+    """A person may take that one label away to have the checkpoint served. Where all went, that was not meant."""
+    if labels.get(names.QUARANTINE_LABEL) == "true":
+        return True
+    return names.ROLLBACK_ANNOTATION in annotations and not names.OF_CHECKPOINT & set(labels)
 
 
 def newest_first(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:

@@ -97,6 +97,10 @@ def labels(policy: str, run: str, training: str, step: int, attempt: int, uid: s
     }
 
 
+OF_CHECKPOINT = frozenset(labels("", "", "", 0, 0))
+"""The labels of everything that is made for a checkpoint."""
+
+
 def training_of(rollback: str) -> str:
     """The training (see `training`) that a rollback is of: its id begins with that."""
     return rollback.partition("-")[0]

@@ -11,9 +11,10 @@ what was written last tells what comes next. What was not the target's fault is 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Literal
 
-from accord.api.v1alpha1.checkpointpolicy import RollbackRecord, Switch
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, RollbackRecord, Switch
 from accord.domain.checkpoint import names, switching
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
@@ -27,6 +28,8 @@ from accord.domain.training.names import (
 )
 
 HISTORY = 10
+_AT_ONCE = timedelta(minutes=1)
+"""What takes longer is worth a pause of the training, whatever it is that takes so long."""
 
 
 def proceed(situation: Situation, record: RollbackRecord) -> Move:
@@ -40,6 +43,23 @@ def proceed(situation: Situation, record: RollbackRecord) -> Move:
     if record.phase == "Retrying":
         return _retry(situation, record)
     return _restart(situation, record)
+
+
+def noted(situation: Situation, move: Move, after: CheckpointPolicyStatus) -> CheckpointPolicyStatus:
+    """The status after this move, with the time from which on the rollback waits. That is never taken back: what
+    waited once is tried again, and a training that starts in between would only be stopped again.
+    """
+    record = after.rollback
+    if record is None or record.waiting_since is not None or record.signal == "Manual":
+        return after
+    if record.phase in ("AwaitingApproval", "Restarting"):
+        return after
+    hindered = move.state == "Stalled" or record.phase in ("Reverting", "Retrying")
+    pods_wait = after.switch is not None and after.switch.waiting is not None
+    if not hindered and not pods_wait and situation.seconds_until(record.started_at, _AT_ONCE) > 0:
+        return after
+    waiting = record.model_copy(update={"waiting_since": timestamp(situation.now)})
+    return after.model_copy(update={"rollback": waiting})
 
 
 def target_of(situation: Situation, record: RollbackRecord) -> Checkpoint | None:

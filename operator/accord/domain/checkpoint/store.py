@@ -53,6 +53,9 @@ class Store(Protocol):
         reason) and its target; None where the record in the status is all there is.
         """
 
+    def relabel(self, observed: Observed, checkpoint: Checkpoint, training: str) -> Manifest | None:
+        """What is to be applied so that it has its labels again; None where it has them. `training` goes on now."""
+
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
         """Where it is served from."""
 

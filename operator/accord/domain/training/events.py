@@ -80,7 +80,7 @@ def _readiness(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[
     is_stalled = find(after.conditions, "Stalled") is not None
     if new is None or (old is not None and old.reason == new.reason and was_stalled == is_stalled):
         return
-    at_rest = ("Suspended", "StoppedByRollback", "AwaitingApproval")
+    at_rest = ("Suspended", "StoppedByRollback", "AwaitingApproval", "AwaitingRollback")
     if old is not None and old.reason in at_rest and new.reason not in at_rest:
         yield Event("Normal", "Resumed", "no longer suspended: training resumes")
     if new.reason not in (*_QUIET, *_TOLD_BY_METRICS):

@@ -1,9 +1,9 @@
-"""A run that rests while a rollback of it waits for approval.
+"""A run that rests while a rollback of it waits: for approval, or for what keeps it from being completed.
 
-A CheckpointPolicy that has seen a training go wrong, and must ask a person before it goes back, keeps that in its
-status (`status.rollback`). The run reads it there: nothing is written to pause a run, so nothing can be left behind
-when the policy is deleted, the rollback is rejected or the operator dies. From its approval on until the run is
-restarted it rests just the same; what would be trained meanwhile is thrown away.
+A CheckpointPolicy that has seen a training go wrong, and must ask a person before it goes back or has to wait for room,
+keeps that in its status (`status.rollback`). The run reads it there: nothing is written to pause a run, so nothing can
+be left behind when the policy is deleted, the rollback is rejected or the operator dies. From its approval, or its
+first wait, on until the run is restarted it rests; what would be trained meanwhile is thrown away.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accord.api.base import Manifest
-from accord.domain.checkpoint.names import APPROVED_ANNOTATION, training, training_of
+from accord.domain.checkpoint.names import (
+    APPROVED_ANNOTATION,
+    REJECTED_ANNOTATION,
+    training,
+    training_of,
+)
+
+_BEGUN = frozenset({"Restoring", "Switching", "RollingOut", "Reverting", "Retrying", "Restarting"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ class Pause:
     signal: str
     step: int | None
     """What the rollback would go back to."""
-    is_approved: bool
+    needs_approval: bool
+    """Whether it waits for a person; else for the target to be served."""
 
     @classmethod
     def of(cls, policy: Manifest | None) -> Pause | None:
@@ -37,11 +45,16 @@ class Pause:
             return None
         meta, record = policy["metadata"], (policy.get("status") or {}).get("rollback") or {}
         rollback = (policy.get("spec") or {}).get("rollback") or {}
-        waits = record.get("phase") == "AwaitingApproval"
-        approved = bool(record) and (meta.get("annotations") or {}).get(APPROVED_ANNOTATION) == record.get("id")
+        annotations, id_ = meta.get("annotations") or {}, record.get("id")
+        asks = record.get("phase") == "AwaitingApproval"
+        # A step that a person names is no sign that the training is wrong.
+        waits = record.get("phase") in _BEGUN and bool(record.get("waitingSince")) and record.get("signal") != "Manual"
+        approved = bool(record) and annotations.get(APPROVED_ANNOTATION) == id_
+        if not asks and not approved and annotations.get(REJECTED_ANNOTATION) == id_:
+            waits = False
         # With Ignore the training goes on whatever the answer is.
         wanted = rollback.get("whileWaiting", "Pause") == "Pause" and rollback.get("training") != "Ignore"
-        if not (waits or approved) or not wanted or not record.get("attempt"):
+        if not (asks or waits or approved) or not wanted or not record.get("attempt"):
             return None
         return cls(
             policy=meta["name"],
@@ -50,7 +63,7 @@ class Pause:
             attempt=int(record["attempt"]),
             signal=str(record.get("signal", "")),
             step=record.get("toStep"),
-            is_approved=approved,
+            needs_approval=asks and not approved,
         )
 
 
@@ -63,10 +76,24 @@ def standing(pauses: Iterable[Pause], uid: str, attempt: int) -> Pause | None:
 def in_words(pause: Pause) -> str:
     """Who pauses the run, why, and what ends it."""
     who = f"CheckpointPolicy {pause.policy} paused attempt {pause.attempt} ({pause.signal})"
-    if pause.is_approved:
-        return f"{who}: rollback approved, and training goes on from step {pause.step} when that is served"
     command = f"accord approve {pause.policy} -n {pause.namespace}"
+    if not pause.needs_approval:
+        return (
+            f"{who}: its rollback is waiting, see `kubectl describe cp {pause.policy}`; training resumes from step "
+            f"{pause.step} once that is served. To cancel the rollback: {command} --reject"
+        )
     return (
         f"{who}: its rollback waits for approval. To go back to step {pause.step}: {command}; to go on as it is: "
         f"{command} --reject"
     )
+
+
+def reason(pause: Pause) -> str:
+    """The same in one word."""
+    return "AwaitingApproval" if pause.needs_approval else "AwaitingRollback"
+
+
+def in_short(pause: Pause) -> str:
+    """The same in half a sentence, while the pod still ends."""
+    what = "is waiting for approval of a rollback" if pause.needs_approval else "is waiting to complete a rollback"
+    return f"CheckpointPolicy {pause.policy} {what}"

@@ -75,7 +75,7 @@ def _suspended(situation: Situation) -> Verdict:
         return Verdict("Suspended", "Ready", "StoppedByRollback", message)
     if situation.pause is not None and not situation.is_suspended:
         message = f"{pauses.in_words(situation.pause)}{_where_to_look(situation, situation.attempt)}"
-        return Verdict("Suspended", "Ready", "AwaitingApproval", message)
+        return Verdict("Suspended", "Ready", pauses.reason(situation.pause), message)
     return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: not training, checkpoints are kept")
 
 
@@ -238,7 +238,7 @@ def _stopping(situation: Situation) -> Verdict:
 def _suspending(situation: Situation) -> str:
     why = "stopped by a rollback" if situation.asked.stop else "spec.suspend is true"
     if situation.pause is not None and not (situation.asked.stop or situation.is_suspended):
-        why = f"CheckpointPolicy {situation.pause.policy} waits for approval of a rollback"
+        why = pauses.in_short(situation.pause)
     return f"{why}: the pod is saving and terminating"
 
 
