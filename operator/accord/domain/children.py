@@ -21,9 +21,11 @@ _SUFFIXES = {
     **{unit: Decimal(1000) ** (index + 1) for index, unit in enumerate("kMGTPE")},
     **{f"{unit}i": Decimal(1024) ** (index + 1) for index, unit in enumerate("KMGTPE")},
 }
-_IDENTITIES = (("uid",), ("name",), ("port", "protocol"), ("containerPort", "protocol"), ("mountPath",), ("type",))
+_IDENTITIES = (("uid",), ("mountPath",), ("name",), ("port", "protocol"), ("containerPort", "protocol"), ("type",))
 """What names an item of a list, as in the API's list-map keys; the first whose fields all wanted items have counts."""
 _ATOMIC = frozenset({("Service", "spec", "selector")})
+_NAMED_TEXTS = frozenset({"annotations", "labels"})
+"""Maps that are not there at all when nothing is in them."""
 _QUANTITIES = frozenset({"requests", "limits"})
 
 
@@ -60,6 +62,8 @@ def _amiss(live: Any, wanted: Any, kinds: tuple[str, ...], path: Path) -> Iterat
     """The deepest places where something is missing or different; `kinds` is the path as `_contains` takes it."""
     if _contains(live, wanted, kinds):
         return
+    if live is None and kinds[-1] in _NAMED_TEXTS:
+        live = {}
     if isinstance(wanted, Mapping) and isinstance(live, Mapping) and kinds not in _ATOMIC:
         for key, value in wanted.items():
             yield from _amiss(live.get(key), value, (*kinds, key), (*path, key))

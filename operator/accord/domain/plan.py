@@ -64,6 +64,8 @@ class Plan:
     was cut short anywhere is completed by the next one. `patch` are parts of objects that belong to somebody else, with
     their uid; `apply` are whole objects of ours. `status` is the whole status; it is written only when it differs from
     the live one. `requeue_after` (seconds) asks for another pass without an event.
+
+    Where `counts_reverts`, the status counts how often somebody has changed `patch` back, and ends that itself.
     """
 
     apply: tuple[Manifest, ...] = ()
@@ -72,3 +74,4 @@ class Plan:
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
     patch: tuple[Manifest, ...] = ()
+    counts_reverts: bool = False

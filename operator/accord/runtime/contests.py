@@ -21,6 +21,7 @@ TRUCE = timedelta(minutes=10)
 @dataclass
 class _Writes:
     times: dict[Difference, list[datetime]] = field(default_factory=dict)
+    rewritten: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Contest:
     over: Difference
     left: timedelta
     """Until it is written again."""
+    on_admission: bool = False
+    """Whether the answer to the last write showed it changed already: no other client did that."""
 
 
 class Contests:
@@ -38,8 +41,16 @@ class Contests:
     def __init__(self) -> None:
         self._writes: dict[ObjectKey, dict[ObjectKey, _Writes]] = {}
 
-    def wrote(self, key: ObjectKey, child: ObjectKey, differences: tuple[Difference, ...], now: datetime) -> None:
-        """`child` was there, and is written because of these differences."""
+    def wrote(
+        self,
+        key: ObjectKey,
+        child: ObjectKey,
+        differences: tuple[Difference, ...],
+        now: datetime,
+        *,
+        rewritten: bool = False,
+    ) -> None:
+        """`child` was there, and was written because of these differences. `rewritten`: the answer lacks some of it."""
         children = self._writes.setdefault(key, {})
         # Snapshots and Jobs come and go for as long as their owner lives.
         for each in [each for each, writes in children.items() if not _recent(writes, now)]:
@@ -48,7 +59,7 @@ class Contests:
         kept = _recent(writes, now)
         for difference in differences:
             kept[difference] = [*kept.get(difference, ()), now][-LIMIT:]
-        writes.times = kept
+        writes.times, writes.rewritten = kept, rewritten
 
     def standing(
         self, key: ObjectKey, child: ObjectKey, differences: tuple[Difference, ...], now: datetime
@@ -60,7 +71,7 @@ class Contests:
         left = [_left(writes.times.get(difference, []), now) for difference in differences]
         if min(left) <= timedelta(0):
             return None
-        return Contest(differences[0], min(left))
+        return Contest(differences[0], min(left), writes.rewritten)
 
     def forget(self, key: ObjectKey) -> None:
         """The object that asked is gone."""

@@ -22,7 +22,7 @@ from accord.api.v1alpha1.meta import Condition
 from accord.domain import conditions
 from accord.domain.checkpoint.names import POLICY_LABEL as CHECKPOINT_LABEL
 from accord.domain.checkpoint.names import is_of
-from accord.domain.children import Difference, differences
+from accord.domain.children import Difference, differences, needs_apply
 from accord.domain.fields import in_words, set_by_others
 from accord.domain.plan import Event, ObjectKey, Plan, Refusal
 from accord.domain.refusals import is_refusal
@@ -221,6 +221,7 @@ class Reconciler:
             plan = kind.plan(manifest, conflicts, now)
         spared = replace(
             plan,
+            patch=tuple(part for part in plan.patch if ObjectKey.of(part) not in standing),
             apply=tuple(wanted for wanted in plan.apply if ObjectKey.of(wanted) not in standing),
             delete=tuple(child for child in plan.delete if child not in standing),
         )
@@ -228,7 +229,7 @@ class Reconciler:
 
     def _amiss(self, plan: Plan) -> Iterator[tuple[ObjectKey, tuple[Difference, ...]]]:
         """The objects that exist and are to be written, with what is not as it is wanted."""
-        for wanted in plan.apply:
+        for wanted in (*(() if plan.counts_reverts else plan.patch), *plan.apply):
             child = ObjectKey.of(wanted)
             live = self._index.get(child)
             if live is not None:
@@ -250,8 +251,11 @@ class Reconciler:
         who = None if live is None else set_by_others(live, contest.over.path)
         if who is not None:
             return f"{who} keeps reverting {field}; {until}. Configure {who} to ignore that field"
-        # What is changed on admission counts as set by whoever made the request.
-        return f"{field} is changed by a mutating admission webhook or policy; {until}"
+        if contest.on_admission:
+            # That counts as set by whoever made the request.
+            return f"{field} is changed by a mutating admission webhook or policy; {until}"
+        # Of a field that is removed nobody is the owner.
+        return f"another client keeps reverting {field}; {until}"
 
     async def _conflicts(self, manifest: Manifest, plan: Plan, checked: set[ObjectKey]) -> dict[ObjectKey, str]:
         """Objects that the plan would take over from somebody. What the index shows as ours is not asked for."""
@@ -273,7 +277,7 @@ class Reconciler:
         if plan.patch or plan.apply or plan.delete:
             await self._make_sure(key, manifest)
         for part in plan.patch:
-            await self._apply(key, part)
+            await self._apply(key, part, counts=not plan.counts_reverts)
             log.info("patched %s", ObjectKey.of(part), extra=note)
             wrote = True
         refused: RefusedError | None = None
@@ -282,7 +286,7 @@ class Reconciler:
             if child in conflicts:
                 continue
             try:
-                await self._apply(key, wanted, counts=True)
+                await self._apply(key, wanted)
             except RefusedError as error:
                 if key.kind not in _INDEPENDENT:
                     raise
@@ -358,14 +362,17 @@ class Reconciler:
         live = self._index.get(child)
         return live if live is not None and controller_of(live) is None and _holder(live, owner) is None else None
 
-    async def _apply(self, key: ObjectKey, wanted: Manifest, *, counts: bool = False) -> None:
-        """`counts`: where the object is there, this is a change that somebody may be making undone."""
+    async def _apply(self, key: ObjectKey, wanted: Manifest, *, counts: bool = True) -> None:
+        """An object of ours, or the part that is ours of another one. `counts`: where it is there, this is a change
+        that somebody may be making undone.
+        """
         child = ObjectKey.of(wanted)
         live = self._index.get(child)
         with self._hearing(key, child):
             answer = await self._cluster.apply(wanted)
         if counts and live is not None:
-            self._contests.wrote(key, child, differences(wanted, live), self._clock.now())
+            rewritten = needs_apply(wanted, answer)
+            self._contests.wrote(key, child, differences(wanted, live), self._clock.now(), rewritten=rewritten)
         self._observe(answer)
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ import asyncio
 import copy
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,6 +76,8 @@ class World:
         """Kinds whose creation is refused."""
         self.refuse_changes: dict[str, ClusterError] = {}
         """Kinds of which every change is refused."""
+        self.admit: Callable[[Manifest], Manifest] = lambda manifest: manifest
+        """What an admission webhook makes of what is changed."""
         self.kill_at: int | None = None
         self.kill_before = False
         self.up = ""
@@ -328,7 +330,7 @@ class World:
             fields = [{"manager": "accord", "operation": "Apply", "fieldsV1": {"f:spec": {}}}]
             made = self.put(key, {**manifest, "metadata": {**manifest["metadata"], "managedFields": fields}})
         else:
-            merged = _merge(copy.deepcopy(known), manifest)
+            merged = self.admit(_merge(copy.deepcopy(known), manifest))
             same = merged == known
             made = (
                 copy.deepcopy(known) if same else self.put(key, merged, changed=merged.get("spec") != known.get("spec"))

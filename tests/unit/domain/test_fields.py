@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from accord.domain.children import differences
+from accord.domain.children import differences, needs_apply
 from accord.domain.fields import Item, in_words, set_by_others
 
 ENVOY = Item((("name", "envoy"),))
@@ -41,6 +41,22 @@ def test_a_missing_part_is_named_as_a_whole() -> None:
         deployment({"name": "envoy"}, strategy={"type": "Recreate"}), deployment({"name": "envoy"})
     )
     assert in_words(difference.path) == "spec.strategy"
+
+
+def test_an_annotation_or_a_label_is_named_where_there_are_none_at_all() -> None:
+    wanted = {"kind": "TrainingRun", "metadata": {"annotations": {"accord.dev/restart-from": "500"}}}
+    (difference,) = differences(wanted, {"kind": "TrainingRun", "metadata": {"name": "r"}})
+    assert in_words(difference.path) == "metadata.annotations.accord.dev/restart-from"
+
+
+def test_a_volume_that_is_mounted_twice_is_told_apart_by_its_path() -> None:
+    """As the API does (`listMapKey=mountPath`)."""
+    mounts = [{"name": "model", "mountPath": path, "subPath": "step-500"} for path in ("/a", "/b")]
+    wanted = deployment({"name": "envoy", "volumeMounts": mounts})
+    assert not needs_apply(wanted, deployment({"name": "envoy", "volumeMounts": mounts[::-1]}))
+    live = [mounts[0], {**mounts[1], "subPath": "step-0"}]
+    (difference,) = differences(wanted, deployment({"name": "envoy", "volumeMounts": live}))
+    assert in_words(difference.path) == "spec.template.spec.containers[envoy].volumeMounts[/b].subPath"
 
 
 def test_where_all_of_it_is_there_the_whole_object_differs() -> None:

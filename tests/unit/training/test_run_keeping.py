@@ -9,6 +9,7 @@ import pytest
 from tests.unit.training.test_run_pauses import pause, policy
 from tests.unit.training.world import World, at_rest, comes_to_rest, condition, ended, killed_in_each
 
+from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.training.views import PodView
 
 
@@ -77,6 +78,19 @@ def test_the_next_attempt_waits_until_that_pod_has_ended() -> None:
     world.node_answers = True
     world.settle()
     assert (world.attempt, world.status["phase"]) == (2, "Running")
+
+
+def test_a_deadline_that_does_not_stay_is_told() -> None:
+    """As where a webhook changes every pod: then the reconciler leaves the pod alone."""
+    world = trained()
+    world.node_answers = False
+    roll_back(world)
+    world.step()
+    (name,) = world.pods
+    words = "spec.activeDeadlineSeconds is changed by a mutating admission webhook or policy"
+    world.refused = {ObjectKey("v1", "Pod", "ns", name): Refusal(0, words)}
+    told = condition(world.step(), "Stalled")
+    assert told == ("True", "OwnershipConflict", f"Pod {name}: {words}")
 
 
 def test_the_jobs_own_failures_end_it_no_earlier_than_its_pod() -> None:

@@ -30,8 +30,10 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
     stands_still = refused is not None or policy.spec.suspend
     move = Move("Ready", "Suspended", "") if stands_still else serving.advance(situation)
     kept = Capture(failure=policy.status.snapshot_failure) if stands_still else capture(situation)
-    # A switch goes before all else: a snapshot that is refused must not keep it waiting.
-    made = () if move.apply or move.patch else (*kept.apply, *(() if stands_still else _relabelled(situation)))
+    # A switch goes before all else: a snapshot that is refused must not keep it waiting. A switch that is left alone,
+    # because somebody changes it back, keeps no snapshot waiting.
+    waiting = move.apply or (move.patch and not _is_contested(situation, move))
+    made = () if waiting else (*kept.apply, *(() if stands_still else _relabelled(situation)))
     unused = () if stands_still or move.status else unused_claims(situation)
     gone = () if stands_still or move.status else (*kept.delete, *retention.outdated(situation), *unused)
     refusal = _refusal(situation, move) if not stands_still else None
@@ -47,6 +49,7 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
     return Plan(
         apply=(*move.apply, *made),
         patch=move.patch,
+        counts_reverts="put_back" in move.status,
         delete=tuple(dict.fromkeys(gone)),
         status=status.render(after),
         events=events.transitions(policy.status, after),
@@ -86,6 +89,12 @@ def _refusal(situation: Situation, move: Move) -> Problem | None:
             continue
         return Problem(refusals.reason(refusal), refusals.sentence(key, refusal))
     return None
+
+
+def _is_contested(situation: Situation, move: Move) -> bool:
+    """Whether what is to be patched is left alone for now."""
+    told = (situation.observed.refusals.get(ObjectKey.of(part)) for part in move.patch)
+    return any(refusal is not None and refusals.reason(refusal) == refusals.CONTESTED for refusal in told)
 
 
 def _name_taken(situation: Situation, key: ObjectKey, holder: str) -> str:

@@ -203,7 +203,8 @@ def _blocked(situation: Situation) -> Problem | None:
         message = f"{key.kind} {key.name} already exists and belongs to {holder}; {how}"
         return Problem("NameTaken", message)
     for key, refusal in situation.observed.refusals.items():
-        if refusal.deleting or situation.course in ("Keep", "Start"):
+        # A pod is told to end in any course.
+        if refusal.deleting or key.kind == "Pod" or situation.course in ("Keep", "Start"):
             return Problem(refusals.reason(refusal), refusals.sentence(key, refusal))
     return None
 
