@@ -105,6 +105,61 @@ async def test_a_new_pod_that_is_faster_than_the_watch_is_answered_once_it_is_kn
     assert (await early)[0] == 200
 
 
+async def test_a_proxy_whose_address_the_network_hides_is_named_until_it_is_heard(world: World) -> None:
+    """A real proxy, which polls from 127.0.0.1; that is not the address that the EndpointSlice has."""
+
+    def polls_from() -> str | None:
+        return world.programming().proxies[0].polls_from
+
+    await world.add("fast")
+    at(world, STRANGER)
+    await world.operator.start(world.settings.xds_port)
+    await world.proxy.start(world.policy)
+    await until(polls_from, "the polls to be noticed")
+    assert polls_from() == "127.0.0.1"
+    changes = world.operator.changes
+    assert (await ask(world.settings.xds_port, PROXY, "/v3/discovery:routes", poll()))[0] == 403
+    assert (polls_from(), world.operator.changes) == ("127.0.0.1", changes), "others cannot make it change"
+    at(world, "127.0.0.1")
+    await until(lambda: world.programming().proxies[0].accepted, "the proxy to be answered")
+    assert polls_from() is None
+    at(world, STRANGER)
+    assert (await ask(world.settings.xds_port, PROXY, "/v3/discovery:routes", poll()))[0] == 403
+    assert polls_from() is None, "of a proxy that was heard nobody else can say it"
+
+
+async def test_polls_in_the_name_of_nobody_are_not_remembered(door: World) -> None:
+    named = (poll(node) for node in ("a/b", f"{NAMESPACE}/{NAME}/router-9", f"{NAMESPACE}/x/router-0"))
+    bodies = (b"", b"{", b" " * 2000 + poll(), *named)
+    asked = (ask(door.settings.xds_port, STRANGER, "/v3/discovery:routes", body) for body in bodies)
+    assert {status for status, _ in await asyncio.gather(*asked)} == {403}
+    published = door.operator.router._policies[NAMESPACE, NAME]
+    assert (published._polls_from, door.operator.changes) == ({}, 0)
+
+
+async def test_a_stranger_that_goes_or_never_ends_its_poll_is_no_error_of_ours(
+    door: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def begin(headers: bytes, body: bytes, *, stay: bool) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.settings.xds_port, local_addr=(STRANGER, 0))
+        writer.write(b"POST /v3/discovery:routes HTTP/1.1\r\nhost: x\r\n" + headers + b"\r\n\r\n" + body)
+        if not stay:
+            await until(lambda: len(door.operator.router._waiters) > 0, "the poll to be held")
+            writer.transport.abort()
+        with contextlib.suppress(OSError):
+            return (await reader.read()).split(b"\r\n")[0]
+        return b""
+
+    length, chunked = b"content-length: 100", b"transfer-encoding: chunked"
+    answers = await asyncio.gather(
+        begin(length, b"", stay=True),
+        begin(chunked, b"5\r\n", stay=True),
+        begin(length, b"{", stay=False),
+    )
+    assert answers[:2] == [b"HTTP/1.1 403 Forbidden"] * 2
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_an_address_that_changes_hands_loses_its_rights(door: World) -> None:
     at(door, STRANGER)
     status, _ = await ask(door.settings.xds_port, PROXY, "/v3/discovery:routes", poll())

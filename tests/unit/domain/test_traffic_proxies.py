@@ -128,3 +128,37 @@ def test_proxies_beyond_those_that_run_are_a_note() -> None:
         "all ready proxies have accepted the routes; more are wanted, but no room",
     )
     assert told(plan)["Ready"][0] == "True"
+
+
+class TestHiddenAddresses:
+    """The network masquerades pods: the operator answers no poll, and says what to set."""
+
+    SAID = (
+        "polls of router pod router-a{} are rejected, so it gets no changes: they come from 10.0.0.7, which is not its "
+        "address. If the network or a mesh hides pod addresses, set the Helm value xds.verifyPeers to false"
+    )
+
+    def decided(self, policy: Manifest, *proxies: ProxyState, **changes: Any) -> Plan:
+        router = RouterView((ROUTER,), "x:80", (), programming(proxies=proxies, **changes))
+        return decide(observed(policy, router=router), NOW)
+
+    @pytest.mark.parametrize("ready", [True, False])
+    def test_it_is_said_whether_the_proxy_serves_or_never_began(self, ready: bool) -> None:
+        hidden = ProxyState("router-a", ready, False, polls_from="10.0.0.7")
+        plan = self.decided(settled(), hidden, ProxyState("router-b", True, True))
+        assert condition(plan, "Programmed") == ("False", "PeerRejected", self.SAID.format(""))
+        assert condition(plan, "Ready")[:2] == ("False", "PeerRejected")
+        assert condition(plan, "Reconciling")[0] == "True", "a pod that is new may be faster than the watch"
+        assert reasons(plan) == ["PeerRejected"]
+        assert plan.requeue_after is not None
+        later = self.decided({**settled(), "status": plan.status}, hidden)
+        assert condition(later, "Programmed") == condition(plan, "Programmed")
+
+    def test_several_are_one_sentence(self) -> None:
+        hidden = [ProxyState(f"router-{name}", True, False, polls_from="10.0.0.7") for name in "cab"]
+        assert condition(self.decided(settled(), *hidden), "Programmed")[2] == self.SAID.format(" (and 2 more)")
+
+    def test_a_new_leader_waits_until_the_proxies_have_had_time_to_be_heard(self) -> None:
+        hidden = ProxyState("router-a", True, False, polls_from="10.0.0.7")
+        plan = self.decided(settled(), hidden, published_at=NOW - timedelta(seconds=5))
+        assert condition(plan, "Programmed")[0] == "True"

@@ -22,7 +22,7 @@ _LOOK_AGAIN = 5.0
 """Seconds between passes while something is awaited, should its event be lost."""
 _LOOK_AGAIN_AT_LAST = 60.0
 """Seconds between passes at most: what has lasted for minutes is not looked at every few seconds, a thousand times."""
-_UNDER_WAY = frozenset({"WarmingUp", "NoReadyProxy", "ProxyRejected", *proxies.REASONS})
+_UNDER_WAY = frozenset({"WarmingUp", "NoReadyProxy", "ProxyRejected", "PeerRejected", *proxies.REASONS})
 
 
 def decide(observed: Observed, now: datetime) -> Plan:

@@ -22,6 +22,9 @@ _KEEPS_CHANGING = "shares keep changing; status.modes has the current ones"
 _UNSERVED = frozenset({"HealthCheckFailing", "PodsEjected"})
 """Reasons for which the proxies pass over pods that are ready."""
 
+_TURNED_AWAY = frozenset({"ProxyRejected", "PeerRejected"})
+"""Reasons for which a proxy and the operator do not come together."""
+
 
 def transitions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> tuple[Event, ...]:
     """Everything that happened between two statuses of one policy."""
@@ -46,7 +49,7 @@ def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iter
     old, new = find(before.conditions, "Programmed"), find(after.conditions, "Programmed")
     was, now = old.reason if old else "", new.reason if new else ""
     if new is not None and now != was:
-        if now == "ProxyRejected" or now in refusals.REASONS or now in proxies.REASONS:
+        if now in _TURNED_AWAY or now in refusals.REASONS or now in proxies.REASONS:
             yield Event("Warning", now, new.message)
         elif now == "Suspended":
             yield Event("Normal", "Suspended", new.message)

@@ -148,6 +148,8 @@ class ProxyState:
     accepted: bool
     rejected: str | None = None
     """Why it refused, in a sentence; None when it did not."""
+    polls_from: str | None = None
+    """The address from which its polls come and are turned away, because it is not its own; None when heard."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ _PATIENCE_BY_REASON = {
     "ScaledToZero": _SOON,
     "HealthCheckFailing": _SOON,
     "ProxyRejected": _SOON,
+    "PeerRejected": _SOON,
     "Suspended": _AT_ONCE,
     "NotAccepted": _AT_ONCE,
 }

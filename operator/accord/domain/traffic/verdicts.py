@@ -23,7 +23,11 @@ def verdicts(situation: Situation) -> tuple[Wanted, ...]:
         ("Accepted", (_refused,), lambda _: Objection("Accepted", "spec accepted")),
         ("ResolvedRefs", backing.UNRESOLVED, backing.resolved),
         ("ModesAvailable", (backing.unavailable, backing.failing, backing.cut_off), backing.available),
-        ("Programmed", (_withheld, _not_begun, _rejected, _no_proxy, _unaccepted, _warming, _pending), _programmed),
+        (
+            "Programmed",
+            (_withheld, _not_begun, _rejected, _hidden, _no_proxy, _unaccepted, _warming, _pending),
+            _programmed,
+        ),
     )
     return tuple(_judge(situation, *aspect) for aspect in aspects)
 
@@ -76,6 +80,20 @@ def _not_begun(situation: Situation) -> Objection | None:
 def _rejected(situation: Situation) -> Objection | None:
     said = [proxy.rejected for proxy in _proxies(situation) if proxy.rejected is not None]
     return Objection("ProxyRejected", "; ".join(sorted(said)[:3])) if said else None
+
+
+def _hidden(situation: Situation) -> Objection | None:
+    """Proxies that the operator does not answer, as their polls do not come from the addresses of their pods."""
+    hidden = sorted((proxy.name, proxy.polls_from) for proxy in _proxies(situation) if proxy.polls_from is not None)
+    if not hidden or situation.is_remembered:
+        return None
+    pod, address = hidden[0]
+    others = f" (and {len(hidden) - 1} more)" if hidden[1:] else ""
+    return Objection(
+        "PeerRejected",
+        f"polls of router pod {pod}{others} are rejected, so it gets no changes: they come from {address}, which is "
+        "not its address. If the network or a mesh hides pod addresses, set the Helm value xds.verifyPeers to false",
+    )
 
 
 def _no_proxy(situation: Situation) -> Objection | None:

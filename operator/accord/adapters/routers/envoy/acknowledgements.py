@@ -84,6 +84,10 @@ class Ledger:
             return None
         return record.resend_at - now
 
+    def has_heard(self, pod: str) -> bool:
+        """Whether the proxy has polled, here or at another replica."""
+        return pod in self._records
+
     def runs(self, pod: str, key: Key) -> str:
         """Digest of what the proxy runs, empty when it has not said."""
         return self._records.get(pod, {}).get(key, Record()).runs

@@ -48,6 +48,7 @@ class Published:
         self._targets: dict[str, tuple[Target, ...]] = {}
         self._checks: dict[str, Check] = {}
         self._shares = ""
+        self._polls_from: dict[str, str] = {}
         self._published_at: datetime | None = None
 
     def update(
@@ -64,6 +65,7 @@ class Published:
         """
         self._proxies = tuple(sorted(proxies, key=lambda proxy: proxy.pod))
         self.ledger.proxies = frozenset(proxy.pod for proxy in proxies)
+        self._polls_from = {pod: address for pod, address in self._polls_from.items() if pod in self.ledger.proxies}
         changed: list[Key] = []
         before = self._intent
         if policy != self._policy:
@@ -129,6 +131,16 @@ class Published:
         ports = {endpoint: endpoint.port or self._ports.get(mode) for endpoint in endpoints if endpoint.ready}
         return tuple(sorted({Target(endpoint.address, port) for endpoint, port in ports.items() if port}))
 
+    def turned_away(self, pod: str, address: str) -> bool:
+        """Note from where polls come in the name of a pod that is never heard itself. True when this is news.
+
+        The first address counts: whoever can reach the operator can say such things, and make it write a status once.
+        """
+        if pod not in self.ledger.proxies or pod in self._polls_from or self.ledger.has_heard(pod):
+            return False
+        self._polls_from[pod] = address
+        return True
+
     def refused(self, pod: str, key: Key) -> str:
         """Digest of the current offer of `key` if that proxy refuses it, else empty."""
         return self.snapshot.offers[key].version.digest if key in self.ledger.refuses(pod) else ""
@@ -168,6 +180,7 @@ class Published:
         )
 
     def _state(self, proxy: Endpoint) -> ProxyState:
+        heard = self.ledger.has_heard(proxy.pod)
         refused = ", ".join(sorted(str(key) for key in self.ledger.refuses(proxy.pod)))
         return ProxyState(
             name=proxy.pod,
@@ -181,6 +194,7 @@ class Published:
                 if refused
                 else None
             ),
+            polls_from=None if heard else self._polls_from.get(proxy.pod),
         )
 
     def _runs(self, pod: str, key: Key) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from accord.adapters.routers.envoy.snapshot import LONGEST_VERSION, Version
@@ -10,6 +11,10 @@ from accord.adapters.routers.envoy.xds import Key, Kind
 
 _LONGEST_NAME = 63
 """Of a mode's name; `ALL_ENDPOINTS` is shorter."""
+
+BEGINNING = 1024
+"""Bytes of a poll that hold `node.id`: Envoy writes the fields of a request in their order, version and node first."""
+_NODE_ID = re.compile(rb'"id" ?: ?"([^"\\]{1,761})"')
 
 
 class MalformedError(ValueError):
@@ -54,6 +59,15 @@ def parse_node(identity: object) -> tuple[str, str, str]:
     if len(parts) != 3 or not all(0 < len(part) <= 253 for part in parts):
         raise MalformedError(f"node.id must be <namespace>/<policy>/<pod>, not {identity!r:.300}")
     return parts[0], parts[1], parts[2]
+
+
+def named_in(beginning: bytes) -> tuple[str, str, str] | None:
+    """Namespace, policy and pod that a poll names in its first bytes, true or not; None where none can be read."""
+    found = _NODE_ID.search(beginning)
+    try:
+        return None if found is None else parse_node(found[1].decode("ascii", "replace"))
+    except MalformedError:
+        return None
 
 
 def _key(kind: Kind, names: object) -> Key:

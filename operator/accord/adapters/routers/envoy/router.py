@@ -172,6 +172,13 @@ class EnvoyRouter:
         expected = self._key()
         return expected is not None and hmac.compare_digest(expected.encode(), key.encode("utf-8", "surrogateescape"))
 
+    def turned_away(self, named: tuple[str, str, str], address: str) -> None:
+        """Somebody polled in the name of that pod, from an address that is no pod's."""
+        namespace, policy, pod = named
+        published = self._policies.get((namespace, policy))
+        if published is not None and published.turned_away(pod, address):
+            self._on_change(namespace, policy)
+
     def hear(self, poll: Poll) -> None:
         """A proxy polls this replica."""
         published = self._policies.get((poll.namespace, poll.policy))

@@ -8,6 +8,7 @@ way: the proxy of a new policy may be faster than the watch.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -15,11 +16,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol
 
+import aiohttp
 from aiohttp import web
 
 from accord.adapters.routers.envoy.door import canonical_address
 from accord.adapters.routers.envoy.forwarding import ACKNOWLEDGEMENTS_PATH, Said, parse_said
-from accord.adapters.routers.envoy.polling import MalformedError, Poll, parse_poll
+from accord.adapters.routers.envoy.polling import BEGINNING, MalformedError, Poll, named_in, parse_poll
 from accord.adapters.routers.envoy.snapshot import Offer
 from accord.adapters.routers.envoy.waiting import Waiters
 from accord.adapters.routers.envoy.xds import HOLD_SECONDS
@@ -31,6 +33,7 @@ _GIVE_WAY_SECONDS = 5.0
 _READ_SECONDS = 10.0
 _STRANGER_SECONDS = 5.0
 """How long the watch of EndpointSlices may be behind a new proxy."""
+_GLANCE_SECONDS = 1.0
 _MOST_STRANGERS = 64
 _MOST_POLLS = 256
 """Polls that one address may hold open. A proxy has one for each subscription, for a moment twice as many."""
@@ -57,6 +60,9 @@ class Desk(Protocol):
     def trusts(self, key: str) -> bool:
         """Whether this is the key by which the leader knows its standbys."""
 
+    def turned_away(self, named: tuple[str, str, str], address: str) -> None:
+        """Somebody with that address polled in the name of that pod, and it is nobody's that is known."""
+
     def hear(self, poll: Poll) -> None:
         """Note what the proxy says that it runs."""
 
@@ -70,8 +76,8 @@ class Desk(Protocol):
 class DiscoveryServer:
     """Handlers of the xDS application.
 
-    Any pod of the cluster can reach them. So nothing is read, and next to nothing kept, for a connection from an
-    address that is not that of a router's pod; a pod is told of its own policy alone, and believed about itself alone.
+    Any pod of the cluster can reach them. So next to nothing is read or kept for a connection from an address that is
+    not that of a router's pod; a pod is told of its own policy alone, and believed about itself alone.
     """
 
     def __init__(self, desk: Desk, waiters: Waiters) -> None:
@@ -95,7 +101,7 @@ class DiscoveryServer:
     async def _discover(self, request: web.Request) -> web.StreamResponse:
         address = canonical_address(request.remote or "")
         if not self._desk.knows(address):
-            refusal = await self._refuse_stranger(address)
+            refusal = await self._refuse_stranger(request, address)
             if refusal is not None:
                 return refusal
         if self._polls[address] >= _MOST_POLLS:
@@ -108,19 +114,30 @@ class DiscoveryServer:
             if not self._polls[address]:
                 del self._polls[address]
 
-    async def _refuse_stranger(self, address: str) -> web.Response | None:
+    async def _refuse_stranger(self, request: web.Request, address: str) -> web.Response | None:
         """None once the address is that of a router's pod: a new pod may be faster than the watch."""
         if self._strangers >= _MOST_STRANGERS or self._waiters.closed:
             return _refusal(503, "too many polls from unknown addresses")
         self._strangers += 1
         try:
             await self._waiters.wait(address, _STRANGER_SECONDS)
+            if self._desk.knows(address):
+                return None
+            named = await self._named(request)
         finally:
             self._strangers -= 1
-        if self._desk.knows(address):
-            return None
+        if named is not None:
+            self._desk.turned_away(named, address)
         self._tell(f"{address} is not the address of a router pod")
         return _refusal(403, f"{address} is not the address of a router pod")
+
+    @staticmethod
+    async def _named(request: web.Request) -> tuple[str, str, str] | None:
+        """In whose name a stranger polls, from what has arrived of its request by now."""
+        with contextlib.suppress(TimeoutError, OSError, aiohttp.ClientError):
+            async with asyncio.timeout(_GLANCE_SECONDS):
+                return named_in(await request.content.read(BEGINNING))
+        return None
 
     async def _poll(self, request: web.Request, address: str) -> web.StreamResponse:
         try:
