@@ -66,6 +66,8 @@ def main(
         problems += complaints
         planned.append((document, outcome))
     _print(planned, output, out, err)
+    for note in (note for document, outcome in planned for note in _notes(document, outcome)):
+        err.write(f"accord plan: warning: {note}\n")
     for problem in problems:
         err.write(f"accord plan: {problem}\n")
     return 1 if problems else 0
@@ -140,6 +142,13 @@ def _complaints(document: Document, outcome: Outcome, given: dict[ObjectKey, Man
         told = find(outcome.conditions, type_)
         if told is not None and told.status == "False" and told.reason != "DeploymentNotFound":
             yield f"{document}: {told.message}"
+
+
+def _notes(document: Document, outcome: Outcome) -> Iterator[str]:
+    """What is allowed and may still surprise: said also to those whose output goes to kubectl, header and all."""
+    told = find(outcome.conditions, "ResolvedRefs")
+    if told is not None and told.status == "True":
+        yield from (f"{document}: {note}" for note in told.message.split("; ")[1:])
 
 
 def _print(planned: Iterable[tuple[Document, Outcome]], output: Output, out: TextIO, err: TextIO) -> None:
