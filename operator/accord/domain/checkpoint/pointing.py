@@ -32,7 +32,7 @@ def obstacle(situation: Situation) -> Problem | None:
         return Problem(
             "DeploymentTaken",
             f"Deployment {serving.deployment_ref.name} is already used by CheckpointPolicy {observed.rival}: use "
-            "another Deployment, or delete one of the policies",
+            "another Deployment, or remove spec.serving from one of the two policies",
         )
     deployment = observed.deployment
     if deployment is None:
