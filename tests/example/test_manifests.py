@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.envoy.rig import make_policy
 from tests.example.conftest import EXAMPLE
 
+from accord.adapters.routers.envoy import EnvoySettings
+from accord.adapters.routers.envoy.objects import objects
 from accord.api.validation import validate
 from accord.domain.checkpoint.names import SERVED_STEP_ANNOTATION
 
@@ -81,8 +84,19 @@ def test_prometheus_scrapes_the_proxies_of_a_router_where_they_say_and_not_their
         if rule.get("action", "replace") == "replace" and matches:
             found[rule["target_label"]] = matches.expand(re.sub(r"\$(\d)", r"\\\1", rule.get("replacement", "$1")))
     assert (found["__address__"], found["__metrics_path__"]) == ("10.0.0.7:8081", "/stats/prometheus")
-    asks = {"pod_annotation_prometheus_io_scrape": "true", "pod_annotation_prometheus_io_port": "8081"}
-    assert scraped_by(namespace="shop", pod_container_port_name="traffic", **asks) == ["asking"]
+    settings = EnvoySettings(image="envoy")
+    (deployment,) = (each for each in objects(make_policy({"fast": 100}), settings) if each["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]
+    named = {port["containerPort"]: port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+    asks = {
+        f"pod_annotation_{re.sub('[^a-z]', '_', name)}": value for name, value in pod["metadata"]["annotations"].items()
+    }
+    assert asks["pod_annotation_prometheus_io_port"] == router["__meta_kubernetes_pod_annotation_prometheus_io_port"]
+    assert scraped_by(namespace="shop", pod_container_port_name=named[settings.http_port], **asks) == ["asking"]
+    assert scraped_by(namespace="shop", pod_container_port_name=named[settings.http_port]) == []
+    # Also where somebody runs a policy in the namespace of the example, with its label on the router's pods.
+    example = {"namespace": "accord-demo", "pod_label_app_kubernetes_io_name": "example"}
+    assert scraped_by(**example, pod_container_port_name=named[settings.http_port]) == []
     assert (
         scraped_by(namespace="shop", pod_container_port_name="sidecar", pod_annotation_prometheus_io_scrape="true")
         == []

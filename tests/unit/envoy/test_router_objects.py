@@ -165,6 +165,15 @@ def test_labels_and_annotations_are_added_and_ours_stay() -> None:
     assert "loadBalancerClass" not in by_kind()["Service"]["spec"]
 
 
+def test_no_port_of_a_proxy_is_called_as_the_one_that_services_are_scraped_at() -> None:
+    """A common scrape configuration keeps each container port of the name `http`, or `…metrics`. Behind the proxy's
+    some mode or other answers, so its requests would count a second time, and in no mode's name.
+    """
+    called = [port["name"] for port in pod_of()["spec"]["containers"][0]["ports"]]
+    assert called == ["traffic", "probes"]
+    assert not {names.PORT_NAME, "web", "metrics", "http-metrics"} & set(called)
+
+
 def test_gateways_are_told_to_speak_http_2_where_pods_do() -> None:
     modes = [{"name": "fast", "weight": 100, "port": 1, "deploymentRef": {"name": "fast"}, "appProtocol": "grpc"}]
     assert by_kind()["Service"]["spec"]["ports"][0]["appProtocol"] == "http"
