@@ -37,7 +37,7 @@ from accord.ports.cluster import Cluster, ClusterError
 from accord.runtime.contests import LIMIT, TRUCE, Contest, Contests
 from accord.runtime.fence import NOT_LEADER
 from accord.runtime.index import Index, controller_of, is_ours
-from accord.runtime.kinds import AsksWhy, Kind, LooksAtPods
+from accord.runtime.kinds import AsksWhy, Kind, LooksAtPods, LooksForOwn
 from accord.runtime.queue import Outcome
 from accord.runtime.slim import is_made_by_us
 
@@ -136,6 +136,8 @@ class Reconciler:
         if manifest["metadata"].get("deletionTimestamp"):
             # Children go by their owner references.
             return Outcome()
+        if isinstance(kind, LooksForOwn):
+            await self._look_for_own(kind, manifest)
         if isinstance(kind, LooksAtPods):
             await self._look_at_pods(kind, manifest)
         if isinstance(kind, AsksWhy):
@@ -171,6 +173,16 @@ class Reconciler:
             log.debug("cannot list pods: %s", error)
             pods = ()
         kind.pods_seen(manifest, pods)
+
+    async def _look_for_own(self, kind: LooksForOwn, manifest: Manifest) -> None:
+        """Before it is made anew. Without an answer there is no pass."""
+        child = kind.unseen(manifest)
+        if child is None:
+            return
+        ours = kind.found(manifest, child, await self._cluster.get(child))
+        if ours is not None:
+            log.info("%s lost its watch label; restoring it", child)
+            self._observe(ours)
 
     async def _ask_why(self, kind: AsksWhy, manifest: Manifest) -> None:
         """A listing of the warnings about one pod, only while it does not start."""
