@@ -79,12 +79,13 @@ def shrinks(run: TrainingRun, live: Manifest | None) -> bool:
 def job(run: TrainingRun, attempt: int, failed_before: int, restart: Restart | None = None) -> Manifest:
     """The Job of an attempt, which goes on from `restart` where that is given.
 
-    With `queueName` it is made suspended, for Kueue to start it.
+    In a queue it is made suspended, for Kueue to start it.
     """
     key = job_key(run, attempt)
     labels = names.labels(run.metadata.name, attempt)
-    if run.spec.queue_name is not None:
-        labels[names.QUEUE_LABEL] = run.spec.queue_name
+    queue = queueing.queue(run)
+    if queue is not None:
+        labels[names.QUEUE_LABEL] = queue
     return {
         "apiVersion": key.api_version,
         "kind": key.kind,
@@ -100,7 +101,7 @@ def job(run: TrainingRun, attempt: int, failed_before: int, restart: Restart | N
             "ownerReferences": [_owner(run)],
         },
         "spec": {
-            **_changeable(run, suspend=run.spec.queue_name is not None),
+            **_changeable(run, suspend=queue is not None),
             "parallelism": 1,
             "completions": 1,
             # Never two pods of one run at work: the former must have ended, not only been told to.
