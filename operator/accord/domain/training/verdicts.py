@@ -156,30 +156,40 @@ def _finished(situation: Situation) -> Verdict:
 
 
 def _lost(situation: Situation) -> Verdict | None:
-    """A pod that was told to end and does not, long after its grace period: its node is gone, or cut off.
+    """A pod that was told to end and does not, long after its grace period, or whose node is known not to answer.
 
-    It may still write to the volume for all anybody knows, so no other pod is started until a person has decided.
+    It may still write to the volume for all anybody knows, so no other pod is started until a person has decided. One
+    that tolerates everything, as pods on GPUs often do, is never told to end.
     """
     for pod in situation.observed.pods:
-        if not pod.at_work or not pod.node or pod.due_to_end is None or pod.told_to_end is None:
+        if not pod.at_work or not pod.node:
             continue
-        if pod.due_to_end + _NODE_SILENT <= situation.now:
+        if pod.due_to_end is not None and pod.due_to_end + _NODE_SILENT <= situation.now:
             message = (
                 f"node {pod.node} is not responding: pod {pod.name} has been terminating since "
-                f"{timestamp(pod.told_to_end)} and may still write to the volume, so no other pod is started. If the "
-                f"node is off: `kubectl taint node {pod.node} "
+                f"{timestamp(pod.told_to_end or pod.due_to_end)} and may still write to the volume, so no other pod is "
+                f"started. If the node is off: `kubectl taint node {pod.node} "
                 "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`; "
                 f"if it will not come back: `kubectl delete node {pod.node}`"
+            )
+            return _stalled("NodeLost", message)
+        if pod.lost_since is not None and pod.lost_since + _NODE_SILENT <= situation.now:
+            message = (
+                f"node {pod.node} has not responded since {timestamp(pod.lost_since)}: pod {pod.name} may still train "
+                f"and write to the volume, so no other pod is started. If the node will not come back: `kubectl delete "
+                f"node {pod.node}`; if it is only off, delete the pod and taint the node with "
+                "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
             )
             return _stalled("NodeLost", message)
     return None
 
 
-def _until_lost(situation: Situation) -> float:
-    """Seconds until a pod that is to end counts as lost, or the usual time where that is sooner."""
-    due = [pod.due_to_end for pod in situation.observed.pods if pod.at_work and pod.due_to_end is not None]
-    left = [(at + _NODE_SILENT - situation.now).total_seconds() for at in due]
-    return max(min(left, default=_LOOK_AGAIN), _LOOK_AGAIN)
+def _until_lost(situation: Situation) -> float | None:
+    """Seconds until a pod counts as lost that is to end, or whose node does not answer; None where there is none."""
+    pods = [pod for pod in situation.observed.pods if pod.at_work and pod.node]
+    since = [at for pod in pods for at in (pod.due_to_end, pod.lost_since) if at is not None]
+    left = [(at + _NODE_SILENT - situation.now).total_seconds() for at in since]
+    return max(min(left), _LOOK_AGAIN) if left else None
 
 
 def last_death(situation: Situation) -> Problem | None:
@@ -263,12 +273,14 @@ def _kept(situation: Situation, job: JobView) -> Verdict:
 def _at_work(situation: Situation, job: JobView, working: list[PodView]) -> Verdict:
     if all(pod.deleting for pod in working):
         message = f"the pod of attempt {situation.attempt} is terminating and will be replaced"
-        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, _until_lost(situation))
+        again = _until_lost(situation) or _LOOK_AGAIN
+        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, again)
     held = sidecars.held(working, situation.attempt)
     if held is not None:
         return _held(situation, job, held)
     if any(pod.phase == "Running" for pod in working):
-        return Verdict("Running", "Ready", "Running", f"attempt {situation.attempt} is training")
+        message = f"attempt {situation.attempt} is training"
+        return Verdict("Running", "Ready", "Running", message, _until_lost(situation))
     stuck = next((pod for pod in working if pod.problem is not None), None)
     if stuck is not None and stuck.problem is not None:
         return _patient(stuck.problem, stuck.created, situation.now)
