@@ -1,4 +1,4 @@
-"""A Job that no watch shows is gone, or has lost the label or the owner that it is known by. Never a second beside it."""
+"""A Job that no watch shows is gone, or lost the label or owner that it is known by. Never a second beside it."""
 
 from __future__ import annotations
 
