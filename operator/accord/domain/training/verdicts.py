@@ -273,8 +273,8 @@ def _kept(situation: Situation, job: JobView) -> Verdict:
 def _at_work(situation: Situation, job: JobView, working: list[PodView]) -> Verdict:
     if all(pod.deleting for pod in working):
         message = f"the pod of attempt {situation.attempt} is terminating and will be replaced"
-        again = _until_lost(situation) or _LOOK_AGAIN
-        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, again)
+        left = _until_lost(situation) or _LOOK_AGAIN
+        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, left)
     held = sidecars.held(working, situation.attempt)
     if held is not None:
         return _held(situation, job, held)
