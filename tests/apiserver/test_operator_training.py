@@ -254,13 +254,20 @@ def test_a_quota_that_is_exceeded_is_said_and_waited_for(namespace: Namespace, o
     running(namespace)
 
 
-def test_a_quota_that_forbids_the_pod_is_hinted_at(namespace: Namespace, operator: OperatorProcess) -> None:
+def test_a_quota_that_forbids_the_pod_is_said_in_the_words_of_the_job_controller(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
     namespace.create("resourcequotas", {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
     wait_until(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"), 20, "no quota")
     create(namespace)
     status = until_ready(namespace, "False", "PodNotCreated", 40)
     assert status["phase"] == "Pending"
-    assert "kubectl describe job r-1" in namespace.condition("r", "Ready", RUNS)["message"]
+
+    def message() -> str:
+        return str(namespace.condition("r", "Ready", RUNS)["message"])
+
+    wait_until(lambda: "exceeded quota: none" in message(), 60, message())
+    assert message().startswith("Job r-1 cannot create its pod: the pod is forbidden: exceeded quota: none")
 
 
 def test_a_template_that_the_api_server_refuses_is_said(namespace: Namespace, operator: OperatorProcess) -> None:

@@ -25,7 +25,7 @@ from accord.domain.checkpoint.names import is_of
 from accord.domain.children import Difference, differences, needs_apply
 from accord.domain.fields import in_words, set_by_others
 from accord.domain.plan import Event, ObjectKey, Plan, Refusal
-from accord.domain.refusals import is_refusal
+from accord.domain.refusals import QUOTA_EXCEEDED, is_refusal
 from accord.domain.refusals import reason as refusal_reason
 from accord.domain.traffic.names import MANAGED_BY_LABEL, POLICY_LABEL
 from accord.domain.training.names import RUN_LABEL
@@ -44,6 +44,8 @@ from accord.runtime.slim import is_made_by_us
 log = logging.getLogger(__name__)
 
 _CONFLICT_RETRY = 15.0
+_QUOTA_RETRY = 20.0
+"""Longest pause (seconds) before what a ResourceQuota had no room for is tried again: nobody says when it has."""
 _ROUNDS = 3
 _OWNER_LABELS = {"TrafficPolicy": POLICY_LABEL, "TrainingRun": RUN_LABEL, "CheckpointPolicy": CHECKPOINT_LABEL}
 _STALE_RETRY = 1.0
@@ -102,7 +104,8 @@ class Reconciler:
         except ClusterError as error:
             if error.reason != NOT_LEADER:
                 self._complain(key, error.reason, str(error))
-            return Outcome(failed=True)
+            room = refusal_reason(Refusal(error.status, error.words)) == QUOTA_EXCEEDED
+            return Outcome(_QUOTA_RETRY if room else None, failed=True)
         except Exception:
             self._metrics.reconcile_errors.labels(key.kind, "Bug").inc()
             level = logging.DEBUG if self._complaints.get(key) == "Bug" else logging.ERROR

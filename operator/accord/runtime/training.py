@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -26,6 +26,8 @@ from accord.runtime.refusals import Refusals
 from accord.runtime.slim import is_made_by_us
 
 Decide = Callable[[Observed, datetime], Plan]
+_POD_DUE = timedelta(seconds=5)
+"""The Job controller makes a pod within a second."""
 
 
 class TrainingRuns:
@@ -48,6 +50,10 @@ class TrainingRuns:
         """By run, the CheckpointPolicies that want it to rest."""
         self._warned: dict[ObjectKey, tuple[str, Warned | None]] = {}
         """By run: a pod that does not start, by its uid, and what Kubernetes last warned of it."""
+        self._podless: dict[ObjectKey, tuple[str, datetime]] = {}
+        """By run: the uid of a Job that is to have a pod and has none, and since when."""
+        self._unmade: set[ObjectKey] = set()
+        """Runs of which that has lasted for longer than it takes to make a pod."""
         self._gone: dict[ObjectKey, str] = {}
         """By run, the Job of its newest attempt where that does not exist any more. There is no way back for it."""
         self.refusals = Refusals()
@@ -74,12 +80,15 @@ class TrainingRuns:
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
+        self._follow_podless(key, self._parsed.of(manifest), now)
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
     def unexplained(self, manifest: Manifest) -> str | None:
-        """A pod of the run that has a node and no container yet. Implements `AsksWhy`."""
+        """A pod of the run that has a node and no container yet, or a Job that makes no pod. Implements `AsksWhy`."""
         key = ObjectKey.of(manifest)
         self._warned.pop(key, None)
+        if key in self._unmade:
+            return self._podless[key][0]
         pods = map(PodView.of, self._pods.get(key, {}).values())
         return next((pod.uid for pod in pods if pod.created_nothing and not pod.deleting and pod.uid), None)
 
@@ -117,7 +126,26 @@ class TrainingRuns:
         self._parsed.forget(key)
         self._warned.pop(key, None)
         self._gone.pop(key, None)
+        self._podless.pop(key, None)
+        self._unmade.discard(key)
         self.refusals.forget(key)
+
+    def _follow_podless(self, key: ObjectKey, run: TrainingRun, now: datetime) -> None:
+        """Whether the newest Job has been without a pod for so long that its Events are worth a question."""
+        job = max(self._jobs(run), key=lambda job: job.attempt, default=None)
+        pods = map(PodView.of, self._pods.get(key, {}).values())
+        if job is None or job.suspended or job.deleting or job.end or job.given_up or any(pod.at_work for pod in pods):
+            self._podless.pop(key, None)
+            self._unmade.discard(key)
+            return
+        uid = str(job.manifest["metadata"]["uid"])
+        before = self._podless.get(key)
+        since = before[1] if before is not None and before[0] == uid else now
+        self._podless[key] = uid, since
+        if now - since >= _POD_DUE:
+            self._unmade.add(key)
+        else:
+            self._unmade.discard(key)
 
     def _follow(self, change: Change) -> None:
         for manifest in (change.old, change.new):
@@ -154,6 +182,8 @@ class TrainingRuns:
         return Observed(
             run=run,
             jobs=self._jobs(run),
+            podless_since=self._podless[key][1] if key in self._podless else None,
+            refused=self._refused(key),
             pods=tuple(self._pod(key, pod) for pod in self._pods.get(key, {}).values()),
             claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
@@ -162,6 +192,10 @@ class TrainingRuns:
             progress=self._progress.get(key),
             ratings=self._ratings.get(key),
         )
+
+    def _refused(self, key: ObjectKey) -> Warned | None:
+        uid, warned = self._warned.get(key, ("", None))
+        return warned if key in self._podless and self._podless[key][0] == uid else None
 
     def _jobs(self, run: TrainingRun) -> tuple[JobView, ...]:
         """The Jobs of a run, also one of its newest attempt from which somebody took the owner reference."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from accord.domain.training import names
 from accord.domain.training.decide import decide
 from accord.domain.training.resources import job_to_apply
 from accord.domain.training.views import JobView
+from accord.domain.warned import Warned
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
+from accord.runtime.dispatch import Dispatcher
 from accord.runtime.index import Index
 from accord.runtime.kinds import LooksForOwn
 from accord.runtime.reconcile import Reconciler
@@ -170,3 +173,26 @@ def test_the_kind_looks_for_its_own(restarted: Restarted) -> None:
     assert restarted.kind.plan(restarted.run, {}, NOW) != Plan()
     restarted.kind.forget(RUN)
     assert restarted.kind.unseen(restarted.run) == job_key(1)
+
+
+def test_events_of_a_job_are_asked_for_only_where_it_makes_no_pod_for_a_while(restarted: Restarted) -> None:
+    kind, job = restarted.kind, restarted.job
+    restarted.watched(job)
+
+    def asked(seconds: float) -> str | None:
+        kind.plan(restarted.run, {}, NOW + timedelta(seconds=seconds))
+        return kind.unexplained(restarted.run)
+
+    assert (asked(0), asked(4), asked(5)) == (None, None, job["metadata"]["uid"])
+    words: list[Any] = []
+    kind._decide = lambda observed, _: (words.append((observed.refused, observed.podless_since)), Plan())[1]
+    kind.explained(restarted.run, job["metadata"]["uid"], Warned("FailedCreate", "no"))
+    kind.plan(restarted.run, {}, NOW + timedelta(seconds=6))
+    assert words == [(Warned("FailedCreate", "no"), NOW)]
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": {}, "status": {"phase": "Pending"}}
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    meta = {"name": "r-1-x", "uid": "x", "labels": labels, "creationTimestamp": "2026-03-01T12:00:00Z"}
+    dispatcher = Dispatcher(restarted.index, (kind,), lambda _: None)
+    dispatcher.observe(restarted.versioned({**pod, "metadata": meta}))
+    assert asked(7) is None
+    assert words[-1] == (None, None)

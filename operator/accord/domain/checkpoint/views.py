@@ -45,7 +45,7 @@ class RunView:
     def of(cls, manifest: Manifest) -> RunView:
         """From the object as the API server has it."""
         meta, status = manifest["metadata"], manifest.get("status") or {}
-        ready = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+        ready: Manifest = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
         since = ready.get("lastTransitionTime") if ready.get("status") == "True" else None
         return cls(
             name=meta["name"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -14,12 +15,15 @@ from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
 from accord.domain.training.situation import Situation
 from accord.domain.training.views import JobView, PodView, Problem
+from accord.domain.words import quote
 
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
 _LOOK_AGAIN = 5.0
 """Seconds between passes while something is awaited, should its event be lost."""
 _ASK_AGAIN = 15.0
 """Seconds between two looks at why a pod does not start."""
+_ASK_SELDOM = 60.0
+"""The same where nothing has come of it for a while."""
 _POD_DUE = timedelta(seconds=20)
 """The Job controller makes a pod within a second; much later it was refused."""
 _PATIENCE = {
@@ -176,9 +180,9 @@ def _lost(situation: Situation) -> Verdict | None:
         if pod.lost_since is not None and pod.lost_since + _NODE_SILENT <= situation.now:
             message = (
                 f"node {pod.node} has not responded since {timestamp(pod.lost_since)}: pod {pod.name} may still train "
-                f"and write to the volume, so no other pod is started. If the node will not come back: `kubectl delete "
-                f"node {pod.node}`; if it is only off, delete the pod and taint the node with "
-                "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+                "and write to the volume, so no other pod is started. If the node is off, delete the pod and taint the "
+                "node with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; if it will not come back: "
+                f"`kubectl delete node {pod.node}`"
             )
             return _stalled("NodeLost", message)
     return None
@@ -312,19 +316,38 @@ def _held(situation: Situation, job: JobView, pod: PodView) -> Verdict:
 
 
 def _without_pod(situation: Situation, job: JobView) -> Verdict:
-    # After a suspension a Job is older than its wish for a pod: that is as old as Ready is False.
-    told = find(situation.run.status.conditions, "Ready")
+    # After a suspension a Job is older than its wish for a pod: that is as old as Ready is False, or younger where it
+    # had one since.
+    told, observed = find(situation.run.status.conditions, "Ready"), situation.observed
     unready = situation.now if told is None or told.status == "True" else parse_timestamp(told.last_transition_time)
     since = max(job.started or job.created, unready)
-    waited = situation.now - since
-    if waited < _POD_DUE:
-        left = (_POD_DUE - waited).total_seconds()
-        return Verdict("Pending", "Reconciling", "Starting", f"attempt {situation.attempt} has no pod yet", left)
-    message = (
-        f"Job {job.name} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
-        f"`kubectl describe job {job.name}`"
-    )
-    return _patient(Problem("PodNotCreated", message), since, situation.now)
+    known = told is not None and told.reason == "PodNotCreated" and told.message.startswith(f"Job {job.name} ")
+    said = told.message if told is not None and known else None
+    if said is None and observed.podless_since is not None:
+        since = max(since, observed.podless_since)
+    left = (since + _POD_DUE - situation.now).total_seconds()
+    if left > 0 and observed.refused is None and said is None:
+        message = f"attempt {situation.attempt} has no pod yet"
+        return Verdict("Pending", "Reconciling", "Starting", message, min(left, _LOOK_AGAIN))
+    cannot = f"Job {job.name} cannot create its pod: "
+    if observed.refused is not None:
+        message = cannot + _without_names(observed.refused.note)
+    elif said is not None and said.startswith(cannot):
+        # The Event is gone, and what it said still holds for all that is known.
+        message = said
+    else:
+        message = (
+            f"Job {job.name} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
+            f"`kubectl describe job {job.name}`"
+        )
+    verdict = _patient(Problem("PodNotCreated", message), since, situation.now)
+    return replace(verdict, look_again=min(verdict.look_again or _ASK_SELDOM, _ASK_AGAIN if left > 0 else _ASK_SELDOM))
+
+
+def _without_names(note: str) -> str:
+    """What the Job controller was told, without the name that each new try has."""
+    words = note.removeprefix("(combined from similar events): ").removeprefix("Error creating: ")
+    return quote(re.sub(r'pods "[^"]*"', "the pod", words))
 
 
 def _patient(problem: Problem, since: datetime, now: datetime) -> Verdict:
