@@ -202,6 +202,8 @@ class OperatorProcess:
             "xds": {"host": "127.0.0.1", "port": free_port()},
             "envoy": {"image": "envoy:test"},
             "log": {"format": "text"},
+            # One that does not answer, unless a test brings its own: without any no run is ever ready.
+            "prometheus": {"endpoints": {"default": {"url": "http://127.0.0.1:9"}}},
             **config,
         }
         file = directory / f"operator-{name}-{self.port}.yaml"

@@ -254,13 +254,20 @@ def test_a_quota_that_is_exceeded_is_said_and_waited_for(namespace: Namespace, o
     running(namespace)
 
 
-def test_a_quota_that_forbids_the_pod_is_hinted_at(namespace: Namespace, operator: OperatorProcess) -> None:
+def test_a_quota_that_forbids_the_pod_is_said_in_the_words_of_the_job_controller(
+    namespace: Namespace, operator: OperatorProcess
+) -> None:
     namespace.create("resourcequotas", {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
     wait_until(lambda: namespace.get("resourcequotas", "none").get("status", {}).get("hard"), 20, "no quota")
     create(namespace)
     status = until_ready(namespace, "False", "PodNotCreated", 40)
     assert status["phase"] == "Pending"
-    assert "kubectl describe job r-1" in namespace.condition("r", "Ready", RUNS)["message"]
+
+    def message() -> str:
+        return str(namespace.condition("r", "Ready", RUNS)["message"])
+
+    wait_until(lambda: "exceeded quota: none" in message(), 60, message())
+    assert message().startswith("Job r-1 cannot create its pod: the pod is forbidden: exceeded quota: none")
 
 
 def test_a_template_that_the_api_server_refuses_is_said(namespace: Namespace, operator: OperatorProcess) -> None:
@@ -339,6 +346,33 @@ def test_a_job_and_a_claim_that_lost_their_labels_get_them_back(
     assert list(jobs(namespace)) == ["r-1"], "the run takes its Job for gone"
     assert ready(namespace) == ("True", "Running")
     assert "ClaimLost" not in reasons(namespace)
+
+
+@pytest.mark.parametrize("lost", ["label", "owner"])
+def test_a_job_that_became_unknown_while_no_operator_ran_has_no_second_beside_it(
+    namespace: Namespace, operator: OperatorProcess, start_operator: StartOperator, lost: str
+) -> None:
+    create(namespace)
+    pod = running(namespace)
+    operator.terminate()
+    nothing = {"labels": {"app.kubernetes.io/managed-by": None}} if lost == "label" else {"ownerReferences": None}
+    namespace.patch(JOBS, "r-1", {"metadata": nothing})
+    # Between two pods of the Job there is nothing else that would tell of it.
+    end(namespace, pod, 1)
+    wait_until(lambda: len(pods(namespace)) == 2, 60, "the Job made no other pod")
+    for each in pods(namespace):
+        set_status(namespace, each, phase="Failed")
+    start_operator().ready()
+    wait_until(lambda: not missing(namespace.get(JOBS, "r-1")), 15, "the Job is not known again")
+    assert list(jobs(namespace)) == ["r-1"]
+    assert namespace.get(RUNS, "r")["status"]["attempt"] == 1
+
+
+def missing(job: Any) -> set[str]:
+    """What a Job is known by and has not."""
+    meta = job["metadata"]
+    labelled = (meta.get("labels") or {}).get("app.kubernetes.io/managed-by") == "accord"
+    return {what for what, there in (("label", labelled), ("owner", meta.get("ownerReferences"))) if not there}
 
 
 def test_the_second_replica_takes_over_without_a_second_job(

@@ -23,6 +23,20 @@ def refusal(status: Manifest) -> str | None:
     return None
 
 
+def lost_since(status: Manifest) -> str | None:
+    """Since when the node of a pod does not answer (RFC 3339); None where it does.
+
+    Kubelet sets both conditions. The node lifecycle controller takes only `Ready` away, and gives no reason, when the
+    node does not answer; the pod goes on to be `Running` (k8s.io/kubernetes, pkg/util/node, MarkPodsNotReady).
+    """
+    conditions = {c.get("type"): c for c in status.get("conditions") or ()}
+    ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
+    taken_away = ready.get("status") in ("False", "Unknown") and not ready.get("reason")
+    if not taken_away or containers.get("status") != "True":
+        return None
+    return ready.get("lastTransitionTime")
+
+
 def is_over_quota(words: str) -> bool:
     """Whether a ResourceQuota is what the API server refuses for."""
     return "exceeded quota" in words or "failed quota" in words

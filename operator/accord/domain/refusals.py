@@ -30,8 +30,8 @@ _REASONS = {
 _REFUSING = frozenset({400, 403, 404, 405, 413, 415, 422})
 _UNAVAILABLE = "ServerError"
 _WEBHOOK_FAILED = "WebhookFailed"
-_QUOTA = "QuotaExceeded"
-REASONS = frozenset({*_REASONS.values(), _UNAVAILABLE, _WEBHOOK_FAILED, _QUOTA, CONTESTED})
+QUOTA_EXCEEDED = "QuotaExceeded"
+REASONS = frozenset({*_REASONS.values(), _UNAVAILABLE, _WEBHOOK_FAILED, QUOTA_EXCEEDED, CONTESTED})
 """Every reason that `reason` gives."""
 
 _WEBHOOK = re.compile(r"failed calling webhook|failed to call webhook")
@@ -62,7 +62,7 @@ def reason(refusal: Refusal) -> str:
     if _WEBHOOK.search(message):
         return _WEBHOOK_FAILED
     if status == 403 and is_over_quota(message):
-        return _QUOTA
+        return QUOTA_EXCEEDED
     if status in _REASONS and (status in _REFUSING or not _DENIED.search(message)):
         return _REASONS[status]
     if _DENIED.search(message):

@@ -1,4 +1,6 @@
-"""What Kubernetes last warned of a pod that has a node and no container yet: its status does not say why."""
+"""What Kubernetes last warned of a pod that has a node and no container yet, or of a Job that makes none: their status
+does not say why.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from accord.api.base import Manifest
 from accord.domain.conditions import timestamp
 from accord.domain.words import NO_REASON
 
-_TELLING = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox"})
-"""Reasons that tell why; kubelet and the attach-detach controller write them."""
+_TELLING = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "FailedCreate"})
+"""Reasons that tell why; kubelet, the attach-detach controller and, the last one, the Job controller write them."""
 
 
 _STANDS = timedelta(minutes=5)

@@ -2,7 +2,8 @@
 
 A watch by label says DELETED when an object loses the label, and nothing of it from then on. So where the object's
 owner lives and may still need it, the API server is asked: an object that exists is taken in as it is, and whoever it
-belongs to puts its label back. Until then its pods are served and its Job is not made twice.
+belongs to puts its label back. Until then its pods are served and its Job is not made twice. While the API server does
+not answer nothing is known of it, and it is asked again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,14 @@ from accord.runtime.index import Index, controller_of
 log = logging.getLogger(__name__)
 
 Get = Callable[[ObjectKey], Awaitable[Manifest | None]]
+Pause = Callable[[float], Awaitable[object]]
+
+_ASK_AGAIN = 0.5
+_LONGEST_PAUSE = 15.0
+"""Seconds between two requests that got no answer; the first of them, doubled each time."""
+_NO_ANSWER = frozenset({0, 401, 429})
+"""Statuses that say nothing of the object, as those from 500 on."""
+_SERVER_ERRORS = 500
 
 
 class Taking(Protocol):
@@ -36,9 +45,9 @@ class Taking(Protocol):
 class Departures:
     """Tells objects that were deleted from those that only left a selector. Every call returns at once."""
 
-    def __init__(self, index: Index, get: Get, taking: Taking) -> None:
-        """`get` asks the API server for one object."""
-        self._index, self._get, self._taking = index, get, taking
+    def __init__(self, index: Index, get: Get, taking: Taking, pause: Pause = asyncio.sleep) -> None:
+        """`get` asks the API server for one object; `pause` waits for so many seconds."""
+        self._index, self._get, self._taking, self._pause = index, get, taking, pause
         self._asking: set[asyncio.Task[None]] = set()
 
     def gone(self, resource: Resource, key: ObjectKey, uid: str, revision: int) -> None:
@@ -64,14 +73,28 @@ class Departures:
         return not owner["metadata"].get("deletionTimestamp")
 
     async def _ask(self, key: ObjectKey, uid: str, revision: int) -> None:
-        try:
-            live = await self._get(key)
-        except ClusterError as error:
-            log.debug("assuming that %s was deleted: %s", key, error)
-            live = None
+        live = await self._answer(key)
         if live is not None:
             self._taking.observe({"apiVersion": key.api_version, "kind": key.kind, **live})
         if live is None or live["metadata"]["uid"] != uid:
             self._taking.remove(key, uid, revision)
         else:
             log.info("%s lost its watch label; restoring it", key)
+
+    async def _answer(self, key: ObjectKey) -> Manifest | None:
+        """The object as it lives; None where it does not, or is not needed any more. Waits for an answer.
+
+        To take silence for a deletion would be to make a second Job beside one that trains.
+        """
+        delay = _ASK_AGAIN
+        while self._is_needed(key):
+            try:
+                return await self._get(key)
+            except ClusterError as error:
+                if error.status not in _NO_ANSWER and error.status < _SERVER_ERRORS:
+                    log.debug("assuming that %s was deleted: %s", key, error)
+                    return None
+                log.debug("whether %s was deleted is not known yet: %s", key, error)
+            await self._pause(delay)
+            delay = min(2 * delay, _LONGEST_PAUSE)
+        return None

@@ -60,3 +60,14 @@ class AsksWhy(Protocol):
 
     def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
         """What Kubernetes last warned of it, for the next decision."""
+
+
+@runtime_checkable
+class LooksForOwn(Protocol):
+    """A kind that must not make an object twice: what a watch by label does not show may have lost the label."""
+
+    def unseen(self, manifest: Manifest) -> ObjectKey | None:
+        """An object that was made once and that no watch shows now; None where there is none, or it is gone."""
+
+    def found(self, manifest: Manifest, key: ObjectKey, live: Manifest | None) -> Manifest | None:
+        """The object of that name, or None; returns it where it is one of ours, to be taken in."""

@@ -21,7 +21,9 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a pass ended. `failed` asks for a repetition with backoff; `wrote` says that it changed something."""
+    """How a pass ended. `failed` asks for a repetition with backoff, at the latest after `requeue_after`; `wrote` says
+    that it changed something.
+    """
 
     requeue_after: float | None = None
     wrote: bool = False
@@ -161,7 +163,8 @@ class WorkQueue(Generic[K]):
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
             self._metrics.queue_retries.inc()
-            self.add_after(key, self._backoff.delay(failures, self._chance()))
+            delay = self._backoff.delay(failures, self._chance())
+            self.add_after(key, delay if outcome.requeue_after is None else min(delay, outcome.requeue_after))
             return
         self._failures.pop(key, None)
         streak = self._streaks.get(key, 0) + 1 if outcome.wrote else 0

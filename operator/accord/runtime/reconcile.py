@@ -25,7 +25,7 @@ from accord.domain.checkpoint.names import is_of
 from accord.domain.children import Difference, differences, needs_apply
 from accord.domain.fields import in_words, set_by_others
 from accord.domain.plan import Event, ObjectKey, Plan, Refusal
-from accord.domain.refusals import is_refusal
+from accord.domain.refusals import QUOTA_EXCEEDED, is_refusal
 from accord.domain.refusals import reason as refusal_reason
 from accord.domain.traffic.names import MANAGED_BY_LABEL, POLICY_LABEL
 from accord.domain.training.names import RUN_LABEL
@@ -37,13 +37,15 @@ from accord.ports.cluster import Cluster, ClusterError
 from accord.runtime.contests import LIMIT, TRUCE, Contest, Contests
 from accord.runtime.fence import NOT_LEADER
 from accord.runtime.index import Index, controller_of, is_ours
-from accord.runtime.kinds import AsksWhy, Kind, LooksAtPods
+from accord.runtime.kinds import AsksWhy, Kind, LooksAtPods, LooksForOwn
 from accord.runtime.queue import Outcome
 from accord.runtime.slim import is_made_by_us
 
 log = logging.getLogger(__name__)
 
 _CONFLICT_RETRY = 15.0
+_QUOTA_RETRY = 20.0
+"""Longest pause (seconds) before what a ResourceQuota had no room for is tried again: nobody says when it has."""
 _ROUNDS = 3
 _OWNER_LABELS = {"TrafficPolicy": POLICY_LABEL, "TrainingRun": RUN_LABEL, "CheckpointPolicy": CHECKPOINT_LABEL}
 _STALE_RETRY = 1.0
@@ -102,7 +104,8 @@ class Reconciler:
         except ClusterError as error:
             if error.reason != NOT_LEADER:
                 self._complain(key, error.reason, str(error))
-            return Outcome(failed=True)
+            room = refusal_reason(Refusal(error.status, error.words)) == QUOTA_EXCEEDED
+            return Outcome(_QUOTA_RETRY if room else None, failed=True)
         except Exception:
             self._metrics.reconcile_errors.labels(key.kind, "Bug").inc()
             level = logging.DEBUG if self._complaints.get(key) == "Bug" else logging.ERROR
@@ -136,6 +139,8 @@ class Reconciler:
         if manifest["metadata"].get("deletionTimestamp"):
             # Children go by their owner references.
             return Outcome()
+        if isinstance(kind, LooksForOwn):
+            await self._look_for_own(kind, manifest)
         if isinstance(kind, LooksAtPods):
             await self._look_at_pods(kind, manifest)
         if isinstance(kind, AsksWhy):
@@ -171,6 +176,16 @@ class Reconciler:
             log.debug("cannot list pods: %s", error)
             pods = ()
         kind.pods_seen(manifest, pods)
+
+    async def _look_for_own(self, kind: LooksForOwn, manifest: Manifest) -> None:
+        """Before it is made anew. Without an answer there is no pass."""
+        child = kind.unseen(manifest)
+        if child is None:
+            return
+        ours = kind.found(manifest, child, await self._cluster.get(child))
+        if ours is not None:
+            log.info("%s lost its watch label; restoring it", child)
+            self._observe(ours)
 
     async def _ask_why(self, kind: AsksWhy, manifest: Manifest) -> None:
         """A listing of the warnings about one pod, only while it does not start."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
 
 from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, JOBS, PODS, TRAINING_RUNS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.training import resources
-from accord.domain.training.names import RUN_LABEL
+from accord.domain.training.names import INPUTS_ANNOTATION, RUN_LABEL
 from accord.domain.training.observed import Observed
 from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
+from accord.domain.training.situation import is_finished
 from accord.domain.training.views import JobView, PodView
 from accord.domain.warned import Warned
 from accord.runtime.index import Change, Index, controller_of, is_ours
@@ -23,6 +26,8 @@ from accord.runtime.refusals import Refusals
 from accord.runtime.slim import is_made_by_us
 
 Decide = Callable[[Observed, datetime], Plan]
+_POD_DUE = timedelta(seconds=5)
+"""The Job controller makes a pod within a second."""
 
 
 class TrainingRuns:
@@ -45,6 +50,12 @@ class TrainingRuns:
         """By run, the CheckpointPolicies that want it to rest."""
         self._warned: dict[ObjectKey, tuple[str, Warned | None]] = {}
         """By run: a pod that does not start, by its uid, and what Kubernetes last warned of it."""
+        self._podless: dict[ObjectKey, tuple[str, datetime]] = {}
+        """By run: the uid of a Job that is to have a pod and has none, and since when."""
+        self._unmade: set[ObjectKey] = set()
+        """Runs of which that has lasted for longer than it takes to make a pod."""
+        self._gone: dict[ObjectKey, str] = {}
+        """By run, the Job of its newest attempt where that does not exist any more. There is no way back for it."""
         self.refusals = Refusals()
 
     def read(self, key: ObjectKey) -> TrainingRun | None:
@@ -69,18 +80,43 @@ class TrainingRuns:
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
+        self._follow_podless(key, self._parsed.of(manifest), now)
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
     def unexplained(self, manifest: Manifest) -> str | None:
-        """A pod of the run that has a node and no container yet. Implements `AsksWhy`."""
+        """A pod of the run that has a node and no container yet, or a Job that makes no pod. Implements `AsksWhy`."""
         key = ObjectKey.of(manifest)
         self._warned.pop(key, None)
+        if key in self._unmade:
+            return self._podless[key][0]
         pods = map(PodView.of, self._pods.get(key, {}).values())
         return next((pod.uid for pod in pods if pod.created_nothing and not pod.deleting and pod.uid), None)
 
     def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
         """Keep it for the next decision."""
         self._warned[ObjectKey.of(manifest)] = uid, warned
+
+    def unseen(self, manifest: Manifest) -> ObjectKey | None:
+        """The Job of the newest attempt, where no watch shows it. Implements `LooksForOwn`."""
+        key = ObjectKey.of(manifest)
+        try:
+            run = self._parsed.of(manifest)
+        except ValidationError:
+            return None
+        attempt = run.status.attempt or 0
+        if attempt < 1 or is_finished(run):
+            return None
+        job = resources.job_key(run, attempt)
+        if self._gone.get(key) == job.name or any(view.attempt >= attempt for view in self._jobs(run)):
+            return None
+        return job
+
+    def found(self, manifest: Manifest, key: ObjectKey, live: Manifest | None) -> Manifest | None:
+        """Remember that it is gone, or return it where it is ours."""
+        if live is not None and _is_job_of(manifest, live):
+            return live
+        self._gone[ObjectKey.of(manifest)] = key.name
+        return None
 
     def report(self, manifest: Manifest) -> None:
         """What the status says is reported for every kind; there is nothing else yet."""
@@ -89,7 +125,27 @@ class TrainingRuns:
         """The run is gone. Its pods may not be: they are followed on their own."""
         self._parsed.forget(key)
         self._warned.pop(key, None)
+        self._gone.pop(key, None)
+        self._podless.pop(key, None)
+        self._unmade.discard(key)
         self.refusals.forget(key)
+
+    def _follow_podless(self, key: ObjectKey, run: TrainingRun, now: datetime) -> None:
+        """Whether the newest Job has been without a pod for so long that its Events are worth a question."""
+        job = max(self._jobs(run), key=lambda job: job.attempt, default=None)
+        pods = map(PodView.of, self._pods.get(key, {}).values())
+        if job is None or job.suspended or job.deleting or job.end or job.given_up or any(pod.at_work for pod in pods):
+            self._podless.pop(key, None)
+            self._unmade.discard(key)
+            return
+        uid = str(job.manifest["metadata"]["uid"])
+        before = self._podless.get(key)
+        since = before[1] if before is not None and before[0] == uid else now
+        self._podless[key] = uid, since
+        if now - since >= _POD_DUE:
+            self._unmade.add(key)
+        else:
+            self._unmade.discard(key)
 
     def _follow(self, change: Change) -> None:
         for manifest in (change.old, change.new):
@@ -123,10 +179,11 @@ class TrainingRuns:
 
     def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
         run = self._parsed.of(manifest)
-        children = self._index.children(run.metadata.uid)
         return Observed(
             run=run,
-            jobs=tuple(JobView.of(child) for child in children.values() if child["kind"] == JOBS.kind),
+            jobs=self._jobs(run),
+            podless_since=self._podless[key][1] if key in self._podless else None,
+            refused=self._refused(key),
             pods=tuple(self._pod(key, pod) for pod in self._pods.get(key, {}).values()),
             claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
@@ -135,6 +192,19 @@ class TrainingRuns:
             progress=self._progress.get(key),
             ratings=self._ratings.get(key),
         )
+
+    def _refused(self, key: ObjectKey) -> Warned | None:
+        uid, warned = self._warned.get(key, ("", None))
+        return warned if key in self._podless and self._podless[key][0] == uid else None
+
+    def _jobs(self, run: TrainingRun) -> tuple[JobView, ...]:
+        """The Jobs of a run, also one of its newest attempt from which somebody took the owner reference."""
+        children = self._index.children(run.metadata.uid)
+        found = [child for child in children.values() if child["kind"] == JOBS.kind]
+        newest = self._index.get(resources.job_key(run, run.status.attempt or 1))
+        if newest is not None and controller_of(newest) is None and _is_made_for(run.metadata.name, newest):
+            found.append(newest)
+        return tuple(map(JobView.of, found))
 
     def _pod(self, key: ObjectKey, manifest: Manifest) -> PodView:
         pod = PodView.of(manifest)
@@ -148,6 +218,19 @@ def _ours(manifest: Manifest | None, run: str) -> Manifest | None:
         return manifest
     label = (manifest["metadata"].get("labels") or {}).get(RUN_LABEL, run)
     return manifest if label == run and is_made_by_us(manifest) else None
+
+
+def _is_job_of(run: Manifest, live: Manifest) -> bool:
+    """Whether a Job belongs to a run: by its controller, or, where somebody took that away, by what else it carries."""
+    controller = controller_of(live)
+    if controller is not None:
+        return bool(controller["uid"] == run["metadata"]["uid"])
+    return _is_made_for(run["metadata"]["name"], live)
+
+
+def _is_made_for(run: str, job: Manifest) -> bool:
+    meta = job["metadata"]
+    return (meta.get("labels") or {}).get(RUN_LABEL) == run and INPUTS_ANNOTATION in (meta.get("annotations") or {})
 
 
 def _referred(policy: Manifest | None) -> ObjectKey | None:

@@ -32,6 +32,11 @@ def test_the_newest_that_tells_counts_however_its_time_is_told() -> None:
     assert newest([event("FailedMount", "x", field="eventTime")], NOW) == Warned("FailedMount", "x")
 
 
+def test_a_job_that_makes_no_pod_is_told_of_by_its_controller() -> None:
+    refused = event("FailedCreate", "Error creating: pods is forbidden", ago=10)
+    assert newest([event("BackoffLimitExceeded", "x"), refused], NOW) == Warned("FailedCreate", refused["note"])
+
+
 def test_what_tells_nothing_or_is_over_does_not_count() -> None:
     assert newest([], NOW) is None
     assert newest([event("BackOff", "restarting"), event("FailedMount", "x", type="Normal")], NOW) is None

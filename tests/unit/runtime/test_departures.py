@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,7 +43,11 @@ class World:
         self.index = Index()
         self.live: Manifest | ClusterError | None = None
         self.asked: list[ObjectKey] = []
-        self.departures = Departures(self.index, self.get, Dispatcher(self.index, (), lambda _: None))
+        self.paused: list[float] = []
+        self.later: Callable[[], object] = lambda: None
+        """What happens while an answer is waited for."""
+        taking = Dispatcher(self.index, (), lambda _: None)
+        self.departures = Departures(self.index, self.get, taking, self.pause)
         meta = {"namespace": "ns", "name": "p", "uid": "policy", "resourceVersion": "1"}
         self.policy = {"apiVersion": POLICY.api_version, "kind": POLICY.kind, "metadata": meta}
         self.index.observe(self.policy)
@@ -52,6 +57,12 @@ class World:
         if isinstance(self.live, ClusterError):
             raise self.live
         return self.live
+
+    async def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
+        if len(self.paused) == 8:
+            self.later()
+        assert len(self.paused) < 20, "asked for ever"
 
     async def left(self, resource: Resource, version: int = 5) -> Manifest | None:
         """The watch says DELETED; what is known of the object then."""
@@ -89,10 +100,43 @@ async def test_one_of_the_same_name_is_another(world: World) -> None:
     assert known["metadata"]["uid"] == "another"
 
 
-async def test_without_an_answer_the_watch_is_believed(world: World) -> None:
-    world.index.observe(made(SERVICES, 2))
+NO_ANSWERS = [(0, "Unreachable"), (503, "ServiceUnavailable"), (500, "InternalError"), (429, "TooManyRequests")]
+
+
+@pytest.mark.parametrize("no_answer", NO_ANSWERS)
+async def test_without_an_answer_nothing_is_known_and_it_is_asked_again(
+    world: World, no_answer: tuple[int, str]
+) -> None:
+    world.index.observe(made(JOBS, 2))
+    world.live = ClusterError(*no_answer, "no answer")
+    known: list[Manifest | None] = []
+
+    def answers() -> None:
+        known.append(world.index.get(ObjectKey("batch/v1", "Job", "ns", "x")))
+        world.live = made(JOBS, 5, labelled=False)
+
+    world.later = answers
+    after = await world.left(JOBS)
+    assert known != [None], "a second Job could be made meanwhile"
+    assert after is not None
+    assert after["metadata"]["labels"] == {}
+    assert world.paused == [0.5, 1, 2, 4, 8, 15, 15, 15]
+
+
+async def test_it_is_asked_no_more_once_its_owner_goes(world: World) -> None:
+    world.index.observe(made(JOBS, 2))
     world.live = ClusterError(0, "Unreachable", "no answer")
+    going = {"resourceVersion": "7", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    policy = {**world.policy, "metadata": {**world.policy["metadata"], **going}}
+    world.later = lambda: world.index.observe(policy)
+    assert await world.left(JOBS) is None
+
+
+async def test_where_asking_is_forbidden_the_watch_is_believed(world: World) -> None:
+    world.index.observe(made(SERVICES, 2))
+    world.live = ClusterError(403, "Forbidden", "no right to get it")
     assert await world.left(SERVICES) is None
+    assert world.paused == []
 
 
 async def test_what_goes_with_its_owner_is_not_asked_for(world: World) -> None:

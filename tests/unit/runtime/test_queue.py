@@ -132,6 +132,20 @@ def test_failures_are_repeated_with_growing_delays_up_to_the_cap(queue: WorkQueu
     assert queue.take() == "a"
 
 
+def test_a_failure_may_say_when_it_is_repeated_at_the_latest(queue: WorkQueue[str], time: Time) -> None:
+    queue.add("a")
+    delays = []
+    for _ in range(6):
+        key = queue.take()
+        assert key is not None
+        queue.done(key, Outcome(requeue_after=3, failed=True))
+        began = time.now
+        while not queue._ready:
+            time.pass_(0.5)
+        delays.append(time.now - began)
+    assert delays == [1, 2, 3, 3, 3, 3]
+
+
 def test_a_change_does_not_wait_for_the_backoff(queue: WorkQueue[str]) -> None:
     queue.add("a")
     queue.take()

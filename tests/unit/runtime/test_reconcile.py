@@ -515,3 +515,22 @@ async def test_parts_of_others_objects_go_first_and_are_nobodys_conflict(world: 
     world.next = Plan(apply=(service("ours"),), patch=(part,))
     await world.reconciler(KEY)
     assert world.writes == ["apply theirs", "apply ours"]
+
+
+@pytest.mark.parametrize(
+    ("error", "latest"),
+    [
+        (ClusterError(403, "Forbidden", 'services "x" is forbidden: exceeded quota: small'), 20),
+        (ClusterError(403, "Forbidden", "a policy forbids it"), None),
+        (ClusterError(0, "Unreachable", "no answer"), None),
+    ],
+    ids=["quota", "forbidden", "no answer"],
+)
+async def test_what_a_quota_refuses_is_tried_again_within_twenty_seconds(
+    world: World, error: ClusterError, latest: float | None
+) -> None:
+    """Nothing says that there is room, and it is to be used within half a minute."""
+    world.refuse["x"] = error
+    world.next = Plan(apply=(service("x"),), status={"target": "100"})
+    outcome = await world.reconciler(KEY)
+    assert (outcome.failed, outcome.requeue_after) == (True, latest)

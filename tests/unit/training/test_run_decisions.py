@@ -26,11 +26,13 @@ from tests.unit.training.world import (
 )
 
 from accord.api.base import Manifest
+from accord.domain.conditions import timestamp
 from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.training import names, resources
 from accord.domain.training.inputs import inputs
 from accord.domain.training.template import overridden, pod_template
 from accord.domain.training.views import JobView
+from accord.domain.warned import Warned
 
 
 def training(**spec: Any) -> World:
@@ -325,13 +327,64 @@ def test_a_failed_job_without_pods_speaks_for_itself() -> None:
 def test_a_job_that_gets_no_pod_says_where_to_look() -> None:
     world = World()
     world.step()
-    assert world.step().requeue_after == pytest.approx(20)
+    assert world.step().requeue_after == pytest.approx(5)
     world.wait(21)
     assert condition(world.step(), "Reconciling")[1] == "PodNotCreated"
     world.wait(60)
     plan = world.step()
     assert condition(plan, "Stalled")[1] == "PodNotCreated"
     assert "kubectl describe job r-1" in condition(plan, "Ready")[2]
+    assert plan.requeue_after == pytest.approx(60), "the reason may become another"
+
+
+def quota(pod: str, prefix: str = "") -> Warned:
+    note = f'Error creating: pods "{pod}" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1'
+    return Warned("FailedCreate", prefix + note)
+
+
+def test_a_job_that_gets_no_pod_says_it_in_the_words_of_its_controller() -> None:
+    world = World()
+    world.step()
+    world.wait(10)
+    world.refused_pod = quota("r-1-abcde")
+    plan = world.step()
+    assert condition(plan, "Ready") == (
+        "False",
+        "PodNotCreated",
+        "Job r-1 cannot create its pod: the pod is forbidden: exceeded quota: gpus, requested: "
+        "requests.nvidia.com/gpu=1",
+    )
+    # Each try has another name, and after some they are told together; that is no news. Nor is that the Event is gone.
+    told = world.status["conditions"]
+    for again in (quota("r-1-fghij"), quota("r-1-klmno", "(combined from similar events): "), None):
+        world.refused_pod = again
+        world.wait(3)
+        world.step()
+        assert world.status["conditions"] == told
+    world.controllers()
+    world.kubelet()
+    assert condition(world.step(), "Ready")[:2] == ("True", "Running")
+
+
+def test_while_a_pod_is_only_made_anew_nothing_is_wrong() -> None:
+    world = training()
+    for pod in world.pods.values():
+        pod["metadata"]["deletionTimestamp"] = timestamp(world.now)
+    world.step()
+    world.wait(50)
+    assert condition(world.step(), "Ready")[1] == "Ending"
+    world.pods.clear()
+    world.podless_since = world.now
+    for _ in range(3):
+        assert condition(world.step(), "Ready")[1] == "Starting"
+        world.wait(5)
+    # It has lasted.
+    world.wait(6)
+    assert condition(world.step(), "Ready")[1] == "PodNotCreated"
+    # Another operator has not seen for how long.
+    world.wait(60)
+    world.podless_since = world.now
+    assert condition(world.step(), "Stalled")[1] == "PodNotCreated"
 
 
 REFUSED = [

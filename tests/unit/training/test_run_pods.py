@@ -224,6 +224,59 @@ def test_a_node_that_is_gone_is_said_with_what_to_do() -> None:
     assert world.told() == ["AttemptStarted", "NodeLost"]
 
 
+def unanswered(world: World, status: str = "False") -> None:
+    """The node lifecycle controller has missed the node; the pod tolerates that, and nobody tells it to go."""
+    world.node_answers = False
+    told = [
+        {"type": "Ready", "status": status, "lastTransitionTime": timestamp(world.now)},
+        {"type": "ContainersReady", "status": "True"},
+    ]
+    for pod in world.pods.values():
+        pod["status"] = {**pod["status"], "conditions": told}
+
+
+@pytest.mark.parametrize("status", ["False", "Unknown"])
+def test_a_node_that_is_gone_under_a_pod_that_tolerates_it_is_said_too(status: str) -> None:
+    world = training()
+    since = timestamp(world.now)
+    unanswered(world, status)
+    plan = world.step()
+    assert condition(plan, "Ready")[:2] == ("True", "Running"), "a node may be slow"
+    assert plan.requeue_after == pytest.approx(60)
+    world.wait(61)
+    plan = world.settle()
+    assert condition(plan, "Stalled")[:2] == ("True", "NodeLost")
+    status_, reason, message = condition(plan, "Ready")
+    assert (status_, reason) == ("False", "NodeLost")
+    for words in (
+        f"node n-1 has not responded since {since}",
+        "pod r-1-0",
+        "kubectl delete node n-1",
+        "out-of-service",
+    ):
+        assert words in message
+    assert (len(world.pods), world.made) == (1, ["r-1"])
+    at_rest(world)
+    assert world.told() == ["AttemptStarted", "NodeLost"]
+    # The node answers again: the pod has never stopped.
+    world.node_answers = True
+    for pod in world.pods.values():
+        pod["status"] = {"phase": "Running"}
+    plan = world.settle()
+    assert condition(plan, "Ready")[:2] == ("True", "Running")
+    assert (len(world.pods), world.made) == (1, ["r-1"])
+
+
+def test_a_pod_that_is_not_ready_by_its_own_probe_is_on_no_lost_node() -> None:
+    world = training()
+    unanswered(world)
+    for pod in world.pods.values():
+        by_kubelet = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+        pod["status"]["conditions"] = [by_kubelet, {"type": "ContainersReady", "status": "False"}]
+    world.wait(600)
+    assert condition(world.settle(), "Ready")[:2] == ("True", "Running")
+
+
 @pytest.mark.parametrize(
     "event",
     [

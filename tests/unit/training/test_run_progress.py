@@ -236,6 +236,62 @@ def test_metrics_that_are_gone_again_are_missed_after_as_long() -> None:
     assert condition(world.measure(3_100), "Ready")[:2] == ("True", "Running")
 
 
+def test_a_prometheus_that_has_not_answered_since_the_attempt_began_is_as_good_as_none() -> None:
+    world = measured()
+    plan = world.measure(outcome="QueryFailed")
+    assert condition(plan, "MetricsAvailable")[:2] == ("Unknown", "QueryFailed")
+    assert condition(plan, "Ready")[:2] == ("True", "Running")
+    assert plan.requeue_after is not None
+    world.wait(plan.requeue_after)
+    plan = world.measure(outcome="QueryFailed")
+    assert condition(plan, "Stalled")[:2] == ("True", "QueryFailed")
+    status, reason, message = condition(plan, "Ready")
+    assert (status, reason, world.status["phase"]) == ("False", "QueryFailed", "Running")
+    assert message == "attempt 1 trains without metrics, so its checkpoints cannot be checked: words"
+    assert world.told() == ["AttemptStarted", "QueryFailed"]
+    # Also after a change of leaders, before it is asked again.
+    world.progress = None
+    assert condition(world.step(), "Ready")[:2] == ("False", "QueryFailed")
+    assert condition(world.measure(5), "Ready")[:2] == ("True", "Running")
+
+
+@pytest.mark.parametrize("forgets", [False, True], ids=["", "recorded by a version that did not say it"])
+def test_an_outage_after_metrics_were_seen_takes_nothing_back(forgets: bool) -> None:
+    world = measured()
+    world.measure(3_000)
+    assert world.status["measuredAttempt"] == 1
+    for _ in range(3):
+        world.wait(600)
+        if forgets and world.run is not None:
+            world.run["status"].pop("measuredAttempt", None)
+        assert condition(world.measure(outcome="QueryFailed"), "Ready")[:2] == ("True", "Running")
+
+
+def test_the_next_attempt_must_be_seen_itself() -> None:
+    world = measured()
+    world.measure(3_000)
+    world.edit(totalSteps=20_000)
+    world.settle()
+    assert world.attempt == 2
+    assert condition(world.measure(outcome="QueryFailed"), "Ready")[:2] == ("True", "Running")
+    world.wait(200)
+    assert condition(world.measure(outcome="QueryFailed"), "Ready")[:2] == ("False", "QueryFailed")
+
+
+def test_an_endpoint_that_does_not_exist_is_said_at_once() -> None:
+    unknown = Answer(failure="UnknownEndpoint", message="words")
+    assert interpret(RUN, unknown, NOW) == Progress("NoEndpoint", NOW, "words", attempt=2)
+    world = measured()
+    plan = world.measure(outcome="NoEndpoint")
+    assert condition(plan, "MetricsAvailable")[:2] == ("False", "NoEndpoint")
+    assert condition(plan, "Ready")[:2] == ("False", "NoEndpoint")
+    assert condition(plan, "Stalled")[:2] == ("True", "NoEndpoint")
+    assert world.told() == ["AttemptStarted", "NoEndpoint"]
+    # The operator was installed anew with that name, and nobody is there yet.
+    assert condition(world.measure(outcome="QueryFailed"), "Ready")[:2] == ("False", "QueryFailed")
+    assert condition(world.measure(5), "Ready")[:2] == ("True", "Running")
+
+
 def test_the_next_pod_of_a_run_that_was_never_seen_is_given_its_time_anew() -> None:
     world = measured()
     world.wait(200)

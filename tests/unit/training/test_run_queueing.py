@@ -11,7 +11,6 @@ from tests.unit.training.world import World, at_rest, condition, job_key
 
 from accord.api.base import Manifest
 from accord.domain.training import names, queueing
-from accord.domain.training.inputs import inputs
 from accord.domain.training.resources import job_to_apply
 from accord.domain.training.views import JobView
 from accord.runtime.slim import slim
@@ -131,8 +130,52 @@ def test_the_queue_label_of_a_run_is_honoured() -> None:
     assert (status, reason) == ("True", "Accepted")
     assert "used as spec.queueName: main" in message
     at_rest(world)
-    # Another label is another queue, as another queueName is.
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (None, "main", "takes effect with the next attempt: Job r-1 was created without a queue"),
+        ("main", "other", "takes effect with the next attempt: Job r-1 is in queue main"),
+        ("main", None, "Job r-1 stays in queue main; the run names none for the next attempt"),
+    ],
+    ids=["added", "changed", "removed"],
+)
+def test_a_label_never_replaces_the_attempt_that_trains(before: str | None, after: str | None, words: str) -> None:
+    """A label may come from a tool that labels whole folders, and from a version that did not heed it."""
+    world = World()
+    with_label(world, before)
+    world.settle()
+    if before is not None:
+        evicted(world.jobs["r-1"])
+        world.jobs["r-1"]["spec"]["suspend"] = False
+        world.settle()
+    assert world.status["phase"] == "Running"
+    with_label(world, after)
+    world.settle()
+    assert (world.status["phase"], world.made) == ("Running", ["r-1"])
+    assert words in condition(world.decide(), "Accepted")[2]
+    at_rest(world)
+    # What is changed for another reason is made where the label says.
+    world.edit(totalSteps=20_000)
+    world.settle()
+    job = world.jobs["r-2"]
+    assert (job["metadata"]["labels"].get(names.QUEUE_LABEL), job["spec"]["suspend"]) == (after, after is not None)
+    assert "next attempt" not in condition(world.decide(), "Accepted")[2]
+
+
+@pytest.mark.parametrize("before", [None, "main"])
+def test_a_run_that_rests_resumes_in_the_queue_of_its_label(before: str | None) -> None:
+    world = World()
+    with_label(world, before)
+    world.settle()
+    world.edit(suspend=True)
+    world.settle()
     with_label(world, "other")
+    world.settle()
+    assert (world.status["phase"], world.jobs) == ("Suspended", {})
+    at_rest(world)
+    world.edit(suspend=False)
     world.settle()
     assert world.jobs["r-2"]["metadata"]["labels"][names.QUEUE_LABEL] == "other"
 
@@ -152,7 +195,7 @@ def test_a_label_without_a_name_is_none() -> None:
     with_label(world, "")
     world.settle()
     assert world.status["phase"] == "Running"
-    assert inputs(queueing.with_queue(world.gather().run)) == inputs(world.gather().run)
+    assert queueing.queue(world.gather().run) is None
 
 
 def fields(manager: str, subresource: str = "") -> Manifest:

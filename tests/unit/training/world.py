@@ -17,6 +17,7 @@ from accord.domain.training.observed import Observed
 from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.views import JobView, PodView
+from accord.domain.warned import Warned
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 TRAINER = {"name": "trainer", "image": "example/trainer:1"}
@@ -74,6 +75,9 @@ class World:
         self.refused: dict[ObjectKey, Refusal] = {}
         self.conflicts: dict[ObjectKey, str] = {}
         self.pauses: tuple[Pause, ...] = ()
+        self.podless_since: datetime | None = None
+        self.refused_pod: Warned | None = None
+        """What the Job controller warns of where it makes no pod."""
         self.progress: Progress | None = None
         self.events: list[Event] = []
         self.made: list[str] = []
@@ -176,6 +180,8 @@ class World:
             conflicts=dict(self.conflicts),
             refusals=dict(self.refused),
             pauses=self.pauses,
+            podless_since=self.podless_since,
+            refused=self.refused_pod,
             progress=self.progress,
         )
 

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from accord.adapters.prometheus.endpoint import Endpoint, PrometheusEndpoint
 from accord.domain.samples import Answer, Shape
@@ -17,6 +18,11 @@ from accord.observability.metrics import OperatorMetrics
 
 _PARALLEL = 4
 _GRACE = 0.5
+
+
+def _host(url: str) -> str:
+    """Host and port, without what may be a password, a path or a parameter."""
+    return url.partition("//")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
 
 
 class PrometheusMetrics:
@@ -31,7 +37,7 @@ class PrometheusMetrics:
     async def query(self, endpoint: str, promql: str, shape: Shape = "vector", author: str | None = None) -> Answer:
         """Evaluate `promql` now; an answer in any case, at the latest shortly after the endpoint's timeout."""
         began = time.monotonic()
-        answer = await self._bounded(endpoint, promql, shape, author)
+        answer = self._named(endpoint, await self._bounded(endpoint, promql, shape, author))
         # An unknown name comes from a policy: it must not make a time series.
         known = endpoint if endpoint in self._clients else ""
         self._metrics.prometheus_queries.labels(known, answer.failure or "Success").inc()
@@ -42,6 +48,14 @@ class PrometheusMetrics:
         """Close idle connections; threads that still wait end with the process."""
         for client in self._clients.values():
             client.close()
+
+    def _named(self, name: str, answer: Answer) -> Answer:
+        """A failure with the endpoint that it is of: `Connection refused` alone sends nobody anywhere."""
+        endpoint = self._endpoints.get(name)
+        if answer.failure in (None, "UnknownEndpoint", "NotAllowed") or endpoint is None:
+            return answer
+        words = answer.message or f"the query failed: {answer.failure}"
+        return replace(answer, message=f"Prometheus endpoint {name} ({_host(endpoint.url)}): {words}")
 
     async def _bounded(self, name: str, promql: str, shape: Shape, author: str | None) -> Answer:
         client = self._clients.get(name)

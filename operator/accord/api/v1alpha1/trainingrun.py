@@ -417,6 +417,8 @@ class TrainingRunStatus(Model):
     """Mean reward of the latest steps."""
     checkpoint_step: int | None = None
     """Step of the newest checkpoint that was reported."""
+    measured_attempt: int | None = None
+    """The newest attempt whose metrics were read."""
     milestones: Annotated[
         list[Milestone], Field(max_length=5, json_schema_extra={"x-kubernetes-list-map-keys": ["percent"]})
     ] = []

@@ -18,14 +18,16 @@ _REFRESHED = timedelta(minutes=5)
 
 def verdict(situation: Situation) -> Verdict | None:
     """The last check, for the status."""
-    reading, before = situation.reading, situation.status.detection
+    reading = situation.reading
+    before = None if situation.is_new_training else situation.status.detection
     if reading is None:
-        return None if situation.is_new_training else before
+        return before
     now = Verdict(
         outcome="Inconclusive" if reading.outcome == "QueryFailed" else reading.outcome,
         signal=reading.signal,
         rule=reading.rule,
-        step=reading.step,
+        # What was judged once stays so while nothing is read.
+        step=before.step if reading.step is None and before is not None else reading.step,
         baseline=_rounded(reading.baseline),
         recent=_rounded(reading.recent),
         limit=_rounded(reading.limit),

@@ -12,6 +12,7 @@ from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.situation import Situation, assess
 from accord.domain.checkpoint.store import Problem, Store
+from accord.domain.checkpoint.unchecked import unchecked
 from accord.domain.checkpoint.verdicts import conditions
 from accord.domain.conditions import merge
 from accord.domain.plan import ObjectKey, Plan
@@ -41,11 +42,13 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
         # A change back that was refused was not made: who is to blame for that has undone nothing.
         recorded = {name: value for name, value in move.status.items() if name != "put_back"}
         move = Move("Stalled", *refusal, recorded, move.apply, move.patch, move.look_again)
-    said = conditions(situation, move, kept, refused)
+    unseen, due = (None, None) if stands_still else unchecked(situation)
+    said = conditions(situation, move, kept, refused, unseen)
     merged = merge(policy.status.conditions, said, generation=policy.metadata.generation, now=now)
     after = rollbacks.noted(situation, move, status.full(situation, move, kept, merged))
     # A claim that a pod still mounts is not deleted; that it is free then is told by nobody.
-    waits = [delay for delay in (move.look_again, kept.look_again, _IN_USE if unused else None) if delay is not None]
+    wanted = (move.look_again, kept.look_again, due, _IN_USE if unused else None)
+    waits = [delay for delay in wanted if delay is not None]
     return Plan(
         apply=(*move.apply, *made),
         patch=move.patch,

@@ -42,7 +42,7 @@ class Reading:
     """A sentence with the figures, or what is missing. No timestamps."""
     reason: str = ""
     """In one word, for a condition: `Healthy`, `LossSpike`, `RewardDrop`, `NonFinite`, those of `SUSPECTED`,
-    `InsufficientData`, `NoMetrics`, `Stale`, `QueryFailed`."""
+    `InsufficientData`, `NoMetrics`, `Stale`, `NoEndpoint`, `QueryFailed`."""
     attempt: int | None = None
     """Attempt of the run whose data this is; None for a training that is not a TrainingRun."""
     step: int | None = None

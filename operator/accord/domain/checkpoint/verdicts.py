@@ -15,8 +15,10 @@ _UNWORKABLE = frozenset({"SnapshotsUnavailable", "VolumeNotShared", "DeploymentT
 """Reasons that a spec cannot be followed, whatever happens."""
 
 
-def conditions(situation: Situation, move: Move, capture: Capture, refused: Problem | None) -> tuple[Wanted, ...]:
-    """All conditions, kstatus first."""
+def conditions(
+    situation: Situation, move: Move, capture: Capture, refused: Problem | None, unchecked: Problem | None = None
+) -> tuple[Wanted, ...]:
+    """All conditions, kstatus first. `refused` is why nothing is done, `unchecked` why nothing can be protected."""
     state, reason, message = move.state, move.reason, move.message
     if refused is not None:
         state, (reason, message) = "Stalled", refused
@@ -24,6 +26,8 @@ def conditions(situation: Situation, move: Move, capture: Capture, refused: Prob
         state, reason, message = "Ready", "Suspended", "spec.suspend is true: nothing changes"
     elif state == "Ready" and capture.told is not None and capture.told.status == "False" and not capture.slow:
         state, reason, message = "Stalled", capture.told.reason, capture.told.message
+    elif state == "Ready" and unchecked is not None:
+        state, (reason, message) = "Stalled", unchecked
     ready = Wanted("Ready", "True" if state == "Ready" else "False", reason, message)
     kstatus = (ready,) if state == "Ready" else (ready, Wanted(state, "True", reason, message))
     said = (

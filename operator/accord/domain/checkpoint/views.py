@@ -36,11 +36,17 @@ class RunView:
     ended: datetime | None = None
     """When it finished."""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    trains: bool = False
+    """Whether a pod of it is at work."""
+    trains_since: datetime | None = None
+    """Since when it is ready, which it is while that is so; None where it is not."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> RunView:
         """From the object as the API server has it."""
         meta, status = manifest["metadata"], manifest.get("status") or {}
+        ready: Manifest = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+        since = ready.get("lastTransitionTime") if ready.get("status") == "True" else None
         return cls(
             name=meta["name"],
             uid=meta["uid"],
@@ -50,6 +56,8 @@ class RunView:
             created=parse_timestamp(meta["creationTimestamp"]) if meta.get("creationTimestamp") else None,
             ended=parse_timestamp(status["completionTime"]) if status.get("completionTime") else None,
             annotations=dict(meta.get("annotations") or {}),
+            trains=status.get("phase") == "Running",
+            trains_since=parse_timestamp(since) if since else None,
         )
 
     def marked(self, annotation: str) -> int:

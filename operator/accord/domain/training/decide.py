@@ -32,7 +32,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     if left is not None and left <= 0:
         return Plan(delete=(ObjectKey(*_IDENTITY, run.metadata.namespace, run.metadata.name),))
     base = hyperparameters(run)
-    observed = replace(observed, run=queueing.with_queue(effective(run)))
+    observed = replace(observed, run=effective(run))
     situation = assess(observed, now)
     verdict = judge(situation)
     trains = situation.course == "Keep" and verdict.phase == "Running"
@@ -41,7 +41,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     measured, missed = metering.conditions(situation, verdict)
     verdict, unseen = metering.unwatched(situation, verdict, measured)
     said = (
-        *conditions(situation, verdict, _notes(situation), _remarks(run)),
+        *conditions(situation, verdict, _notes(situation), _remarks(run, situation)),
         *measured,
         *((advice.condition,) if advice.condition else ()),
     )
@@ -142,7 +142,7 @@ def _notes(situation: Situation) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _remarks(run: TrainingRun) -> tuple[str, ...]:
+def _remarks(run: TrainingRun, situation: Situation) -> tuple[str, ...]:
     """How the spec is understood, where that may not be what was meant."""
     schedules = run.spec.schedules
     # A `final` that is not given is the default, which may lie above.
@@ -151,7 +151,8 @@ def _remarks(run: TrainingRun) -> tuple[str, ...]:
         for field, each in (("entropyCoef", schedules.entropy_coef), ("learningRate", schedules.learning_rate))
         if each.final > each.initial and each.decay_strategy != "Constant"
     )
-    said = (queueing.remark(run), sidecars.remark(run))
+    job = situation.job if situation.course == "Keep" else None
+    said = (queueing.remark(run, job), sidecars.remark(run))
     return (*(each for each in said if each is not None), *rising)
 
 

@@ -12,7 +12,7 @@ from accord.domain.training.retuning import in_words
 
 _QUIET = frozenset({"Starting", "Running", "Retrying", "Suspending", "Queued", "Waiting", "Ending", "Completing"})
 """Reasons of `Ready` that are the ordinary course of things."""
-_TOLD_BY_METRICS = ("NoMetrics", "Stale")
+_TOLD_BY_METRICS = ("NoMetrics", "Stale", "NoEndpoint")
 """Reasons that `MetricsAvailable` has brought up before."""
 _NORMAL = frozenset({"Succeeded", "Suspended", "Restarting"})
 

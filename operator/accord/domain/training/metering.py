@@ -16,7 +16,7 @@ from accord.domain.training.verdicts import Verdict
 METRICS_DUE = timedelta(minutes=3)
 """Two scrapes a minute apart, and a trainer that loads its model first. Also how long they may be gone again, before
 `Ready` says so."""
-_UNWATCHED = ("NoMetrics", "Stale")
+_UNWATCHED = ("NoMetrics", "Stale", "NoEndpoint", "QueryFailed")
 """Reasons for which nothing is known of a training that runs."""
 _UPDATES = 2
 """A trainer sets its coefficients once an update, some at its begin: the value may be that of so many updates ago."""
@@ -44,34 +44,53 @@ def conditions(situation: Situation, verdict: Verdict) -> tuple[tuple[Wanted, ..
 def unwatched(situation: Situation, verdict: Verdict, conditions: Iterable[Wanted]) -> tuple[Verdict, float | None]:
     """The verdict, unless the run trains and nobody sees how: then nothing can be protected, and `Ready` is not True.
 
-    The second part is after how many seconds that will be so, should it stay as it is. A Prometheus that does not
-    answer neither says so nor takes it back.
+    The second part is after how many seconds that will be so, should it stay as it is. A Prometheus that stops to
+    answer neither says so nor takes it back; one that has not answered since the attempt began is as good as none.
     """
     available = next(each for each in conditions if each.type == "MetricsAvailable")
-    if verdict.state != "Ready" or verdict.phase != "Running":
+    if verdict.state != "Ready" or verdict.phase != "Running" or available.reason not in _UNWATCHED:
         return verdict, None
-    before = situation.run.status.conditions
-    told, ready = find(before, "MetricsAvailable"), find(before, "Ready")
-    if available.reason == "QueryFailed" and ready is not None and _is_unwatched(situation):
-        return Verdict("Running", "Stalled", ready.reason, ready.message), None
-    if available.status != "False" or available.reason not in _UNWATCHED:
-        return verdict, None
-    if available.reason == "Stale":
-        gone = told is not None and told.status == "False"
-        since = parse_timestamp(told.last_transition_time) if told is not None and gone else situation.now
-        left = (since + METRICS_DUE - situation.now).total_seconds()
+    told = find(situation.run.status.conditions, "Ready")
+    if not _is_unwatched(situation):
+        if available.reason == "QueryFailed" and _is_seen(situation):
+            return verdict, None
+        left = (_unseen_since(situation, available) + METRICS_DUE - situation.now).total_seconds()
         if left > 0:
             return verdict, left
+    elif available.reason == "QueryFailed" and told is not None and told.reason in ("NoMetrics", "Stale"):
+        return Verdict("Running", "Stalled", told.reason, told.message), None
     message = (
         f"attempt {situation.attempt} trains without metrics, so its checkpoints cannot be checked: {available.message}"
     )
     return Verdict("Running", "Stalled", available.reason, message), None
 
 
+def _is_seen(situation: Situation) -> bool:
+    """Whether the metrics of this attempt were ever read. Earlier versions did not record that."""
+    status = situation.run.status
+    if status.measured_attempt is None:
+        return status.step is not None
+    return status.measured_attempt == situation.attempt
+
+
+def _unseen_since(situation: Situation, available: Wanted) -> datetime:
+    """From when on metrics are due that are not there."""
+    if available.reason == "QueryFailed":
+        return _runs_since(situation)
+    if available.reason != "Stale":
+        # It has been waited for, or there is nothing to wait for.
+        return situation.now - METRICS_DUE
+    told = find(situation.run.status.conditions, "MetricsAvailable")
+    gone = told is not None and told.status == "False"
+    return parse_timestamp(told.last_transition_time) if told is not None and gone else situation.now
+
+
 def fields(situation: Situation, verdict: Verdict) -> dict[str, Any]:
     """Fields of the status that a measurement moves. What is not reported keeps its last value."""
     measured, run, before = current(situation), situation.run, situation.run.status
     moved: dict[str, Any] = {}
+    if measured is not None and measured.outcome == "Measured":
+        moved["measured_attempt"] = measured.attempt
     if measured is not None and measured.step is not None:
         done = min(measured.step / run.spec.total_steps, 1.0)
         reported = {
@@ -84,7 +103,7 @@ def fields(situation: Situation, verdict: Verdict) -> dict[str, Any]:
             "reward": _short(measured.reward),
             "checkpoint_step": measured.checkpoint_step,
         }
-        moved = {name: value for name, value in reported.items() if value is not None}
+        moved |= {name: value for name, value in reported.items() if value is not None}
         moved["milestones"] = _milestones(situation, measured)
     if verdict.phase != "Running":
         moved["estimated_completion"] = None
@@ -107,7 +126,7 @@ def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | 
     told = find(situation.run.status.conditions, type_)
     if verdict.phase != "Running":
         # What was never seen is awaited anew when the next pod runs.
-        if told is not None and told.reason not in ("Awaited", "NoMetrics"):
+        if told is not None and told.reason not in ("Awaited", "NoMetrics", "NoEndpoint"):
             return Wanted(type_, told.status, told.reason, told.message), None
         return Wanted(type_, "Unknown", "NotRunning", "not training"), None
     if measured is None:
@@ -116,8 +135,8 @@ def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | 
         return Wanted(type_, "Unknown", "Awaited", "no metrics of the run yet"), None
     if measured.outcome == "QueryFailed":
         return Wanted(type_, "Unknown", "QueryFailed", measured.message), None
-    if measured.outcome == "Stale":
-        return Wanted(type_, "False", "Stale", measured.message), None
+    if measured.outcome in ("Stale", "NoEndpoint"):
+        return Wanted(type_, "False", measured.outcome, measured.message), None
     left = (_runs_since(situation) + METRICS_DUE - situation.now).total_seconds()
     if left > 0 and not _is_unwatched(situation):
         return Wanted(type_, "Unknown", "Awaited", "no metrics of the run yet"), left

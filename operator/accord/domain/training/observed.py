@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
@@ -12,6 +13,7 @@ from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import JobView, PodView
+from accord.domain.warned import Warned
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class Observed:
     """Jobs whose controller is this run."""
     pods: tuple[PodView, ...] = ()
     """Pods that carry the run's name, of whatever Job: one whose Job is gone may still be at work."""
+    podless_since: datetime | None = None
+    """Since when the newest Job, which is to have one, is seen without a pod at work; None where it has one."""
+    refused: Warned | None = None
+    """What the Job controller last warned of while that is so."""
     claim: Manifest | None = None
     """The claim that the operator makes, as it lives."""
     conflicts: Mapping[ObjectKey, str] = field(default_factory=dict)

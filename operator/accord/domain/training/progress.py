@@ -44,7 +44,7 @@ _SERIES = (
 class Progress:
     """What Prometheus said about the newest attempt, last time it was asked. None: not reported."""
 
-    outcome: Literal["Measured", "NoMetrics", "Stale", "QueryFailed"]
+    outcome: Literal["Measured", "NoMetrics", "Stale", "NoEndpoint", "QueryFailed"]
     at: datetime
     message: str = ""
     step: int | None = None
@@ -98,7 +98,8 @@ def interpret(run: TrainingRun, answer: Answer, now: datetime) -> Progress:
     attempt = run.status.attempt or 1
     if answer.failure is not None:
         words = answer.message or f"the query failed: {answer.failure}"
-        return Progress("QueryFailed", now, words, attempt=attempt)
+        is_named = answer.failure != "UnknownEndpoint"
+        return Progress("QueryFailed" if is_named else "NoEndpoint", now, words, attempt=attempt)
     targets = [target for target in _by_target(answer) if not _is_earlier(run, target)]
     if not targets:
         return Progress("NoMetrics", now, _where_to_look(run), attempt=attempt)

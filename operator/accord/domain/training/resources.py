@@ -79,12 +79,13 @@ def shrinks(run: TrainingRun, live: Manifest | None) -> bool:
 def job(run: TrainingRun, attempt: int, failed_before: int, restart: Restart | None = None) -> Manifest:
     """The Job of an attempt, which goes on from `restart` where that is given.
 
-    With `queueName` it is made suspended, for Kueue to start it.
+    In a queue it is made suspended, for Kueue to start it.
     """
     key = job_key(run, attempt)
     labels = names.labels(run.metadata.name, attempt)
-    if run.spec.queue_name is not None:
-        labels[names.QUEUE_LABEL] = run.spec.queue_name
+    queue = queueing.queue(run)
+    if queue is not None:
+        labels[names.QUEUE_LABEL] = queue
     return {
         "apiVersion": key.api_version,
         "kind": key.kind,
@@ -100,7 +101,7 @@ def job(run: TrainingRun, attempt: int, failed_before: int, restart: Restart | N
             "ownerReferences": [_owner(run)],
         },
         "spec": {
-            **_changeable(run, suspend=run.spec.queue_name is not None),
+            **_changeable(run, suspend=queue is not None),
             "parallelism": 1,
             "completions": 1,
             # Never two pods of one run at work: the former must have ended, not only been told to.
@@ -118,15 +119,18 @@ def job_to_apply(run: TrainingRun, live: JobView) -> Manifest | None:
     """The Job of the current attempt with what changes in place; None where nothing is to be written.
 
     The template is the live one: it cannot change, and another version of the operator may have written it. A Job that
-    Kueue holds is left to it.
+    Kueue holds is left to it; only where it lost what it is watched by, that is put back, with a spec as it lives.
     """
-    if queueing.is_held(run, live) or live.deleting:
+    if live.deleting:
         return None
     spec, meta = live.manifest.get("spec") or {}, live.manifest["metadata"]
-    wanted = _changeable(run, suspend=run.spec.suspend)
+    is_held = queueing.is_held(run, live)
+    as_it_lives = {field: spec[field] for field in _MUTABLE if field in spec}
+    wanted = as_it_lives if is_held else _changeable(run, suspend=run.spec.suspend)
     labels = names.labels(run.metadata.name, live.attempt)
-    as_it_is = all(spec.get(field) == wanted.get(field) for field in _MUTABLE)
-    if as_it_is and labels.items() <= (meta.get("labels") or {}).items():
+    is_labelled = labels.items() <= (meta.get("labels") or {}).items()
+    is_owned = any(owner.get("uid") == run.metadata.uid for owner in meta.get("ownerReferences") or ())
+    if as_it_lives == wanted and is_labelled and is_owned:
         return None
     kept = {name: value for name, value in spec.items() if name not in _MUTABLE and name != "selector"}
     return _again(run, live, {**kept, **wanted})
@@ -143,13 +147,16 @@ def _again(run: TrainingRun, live: JobView, spec: Manifest, more: Mapping[str, s
     server-side apply takes away what its manager gives no more.
     """
     meta = live.manifest["metadata"]
+    labels = names.labels(run.metadata.name, live.attempt)
+    if live.queue:
+        labels[names.QUEUE_LABEL] = live.queue
     return {
         "apiVersion": live.manifest["apiVersion"],
         "kind": live.manifest["kind"],
         "metadata": {
             "name": meta["name"],
             "namespace": meta["namespace"],
-            "labels": names.labels(run.metadata.name, live.attempt),
+            "labels": labels,
             "annotations": {
                 names.INPUTS_ANNOTATION: live.inputs,
                 names.FAILED_BEFORE_ANNOTATION: str(live.failed_before),

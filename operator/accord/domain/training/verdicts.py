@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -14,12 +15,15 @@ from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
 from accord.domain.training.situation import Situation
 from accord.domain.training.views import JobView, PodView, Problem
+from accord.domain.words import quote
 
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
 _LOOK_AGAIN = 5.0
 """Seconds between passes while something is awaited, should its event be lost."""
 _ASK_AGAIN = 15.0
 """Seconds between two looks at why a pod does not start."""
+_ASK_SELDOM = 60.0
+"""The same where nothing has come of it for a while."""
 _POD_DUE = timedelta(seconds=20)
 """The Job controller makes a pod within a second; much later it was refused."""
 _PATIENCE = {
@@ -156,30 +160,40 @@ def _finished(situation: Situation) -> Verdict:
 
 
 def _lost(situation: Situation) -> Verdict | None:
-    """A pod that was told to end and does not, long after its grace period: its node is gone, or cut off.
+    """A pod that was told to end and does not, long after its grace period, or whose node is known not to answer.
 
-    It may still write to the volume for all anybody knows, so no other pod is started until a person has decided.
+    It may still write to the volume for all anybody knows, so no other pod is started until a person has decided. One
+    that tolerates everything, as pods on GPUs often do, is never told to end.
     """
     for pod in situation.observed.pods:
-        if not pod.at_work or not pod.node or pod.due_to_end is None or pod.told_to_end is None:
+        if not pod.at_work or not pod.node:
             continue
-        if pod.due_to_end + _NODE_SILENT <= situation.now:
+        if pod.due_to_end is not None and pod.due_to_end + _NODE_SILENT <= situation.now:
             message = (
                 f"node {pod.node} is not responding: pod {pod.name} has been terminating since "
-                f"{timestamp(pod.told_to_end)} and may still write to the volume, so no other pod is started. If the "
-                f"node is off: `kubectl taint node {pod.node} "
+                f"{timestamp(pod.told_to_end or pod.due_to_end)} and may still write to the volume, so no other pod is "
+                f"started. If the node is off: `kubectl taint node {pod.node} "
                 "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`; "
                 f"if it will not come back: `kubectl delete node {pod.node}`"
+            )
+            return _stalled("NodeLost", message)
+        if pod.lost_since is not None and pod.lost_since + _NODE_SILENT <= situation.now:
+            message = (
+                f"node {pod.node} has not responded since {timestamp(pod.lost_since)}: pod {pod.name} may still train "
+                "and write to the volume, so no other pod is started. If the node is off, delete the pod and taint the "
+                "node with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; if it will not come back: "
+                f"`kubectl delete node {pod.node}`"
             )
             return _stalled("NodeLost", message)
     return None
 
 
-def _until_lost(situation: Situation) -> float:
-    """Seconds until a pod that is to end counts as lost, or the usual time where that is sooner."""
-    due = [pod.due_to_end for pod in situation.observed.pods if pod.at_work and pod.due_to_end is not None]
-    left = [(at + _NODE_SILENT - situation.now).total_seconds() for at in due]
-    return max(min(left, default=_LOOK_AGAIN), _LOOK_AGAIN)
+def _until_lost(situation: Situation) -> float | None:
+    """Seconds until a pod counts as lost that is to end, or whose node does not answer; None where there is none."""
+    pods = [pod for pod in situation.observed.pods if pod.at_work and pod.node]
+    since = [at for pod in pods for at in (pod.due_to_end, pod.lost_since) if at is not None]
+    left = [(at + _NODE_SILENT - situation.now).total_seconds() for at in since]
+    return max(min(left), _LOOK_AGAIN) if left else None
 
 
 def last_death(situation: Situation) -> Problem | None:
@@ -263,12 +277,14 @@ def _kept(situation: Situation, job: JobView) -> Verdict:
 def _at_work(situation: Situation, job: JobView, working: list[PodView]) -> Verdict:
     if all(pod.deleting for pod in working):
         message = f"the pod of attempt {situation.attempt} is terminating and will be replaced"
-        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, _until_lost(situation))
+        left = _until_lost(situation) or _LOOK_AGAIN
+        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, left)
     held = sidecars.held(working, situation.attempt)
     if held is not None:
         return _held(situation, job, held)
     if any(pod.phase == "Running" for pod in working):
-        return Verdict("Running", "Ready", "Running", f"attempt {situation.attempt} is training")
+        message = f"attempt {situation.attempt} is training"
+        return Verdict("Running", "Ready", "Running", message, _until_lost(situation))
     stuck = next((pod for pod in working if pod.problem is not None), None)
     if stuck is not None and stuck.problem is not None:
         return _patient(stuck.problem, stuck.created, situation.now)
@@ -300,19 +316,38 @@ def _held(situation: Situation, job: JobView, pod: PodView) -> Verdict:
 
 
 def _without_pod(situation: Situation, job: JobView) -> Verdict:
-    # After a suspension a Job is older than its wish for a pod: that is as old as Ready is False.
-    told = find(situation.run.status.conditions, "Ready")
+    # After a suspension a Job is older than its wish for a pod: that is as old as Ready is False, or younger where it
+    # had one since.
+    told, observed = find(situation.run.status.conditions, "Ready"), situation.observed
     unready = situation.now if told is None or told.status == "True" else parse_timestamp(told.last_transition_time)
     since = max(job.started or job.created, unready)
-    waited = situation.now - since
-    if waited < _POD_DUE:
-        left = (_POD_DUE - waited).total_seconds()
-        return Verdict("Pending", "Reconciling", "Starting", f"attempt {situation.attempt} has no pod yet", left)
-    message = (
-        f"Job {job.name} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
-        f"`kubectl describe job {job.name}`"
-    )
-    return _patient(Problem("PodNotCreated", message), since, situation.now)
+    known = told is not None and told.reason == "PodNotCreated" and told.message.startswith(f"Job {job.name} ")
+    said = told.message if told is not None and known else None
+    if said is None and observed.podless_since is not None:
+        since = max(since, observed.podless_since)
+    left = (since + _POD_DUE - situation.now).total_seconds()
+    if left > 0 and observed.refused is None and said is None:
+        message = f"attempt {situation.attempt} has no pod yet"
+        return Verdict("Pending", "Reconciling", "Starting", message, min(left, _LOOK_AGAIN))
+    cannot = f"Job {job.name} cannot create its pod: "
+    if observed.refused is not None:
+        message = cannot + _without_names(observed.refused.note)
+    elif said is not None and said.startswith(cannot):
+        # The Event is gone, and what it said still holds for all that is known.
+        message = said
+    else:
+        message = (
+            f"Job {job.name} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
+            f"`kubectl describe job {job.name}`"
+        )
+    verdict = _patient(Problem("PodNotCreated", message), since, situation.now)
+    return replace(verdict, look_again=min(verdict.look_again or _ASK_SELDOM, _ASK_AGAIN if left > 0 else _ASK_SELDOM))
+
+
+def _without_names(note: str) -> str:
+    """What the Job controller was told, without the name that each new try has."""
+    words = note.removeprefix("(combined from similar events): ").removeprefix("Error creating: ")
+    return quote(re.sub(r'pods "[^"]*"', "the pod", words))
 
 
 def _patient(problem: Problem, since: datetime, now: datetime) -> Verdict:

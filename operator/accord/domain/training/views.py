@@ -128,6 +128,8 @@ class PodView:
     disrupted: bool
     """Whether it was told to stop from outside, so that an exit code of 0 says nothing."""
 
+    lost_since: datetime | None = None
+    """Since when its node does not answer, as the node lifecycle controller says; None where it does."""
     created_nothing: bool = False
     """Whether it has a node, but no container yet: its status does not say why."""
 
@@ -154,6 +156,7 @@ class PodView:
         phase = status.get("phase", "Pending")
         problem = _death(meta["name"], status) if phase == "Failed" else _obstacle(meta["name"], status)
         due = parse_timestamp(meta["deletionTimestamp"]) if meta.get("deletionTimestamp") else None
+        lost = podstatus.lost_since(status)
         grace = timedelta(seconds=meta.get("deletionGracePeriodSeconds") or 0)
         return cls(
             name=meta["name"],
@@ -169,6 +172,7 @@ class PodView:
             problem=problem,
             trainer=_trainer(meta["name"], status),
             others=_others(status),
+            lost_since=parse_timestamp(lost) if lost else None,
             created_nothing=phase == "Pending" and bool(spec.get("nodeName")) and not _begun(status),
             disrupted=bool(
                 due or status.get("reason") or _true(status.get("conditions") or (), "DisruptionTarget") is not None

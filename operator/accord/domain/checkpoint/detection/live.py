@@ -87,7 +87,8 @@ def _interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     attempt = subject.attempt
     if answer.failure is not None:
         words = answer.message or f"the query failed: {answer.failure}"
-        return Reading("QueryFailed", now, words, "QueryFailed", attempt)
+        reason = "NoEndpoint" if answer.failure == "UnknownEndpoint" else "QueryFailed"
+        return Reading("QueryFailed", now, words, reason, attempt)
     found = [target for target in scrapes.targets(answer.series) if not _is_of_earlier_run(subject, target)]
     if not found:
         return Reading("Inconclusive", now, _where_to_look(subject), "NoMetrics", attempt)

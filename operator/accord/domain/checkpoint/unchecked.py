@@ -1,0 +1,67 @@
+"""Whether a training goes on that cannot be checked: then none of its checkpoints is protected, and it is not Ready.
+
+What is missing is waited for a while: a trainer loads its model first, and Prometheus scrapes once a minute. A
+Prometheus that stops to answer changes nothing; one that has never answered is as good as none.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from accord.domain.checkpoint.reading import Reading
+from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.store import Problem
+from accord.domain.conditions import find, parse_timestamp
+
+DUE = timedelta(minutes=3)
+"""How long something may be missing; as long as for a TrainingRun."""
+REASONS = frozenset({"NoEndpoint", "NoMetrics", "Stale", "QueryFailed"})
+"""Reasons of a reading that says nothing of the training."""
+
+
+def unchecked(situation: Situation) -> tuple[Problem | None, float | None]:
+    """Why the training cannot be checked, or after how many seconds that will be said, should it stay as it is."""
+    reading, run = situation.reading, situation.observed.run
+    told = find(situation.status.conditions, "Ready")
+    said = told if told is not None and told.status == "False" and told.reason in REASONS else None
+    if run is not None and not run.trains:
+        return None, None
+    if reading is None:
+        # It was not checked yet since this replica leads, or this attempt began.
+        return (None if said is None else Problem(said.reason, said.message)), None
+    if reading.reason not in REASONS or _may_be_over(situation, reading):
+        return None, None
+    problem = Problem(reading.reason, f"the training cannot be checked, so nothing is protected: {reading.message}")
+    if reading.reason == "NoEndpoint":
+        return problem, None
+    if reading.reason == "QueryFailed" and said is not None and said.reason in ("NoMetrics", "Stale"):
+        return Problem(said.reason, said.message), None
+    if said is None:
+        if reading.reason == "QueryFailed" and _is_seen(situation):
+            return None, None
+        left = (_since(situation, reading) + DUE - situation.now).total_seconds()
+        if left > 0:
+            return None, left
+    return problem, None
+
+
+def _may_be_over(situation: Situation, reading: Reading) -> bool:
+    """Nobody says of a training that is no TrainingRun whether it goes on."""
+    return situation.observed.run is None and reading.reason != "NoEndpoint" and _is_seen(situation)
+
+
+def _is_seen(situation: Situation) -> bool:
+    """Whether a check of this training has ever read something."""
+    before = situation.status.detection
+    judged = before is not None and before.step is not None
+    return bool(situation.own) or (judged and not situation.is_new_training)
+
+
+def _since(situation: Situation, reading: Reading) -> datetime:
+    """Since when checks say this of a training that goes on."""
+    told, before = find(situation.status.conditions, "Healthy"), situation.status.detection
+    same = told is not None and told.reason == reading.reason and before is not None and before.at is not None
+    since = parse_timestamp(before.at) if same and before is not None and before.at is not None else situation.now
+    run = situation.observed.run
+    began = run.trains_since if run is not None else None
+    return since if began is None else max(since, began)
