@@ -129,13 +129,13 @@ class Prometheus:
             session.trust_env = False
             try:
                 params = {"query": promql, "nocache": "1"}
-                body = session.get(f"{self.url}/api/v1/query", params=params, timeout=5).json()
+                body = session.get(f"{self.url}/api/v1/query", params=params, timeout=60).json()
             except (requests.RequestException, ValueError):
                 return []
         return list(body.get("data", {}).get("result", []))
 
-    def wait_for(self, promql: str, seconds: float = 20) -> None:
-        """Until the query has a result."""
+    def wait_for(self, promql: str, seconds: float = 120) -> None:
+        """Until the query has a result; the limit is for a wait that is in vain."""
         deadline = time.monotonic() + seconds
         while not self.query(promql):
             assert self._process.poll() is None, "prometheus ended"
@@ -145,7 +145,7 @@ class Prometheus:
     def stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
