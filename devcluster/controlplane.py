@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from devcluster import credentials, programs
 from devcluster.errors import DevclusterError
 from devcluster.kubectl import Kubectl, KubectlError
+from devcluster.ports import free_ports
 from devcluster.progress import Progress
 from devcluster.scratch import Scratch
 from devcluster.waiting import wait_for
@@ -126,7 +126,7 @@ class ControlPlane:
             self.directory = self._scratch.path
         self.directory.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.directory / "etcd", ignore_errors=True)
-        self._etcd, self._etcd_peer, self._port = _free_ports(3)
+        self._etcd, self._etcd_peer, self._port = free_ports(3)
         self.server = f"https://127.0.0.1:{self._port}"
         credentials.write_service_account_key(self.directory / "pki" / "sa.key")
         credentials.write_tokens(
@@ -226,17 +226,6 @@ class ControlPlane:
         except KubectlError:
             return False
         return bool(account["metadata"]["name"] == "default")
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _setpriv() -> str:

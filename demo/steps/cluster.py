@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Cluster:
             raise StepError(f"the kubeconfig {kubeconfig} cannot be used: {error}") from error
 
     def request(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", timeout: float = 30
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json", timeout: float = 120
     ) -> str:
         """The body of the answer; `ApiError` where it is none of success. `timeout` in seconds."""
         response = self._open(method, path, body, content_type, timeout)
@@ -237,6 +238,11 @@ def documents(text: str) -> list[Manifest]:
     return [document for document in yaml.safe_load_all(text) if document]
 
 
+def patience(seconds: float) -> float:
+    """How long is waited for what takes so long at most: ACCORD_PATIENCE times as long, where that is set."""
+    return seconds * float(os.environ.get("ACCORD_PATIENCE") or 1)
+
+
 def wait_until(
     what: str,
     holds: Callable[[], object],
@@ -244,8 +250,12 @@ def wait_until(
     why_not: Callable[[], str] = lambda: "",
     every: float = 0.2,
 ) -> float:
-    """Asks until the answer is true; returns the seconds that took. `StepError` after `seconds`, with `why_not()`."""
-    began = time.monotonic()
+    """Asks until the answer is true; returns the seconds that took.
+
+    `StepError` with `why_not()` where it is not after `seconds`, which are many for a machine that has nothing else
+    to do, or `patience` times as many.
+    """
+    began, seconds = time.monotonic(), patience(seconds)
     while not holds():
         if time.monotonic() - began > seconds:
             reason = why_not()

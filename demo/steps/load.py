@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo.steps.cluster import ApiError, Cluster, Manifest, condition, path_of, wait_until
+from demo.steps.cluster import ApiError, Cluster, Manifest, condition, path_of, patience, wait_until
 from demo.steps.errors import StepError
 
 Line = dict[str, Any]
@@ -79,8 +79,14 @@ class Load:
         """The latest failures, word for word."""
         return list(self._latest["examples"]) if self._latest else []
 
+    def await_answers(self, check: Tally, count: int, seconds: float = 60) -> Tally:
+        """What came after `check`, once that is so many answers: shares of fewer would be more of chance."""
+        wait_until(f"{count} answers", lambda: self.tally().since(check).answered >= count, seconds, every=0.5)
+        return self.fresh_tally().since(check)
+
     def fresh_tally(self, seconds: float = 30) -> Tally:
         """The totals including everything up to now: waits for a line that was begun after this call."""
+        seconds = patience(seconds)
         with self._news:
             wanted = self._lines + 2
             come = self._news.wait_for(lambda: self._lines >= wanted or self._report or self._broken, seconds)
@@ -91,6 +97,7 @@ class Load:
 
     def report(self, seconds: float) -> Line:
         """The report at the end of the run, for which it waits."""
+        seconds = patience(seconds)
         with self._news:
             come = self._news.wait_for(lambda: self._report or self._broken, seconds)
         self._raise_when_broken()

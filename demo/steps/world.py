@@ -18,6 +18,8 @@ from demo.steps.prometheus import Prometheus
 
 BACKGROUND_RATE = 150
 """Requests a second that run through the router all the time; each a new user, so that each is a new draw."""
+_LOST = "--timeout=60"
+"""After so many seconds a request is lost; before, the machine may have had much else to do."""
 
 
 @dataclass
@@ -50,6 +52,7 @@ class World:
         with self._lock:
             if self._background is None:
                 arguments = [f"--url={self.router_url}", "--users=30", f"--rate={BACKGROUND_RATE}", "--progress=0.5"]
+                arguments.append(_LOST)
                 self._background = Load(self.cluster, self.load_template, arguments, self.listener)
             return self._background
 
@@ -67,7 +70,7 @@ class World:
     @contextmanager
     def load(self, *arguments: str, url: str = "") -> Iterator[Load]:
         """A load of its own, for as long as the block runs."""
-        load = Load(self.cluster, self.load_template, [f"--url={url or self.router_url}", *arguments])
+        load = Load(self.cluster, self.load_template, [f"--url={url or self.router_url}", _LOST, *arguments])
         try:
             yield load
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -125,12 +126,12 @@ def test_names_and_addresses_that_are_taken(devcluster: Devcluster, preparation:
 
 def test_a_port_that_is_taken_is_only_taken_once(monkeypatch: pytest.MonkeyPatch):
     """The full cluster has the node's own ports; the control plane picks free ones, and others when it was too slow."""
-    real = controlplane._free_ports
-    taken = controlplane.socket.socket()
+    real = controlplane.free_ports
+    taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     taken.listen()
     answers = [[*real(2), taken.getsockname()[1]]]
-    monkeypatch.setattr(controlplane, "_free_ports", lambda count: answers.pop() if answers else real(count))
+    monkeypatch.setattr(controlplane, "free_ports", lambda count: answers.pop() if answers else real(count))
 
     with taken, controlplane.ControlPlane() as started:
         assert "default" in started.kubectl("get", "namespaces")

@@ -18,8 +18,8 @@ def test_a_mode_scaled_to_zero_falls_back_and_comes_back(world: World) -> None:
     assert outcome.holds, outcome.sentence
 
 
-def test_a_deleted_service_is_back_within_a_second(world: World) -> None:
-    outcome = experiments.service_deleted(world)
+def test_a_deleted_service_is_put_back_and_no_request_notices(world: World) -> None:
+    outcome = experiments.service_deleted(world, within=100)  # how fast it is, the demo says
     assert outcome.holds, outcome.sentence
 
 
@@ -29,7 +29,7 @@ def test_a_mode_that_answers_500_is_left_out(world: World) -> None:
     pods = [pod["metadata"]["name"] for pod in world.cluster.ready_pods(world.namespace, labels)]
     path = f"/api/v1/namespaces/{world.namespace}/pods/{pods[0]}:8080/proxy/fault"
     before = world.background.fresh_tally()
-    world.cluster.request("POST", f"{path}?mode=500&for=120")
+    world.cluster.request("POST", f"{path}?mode=500&for=3600")
     try:
         # When requests go on
         report = world.run_load("--users=8", "--requests=2000")
@@ -67,7 +67,8 @@ def test_a_mode_leaves_and_comes_back_under_load(world: World) -> None:
 
 def test_a_proxy_goes_without_losing_a_request(world: World) -> None:
     # Given two proxies under load
-    leaving, _ = world.ready_proxies()
+    wait_until("both proxies are ready", lambda: len(world.ready_proxies()) == 2, 90)
+    leaving, *_ = world.ready_proxies()
     before = world.background.fresh_tally()
     # When one is deleted, as a drained node would
     world.cluster.delete("Pod", leaving, world.namespace)

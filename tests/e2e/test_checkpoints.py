@@ -18,7 +18,6 @@ def learning(world: World) -> Iterator[World]:
     world.checkpoints.reset()
 
 
-@pytest.mark.timeout(1200)
 def test_a_policy_that_breaks_is_taken_back_and_trained_to_its_end(learning: World) -> None:
     # A run trains, its checkpoints become snapshots, and the newest is served
     outcome = experiments.checkpoints_served(learning)

@@ -40,9 +40,7 @@ def test_round_robin_is_a_cycle_and_not_chance(world: World) -> None:
     world.policy.set_spec(strategy="RoundRobin")
     world.policy.wait_settled()
     # When new users come for a while
-    before = world.background.fresh_tally()
-    time.sleep(12)
-    load = world.background.fresh_tally().since(before)
+    load = world.background.await_answers(world.background.fresh_tally(), 1800)
     # Then the split is closer than chance would have it (one standard deviation of 60 % would be 1.2 points)
     assert load.failed == 0, world.explain_failures()
     assert furthest(load.shares, world.policy.file_weights()) <= 0.6, load

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
 from demo.steps import experiments
 from demo.steps.training import Training
 from demo.steps.world import World
 
 
-@pytest.mark.timeout(900)
 def test_the_default_run_follows_its_schedules_and_learns(world: World) -> None:
     outcome = experiments.trained(world)
     assert outcome.holds, outcome.sentence
 
 
-@pytest.mark.timeout(900)
 def test_a_killed_trainer_goes_on_from_its_newest_checkpoint(world: World) -> None:
     outcome = experiments.trainer_killed(world)
     assert outcome.holds, outcome.sentence
 
 
-@pytest.mark.timeout(900)
 def test_conditions_and_milestones_tell_the_same(world: World) -> None:
     # Given a short run
     run = Training.example(

@@ -57,7 +57,7 @@ def make_policy(
 
 
 async def until(
-    condition: Callable[[], object] | Callable[[], Awaitable[object]], what: str, seconds: float = 60
+    condition: Callable[[], object] | Callable[[], Awaitable[object]], what: str, seconds: float = 240
 ) -> None:
     """Wait for a condition; fails with `what` was waited for."""
     deadline = time.monotonic() + seconds
@@ -92,7 +92,8 @@ class Operator:
         self.warm_when_told = self.router.programming(namespace, policy).warm
 
     async def start(self, port: int) -> None:
-        self._runner = self.router.runner(shutdown_timeout=5)
+        # Longer than a test waits: what ends in time has been released, not cut.
+        self._runner = self.router.runner(shutdown_timeout=60)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True).start()
         self._work = asyncio.create_task(self.router.run())
@@ -142,7 +143,7 @@ class Proxy:
         """What the readiness probe sees."""
         try:
             async with Client(self.settings.probe_port) as client:
-                return (await asyncio.wait_for(client.get("/ready"), 2)).status == 200
+                return (await asyncio.wait_for(client.get("/ready"), 30)).status == 200
         except (OSError, EOFError, TimeoutError):
             return False
 

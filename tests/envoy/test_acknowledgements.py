@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from tests.envoy.rig import NAME, NAMESPACE, SPLIT, Operator, World, free_ports, until
@@ -17,17 +18,22 @@ async def test_a_proxy_acknowledges_and_becomes_warm(world: World) -> None:
     assert programming.published_at is not None
     assert [(proxy.name, proxy.ready, proxy.rejected) for proxy in programming.proxies] == [("router-0", True, None)]
     assert programming.routes_settled
-    await until(lambda: world.operator.warm_when_told == set(SPLIT), "to be told that all modes are warm", 4)
-    await asyncio.sleep(0.5)
-    changes = world.operator.changes
-    await asyncio.sleep(0.5)
-    assert world.operator.changes == changes, "nothing is told where nothing changed"
+    await until(lambda: world.operator.warm_when_told == set(SPLIT), "to be told that all modes are warm")
+
+    async def quiet() -> bool:
+        changes = world.operator.changes
+        await asyncio.sleep(0.5)
+        return world.operator.changes == changes
+
+    await until(quiet, "nothing to be told where nothing changed")
 
 
-async def test_a_mode_without_pods_keeps_nobody_waiting(world: World) -> None:
+async def test_a_mode_without_pods_keeps_nobody_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offering, "WARM_AFTER", timedelta(hours=1))
     world.pods["creative"] = []
     await world.start()
-    await until(lambda: "creative" in world.programming().warm, "the empty mode to be warm", 1.5)
+    await until(lambda: "creative" in world.programming().warm, "the empty mode to be warm")
+    assert world.programming().warm == {"creative"}
 
 
 async def test_without_a_ready_proxy_there_is_nothing_to_wait_for(world: World) -> None:
@@ -58,8 +64,16 @@ async def test_a_refused_configuration_is_seen_and_healed(world: World, monkeypa
         assert "router-0 refuses the routes" in proxy.rejected
         assert not proxy.accepted
         assert not world.programming().routes_settled
-        await asyncio.sleep(0.5)
-        assert await world.proxy.stat("http.modes.rds.modes.update_rejected") == 3, "it is offered again with pauses"
+        refused = 0
+
+        async def offered_again() -> bool:
+            return await world.proxy.stat("http.modes.rds.modes.update_rejected") >= refused
+
+        for refused in (3, 4):
+            await until(offered_again, f"refusal {refused}")
+        known = world.operator.router._policies[NAMESPACE, NAME].ledger.everything()
+        (record,) = [record for _, key, record in known if key.kind == "routes"]
+        assert record.resend_at is not None, "it is offered again with pauses"
         async with world.client() as client:
             assert (await client.get()).status == 200, "the proxy keeps what it had"
     world.publish()
@@ -107,8 +121,8 @@ async def test_a_standby_tells_the_leader(world: World) -> None:
             programming = leader.router.programming(NAMESPACE, NAME)
             return programming.routes_settled and all(proxy.accepted for proxy in programming.proxies)
 
-        await until(known, "the leader to know", 3)
-        await until(lambda: leader.router.programming(NAMESPACE, NAME).warm == set(SPLIT), "modes warm there", 4)
+        await until(known, "the leader to know")
+        await until(lambda: leader.router.programming(NAMESPACE, NAME).warm == set(SPLIT), "modes warm there")
     finally:
         await leader.stop()
 
@@ -126,7 +140,7 @@ async def test_a_new_leader_is_told_what_is_known(world: World) -> None:
         await world.add("fast")
         world.publish()
         world.publish_to(leader)
-        await until(lambda: leader.router.programming(NAMESPACE, NAME).routes_settled, "the leader to know", 3)
+        await until(lambda: leader.router.programming(NAMESPACE, NAME).routes_settled, "the leader to know")
     finally:
         await leader.stop()
 

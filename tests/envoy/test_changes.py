@@ -72,12 +72,13 @@ async def test_pods_come_and_go_without_losing_a_request(world: World) -> None:
             await until(lambda new=new: new.requests.total() > 5, "the new pod to answer")
             world.pods["fast"] = [new]
             world.publish()
+            await world.settled()
             served = -1
 
             async def quiet(old=old) -> bool:
                 nonlocal served
                 before, served = served, old.requests.total()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
                 return before == served
 
             await until(quiet, "the old pod to be left")
@@ -135,14 +136,14 @@ async def test_websockets_pass(world: World) -> None:
         session.ws_connect(f"http://127.0.0.1:{world.settings.http_port}/chat") as socket,
     ):
         await socket.send_str("hello")
-        assert await socket.receive_str(timeout=5) == "HELLO"
+        assert await socket.receive_str(timeout=60) == "HELLO"
     await runner.cleanup()
 
 
 async def test_traffic_goes_on_without_the_operator_and_is_taken_up_again(world: World) -> None:
     await world.start()
     async with steady_load(world.settings.http_port) as replies:
-        await asyncio.wait_for(world.operator.stop(), 2)
+        await asyncio.wait_for(world.operator.stop(), 30)
         seen = len(replies)
         await until(lambda: len(replies) > seen + 1000, "requests without an operator")
         assert await world.proxy.ready()

@@ -29,7 +29,7 @@ def poll(node: str = NODE, version: str = "", *names: str) -> bytes:
 
 
 async def ask(
-    port: int, address: str, path: str, body: bytes, patience: float = 30, headers: str = ""
+    port: int, address: str, path: str, body: bytes, patience: float = 300, headers: str = ""
 ) -> tuple[int, bytes]:
     """Status and body of one request from that address; (0, b"") where the connection is closed without a word."""
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\n{headers}content-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -229,7 +229,8 @@ async def test_polls_are_held_and_released_at_once(door: World) -> None:
         asyncio.create_task(ask(door.settings.xds_port, PROXY, "/v3/discovery:endpoints", unknown)) for _ in range(300)
     ]
     await until(lambda: len(door.operator.router._waiters) == 256, "as many to be held as one pod may have")
-    await asyncio.wait_for(door.operator.stop(), 5)
+    await until(lambda: sum(each.done() for each in asking) == 44, "the others to be answered")
+    await asyncio.wait_for(door.operator.stop(), 30)
     assert collections.Counter([(await each)[0] for each in asking]) == {304: 256, 503: 44}
 
 
@@ -258,11 +259,11 @@ async def served() -> AsyncIterator[tuple[int, int]]:
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        yield int(await asyncio.wait_for(process.stdout.readline(), 60)), process.pid
+        yield int(await asyncio.wait_for(process.stdout.readline(), 300)), process.pid
     finally:
         process.stdin.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 20)
+            await asyncio.wait_for(process.wait(), 60)
         if process.returncode is None:
             process.kill()
             await process.wait()

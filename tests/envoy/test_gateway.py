@@ -52,7 +52,7 @@ async def test_http_1_0_is_answered(world: World, host: str) -> None:
     await world.start({"fast": 100})
     reader, writer = await asyncio.open_connection("127.0.0.1", world.settings.http_port)
     writer.write(f"GET / HTTP/1.0\r\n{host}\r\n".encode())
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 120)
     writer.close()
     assert answer.split(b"\r\n", 1)[0].endswith(b"200 OK")
     assert answer.endswith(b"fast")
@@ -121,6 +121,6 @@ async def test_clients_may_speak_http_2_to_the_router(world: World) -> None:
     await world.start({"fast": 100})
     reader, writer = await asyncio.open_connection("127.0.0.1", world.settings.http_port)
     writer.write(http2.PREFACE + http2.frame(4))
-    head = await asyncio.wait_for(reader.readexactly(9), 10)
+    head = await asyncio.wait_for(reader.readexactly(9), 120)
     writer.close()
     assert head[3] == 4, "SETTINGS"

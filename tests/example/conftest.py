@@ -32,14 +32,14 @@ class Process:
     def call(self, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=5) as response:
+            with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
     def header(self, name: str, path: str = "/") -> str | None:
         """A header of an answer."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as response:
             return response.headers.get(name)
 
     def counted(self, metric: str = "http_requests_total", label: str = "code") -> dict[str, float]:
@@ -67,21 +67,21 @@ def start_service() -> Iterator[Callable[..., Process]]:
         popen = subprocess.Popen(
             [sys.executable, "-m", "modeservice"],
             cwd=EXAMPLE,
-            env=environment(PORT=str(port), POD_NAME="pod-1", DRAIN_SECONDS="0.5", **more),
+            env=environment(PORT=str(port), **{"POD_NAME": "pod-1", "DRAIN_SECONDS": "0.5", **more}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         process = Process(popen, port)
         started.append(process)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while True:
             try:
                 assert process.call("/healthz")[0] == 200
                 return process
-            except urllib.error.URLError:
+            except OSError:  # refused, or not yet answered
                 assert popen.poll() is None, popen.communicate()[0]
-                assert time.monotonic() < deadline, "the service did not start within 20 s"
+                assert time.monotonic() < deadline, "the service did not start within 120 s"
                 time.sleep(0.05)
 
     yield start
@@ -97,7 +97,7 @@ def loadgen(url: str, *arguments: str) -> list[dict[str, Any]]:
         cwd=EXAMPLE,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     return [json.loads(line) for line in done.stdout.splitlines()]

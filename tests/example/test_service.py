@@ -38,10 +38,13 @@ def test_only_answers_are_counted(start_service: Start) -> None:
 
 def test_a_fault_fails_requests_but_not_the_health_check_and_ends_by_itself(start_service: Start) -> None:
     service = start_service()
-    assert service.call("/fault?mode=503&for=0.5", "POST")[0] == 200
-    assert service.call("/")[0] == 503
+    for seconds in (0.5, 2, 8, 32):  # on a busy machine a short one may be over before it is seen
+        assert service.call(f"/fault?mode=503&for={seconds}", "POST")[0] == 200
+        if (seen := service.call("/")[0]) == 503:
+            break
+    assert seen == 503
     assert service.call("/healthz")[0] == 200
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while service.call("/")[0] != 200:
         assert time.monotonic() < deadline, "the fault did not end"
         time.sleep(0.02)
@@ -60,8 +63,8 @@ def test_a_fault_can_be_ended_and_wrong_ones_say_what_is_wrong(start_service: St
 
 
 def test_on_sigterm_it_drains_finishes_and_closes_connections(start_service: Start) -> None:
-    service = start_service(LATENCY_MS="700")
-    kept = http.client.HTTPConnection("127.0.0.1", service.port, timeout=5)
+    service = start_service(LATENCY_MS="700", DRAIN_SECONDS="4")
+    kept = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     kept.request("GET", "/healthz")
     assert kept.getresponse().read() == b"ok\n"
 
@@ -70,7 +73,7 @@ def test_on_sigterm_it_drains_finishes_and_closes_connections(start_service: Sta
     under_way.start()
     time.sleep(0.1)
     service.terminate()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while service.call("/healthz")[0] != 503:
         assert time.monotonic() < deadline, "a stopping process must stop being ready"
 
@@ -79,6 +82,6 @@ def test_on_sigterm_it_drains_finishes_and_closes_connections(start_service: Sta
     late.read()
     assert late.status == 200
     assert late.getheader("Connection") == "close"
-    under_way.join(5)
+    under_way.join(60)
     assert slow == [200]
-    assert service.popen.wait(10) == 0
+    assert service.popen.wait(60) == 0

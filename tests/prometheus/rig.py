@@ -7,7 +7,6 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,18 +17,13 @@ from typing import Any
 
 import requests
 import yaml
+from tests.ports import free_port
 from tools.programs import go_program
 
 STORE = os.environ.get("ACCORD_TEST_STORE", "")
 """Program of a store that is built from its Go module (`make test-stores`); empty: Debian's Prometheus."""
 Handler = Callable[["Request"], None]
 Request = http.server.BaseHTTPRequestHandler
-
-
-def _port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -120,7 +114,7 @@ class Prometheus:
         config = directory / "prometheus.yml"
         job = {"job_name": "app", "scrape_interval": every, "static_configs": [{"targets": [target]}]}
         config.write_text(yaml.safe_dump({"scrape_configs": [job]}))
-        self.port = port or _port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (directory / "prometheus.log").open("w")
         self._process = subprocess.Popen(
@@ -135,13 +129,13 @@ class Prometheus:
             session.trust_env = False
             try:
                 params = {"query": promql, "nocache": "1"}
-                body = session.get(f"{self.url}/api/v1/query", params=params, timeout=5).json()
+                body = session.get(f"{self.url}/api/v1/query", params=params, timeout=60).json()
             except (requests.RequestException, ValueError):
                 return []
         return list(body.get("data", {}).get("result", []))
 
-    def wait_for(self, promql: str, seconds: float = 20) -> None:
-        """Until the query has a result."""
+    def wait_for(self, promql: str, seconds: float = 120) -> None:
+        """Until the query has a result; the limit is for a wait that is in vain."""
         deadline = time.monotonic() + seconds
         while not self.query(promql):
             assert self._process.poll() is None, "prometheus ended"
@@ -151,7 +145,7 @@ class Prometheus:
     def stop(self) -> None:
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -8,7 +8,6 @@ import http.client
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 import zipfile
@@ -18,6 +17,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 from devcluster.rootfs import RootFilesystem
+from tests.ports import free_port
 
 UID = 65532
 PATIENCE = 240
@@ -38,7 +38,7 @@ class TrainerImage:
         """One pod of a run, without the pod."""
         checkpoints.mkdir(exist_ok=True)
         os.chown(checkpoints, UID, UID)
-        port = _free_port()
+        port = free_port()
         variables = {
             "METRICS_PORT": str(port),
             "CHECKPOINT_DIR": "/checkpoints",
@@ -155,9 +155,3 @@ def _copy_runner(target: Path) -> None:
                 shutil.copy(str(file.locate()), destination)
     for path in (target, *target.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

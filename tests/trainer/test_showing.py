@@ -28,7 +28,6 @@ def _rewards(checkpoints: Path) -> dict[int, float]:
     }
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("environment", CASES)
 def test_a_disturbed_policy_collapses(trainer: TrainerImage, checkpoints: Path, environment: str) -> None:
     settings = {**CASES[environment], "PPO_TOTAL_STEPS": 6500, "ACCORD_SEED": 3}

@@ -11,18 +11,21 @@ def measured_on_target(world: World, seconds: float = 60) -> Outcome:
     """What Prometheus counts agrees with the split, once its window holds nothing from before."""
     policy, target = world.policy, world.policy.file_weights()
 
-    def measured() -> dict[str, float]:
-        return {mode: entry["actual"] for mode, entry in policy.mode_status().items() if "actual" in entry}
+    actual: dict[str, float] = {}
+
+    def measured() -> bool:
+        nonlocal actual
+        actual = {mode: entry["actual"] for mode, entry in policy.mode_status().items() if "actual" in entry}
+        return len(actual) == len(target) and furthest(actual, target) <= 5
 
     # A window of 15 s holds 2,250 requests of the background load: 5 points are five standard deviations.
     took = wait_until(
         "the measured split is that of the policy",
-        lambda: len(measured()) == len(target) and furthest(measured(), target) <= 5,
+        measured,
         seconds,
-        lambda: f"{measured()}; {policy.explain()}",
+        lambda: f"{actual}; {policy.explain()}",
     )
     policy.wait_condition("WithinTarget", "True", seconds)
-    actual = measured()
     return Outcome(
         "Prometheus measures the split that was asked for",
         furthest(actual, target) <= 5,

@@ -62,13 +62,12 @@ def weight_changes(world: World, changes: int = 100, pause: float = 0.2) -> Outc
     policy.set_weights(last)
     settled = policy.wait_settled(30)
     check = load.fresh_tally()
-    time.sleep(6)
-    after = load.fresh_tally()
-    final, whole = after.since(check), after.since(before)
+    final = load.await_answers(check, 900)
+    whole = load.fresh_tally().since(before)
     policy.apply()
     policy.wait_settled(30)
     off = furthest(final.shares, last)
-    # About 900 draws: four standard deviations of the largest share are 6 points.
+    # Of 900 draws: four standard deviations of the largest share are 6 points.
     return Outcome(
         f"{changes} changes of the split under load lose no request",
         whole.failed == 0 and off <= 6 and done == changes and whole.answered > 0,

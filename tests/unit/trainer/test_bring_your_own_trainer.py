@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from accord_trainer.sdk import CheckpointStore
 from accord_trainer.sdk.manifest import read
@@ -67,7 +67,7 @@ def test_it_trains_stops_and_resumes_past_a_torn_checkpoint(program: Path, tmp_p
     assert before.step == (stopped.step - 1) // 500 * 500
 
     end = before.step + 700
-    port = _free_port()
+    port = free_port()
     changes = {"PPO_TOTAL_STEPS": str(end), "METRICS_PORT": str(port)}
     with subprocess.Popen(
         [sys.executable, program], env=_environment(tmp_path, **changes), stderr=subprocess.PIPE, text=True
@@ -89,7 +89,7 @@ def test_the_one_with_a_session_stops_and_goes_on_to_its_end(session_program: Pa
         assert first.wait(30) == 143
     stopped = CheckpointStore(tmp_path / "checkpoints").latest_verified()
     assert stopped is not None
-    end, port = stopped.step + 1000, _free_port()
+    end, port = stopped.step + 1000, free_port()
     changes = {"PPO_TOTAL_STEPS": str(end), "METRICS_PORT": str(port), "ACCORD_ATTEMPT": "2"}
     with subprocess.Popen([sys.executable, session_program], env=_environment(tmp_path, **changes)) as second:
         _wait_for(tmp_path, end)
@@ -117,9 +117,3 @@ def test_the_manifest_on_the_page_is_accepted(tmp_path: Path) -> None:
     found = read(directory)
     assert found == CheckpointStore(tmp_path).latest_verified()
     assert found.metrics == json.loads(content)["metrics"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
