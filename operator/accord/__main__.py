@@ -2,7 +2,7 @@
 
 import sys
 
-from accord.cli import program
+from accord.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(program())
+    sys.exit(entry())

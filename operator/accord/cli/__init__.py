@@ -12,6 +12,6 @@
 
 from __future__ import annotations
 
-from accord.cli.program import main, program
+from accord.cli.program import entry, main
 
-__all__ = ["main", "program"]
+__all__ = ["entry", "main"]

@@ -19,10 +19,10 @@ _AS_PLUGIN = "kubectl-accord"
 """Under this name kubectl starts us for `kubectl accord`."""
 
 
-def program() -> int:
+def entry(arguments: Sequence[str] | None = None, commands: Sequence[Command] = COMMANDS) -> int:
     """`accord` and `kubectl accord` themselves: no exception leaves here, since Python would exit with 1 for it."""
     try:
-        return main()
+        return main(arguments, commands)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except Exception:
