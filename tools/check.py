@@ -49,7 +49,7 @@ def checks() -> Iterator[Check]:
     yield Check("lint (ruff check)", (BIN / "ruff", "check", "--quiet", "."), "make format mends what can be")
     yield Check("imports point inwards", (BIN / "lint-imports",))
     yield Check("CRDs are those of the models", (BIN / "accord", "crds", "--check", "crds"), "make crds")
-    yield Check("reference is that of the models", (python, "-m", "tools.reference", "--check"), "make crds")
+    yield Check("reference is that of the code", (python, "-m", "tools.reference", "--check"), "make crds")
     yield Check("other generated files", (python, "-m", "tools.generate", "--check"), "make crds")
     yield Check("chart (helm lint)", (go_program("helm"), "lint", "--strict", "--quiet", CHART))
     yield Check("alerts (promtool)", (debian_program("promtool", "prometheus"), "test", "rules", RULES))

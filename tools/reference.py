@@ -1,4 +1,4 @@
-"""The reference pages of the API, from its models.
+"""The reference pages of the API, from its models, and of the commands, from their parsers.
 
 `python -m tools.reference` writes docs/reference/<kind>.md, `--check` shows what it would change and fails if that is
 anything.
@@ -19,7 +19,7 @@ from accord.api.schema import resource_schema
 from accord.api.v1alpha1 import KINDS
 from accord.api.v1alpha1.meta import API_VERSION, Resource
 from accord.domain.training import contract
-from tools import sdkpage
+from tools import clipage, sdkpage
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "trainer"))  # a distribution of its own, which need not be installed to be documented
@@ -63,7 +63,7 @@ def main() -> int:
         stale = True
         if check:
             lines = found.splitlines(keepends=True), text.splitlines(keepends=True)
-            sys.stdout.writelines(difflib.unified_diff(*lines, f"docs/reference/{name}", "what the models say"))
+            sys.stdout.writelines(difflib.unified_diff(*lines, f"docs/reference/{name}", "what it is made from says"))
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -72,12 +72,13 @@ def main() -> int:
 
 
 def pages() -> dict[str, str]:
-    """File name → page: one for every kind, the two sides of a trainer's contract, and its SDK."""
+    """File name → page: one for every kind, the two sides of a trainer's contract, its SDK, and the commands."""
     return {
         **{f"{kind.kind.lower()}.md": page(kind) for kind in KINDS},
         "trainer-environment.md": contract.render(),
         "trainer-metrics.md": metrics_table.render(),
         "trainer-sdk.md": sdkpage.render(),
+        "cli.md": clipage.render(),
     }
 
 

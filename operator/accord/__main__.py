@@ -2,7 +2,7 @@
 
 import sys
 
-from accord.cli import main
+from accord.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(entry())

@@ -378,7 +378,9 @@ async def _cancel(tasks: list[asyncio.Task[object]]) -> None:
 Make = Callable[[Config, Pod, Connection, OperatorMetrics], Operator]
 
 
-async def serve(config: Config, pod: Pod, kubeconfig: Path | None, context: str | None, make: Make = Operator) -> None:
+async def serve(
+    config: Config, pod: Pod, kubeconfig: Path | str | None, context: str | None, make: Make = Operator
+) -> None:
     """Run one replica until SIGTERM or SIGINT. Raises ConnectionNotFoundError. Tests make other ones."""
     metrics = OperatorMetrics()
     connection = await Connection.open(metrics, kubeconfig, context)

@@ -10,11 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from accord.api.base import Duration
+from accord.api.kubeyaml import UnreadableError, parse
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 HeaderName = Annotated[
@@ -184,15 +184,21 @@ def load(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        document = yaml.safe_load(path.read_text())
+        document = next(iter(parse(path.read_bytes())), None)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: invalid YAML: {error}") from error
+        raise ConfigError(f"{path}: cannot read: {error.strerror}") from error
+    except UnreadableError as error:
+        raise ConfigError(f"{path}: {error}") from error
     try:
         return Config.model_validate(document or {})
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'document'}: {problem['msg']}" for problem in error.errors()
+            f"{'.'.join(map(str, problem['loc'])) or 'document'}: {_said(problem['type'], problem['msg'])}"
+            for problem in error.errors()
         )
         raise ConfigError(f"{path}: {problems}") from error
+
+
+def _said(problem: str, message: str) -> str:
+    """In the words for a manifest, where there is the same mistake."""
+    return {"extra_forbidden": "unknown field", "missing": "is required"}.get(problem, message)

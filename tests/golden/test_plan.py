@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from accord.cli import plan
+from accord.cli.exits import Exit
+from accord.cli.plan import planning
+from accord.cli.printer import Format, Printer
 from accord.config import Config, Envoy
 
 CASES = sorted((Path(__file__).parent / "plan").iterdir())
@@ -19,9 +21,9 @@ CONFIG = Config(envoy=Envoy(image="envoy:golden"))
 WARNING = "accord plan: warning: "
 
 
-def run(case: Path, output: plan.Output = "yaml") -> tuple[int, str, str]:
+def run(case: Path, output: Format = "yaml") -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
-    code = plan.main([case / "input.yaml"], output=output, config=CONFIG, out=out, err=err)
+    code = planning.plan([case / "input.yaml"], None, output, CONFIG, Printer("accord plan", out, err))
     return code, out.getvalue(), err.getvalue().replace(f"{case}/", "")
 
 
@@ -33,7 +35,8 @@ def test_output(case: Path) -> None:
         (case / "problems.txt").write_text(err, encoding="utf-8")
     assert out == (case / "output.yaml").read_text(encoding="utf-8")
     assert err == (case / "problems.txt").read_text(encoding="utf-8")
-    assert code == (1 if [line for line in err.splitlines() if WARNING not in line] else 0)
+    found = Exit.INVALID if case.name == "refused" else Exit.FINDINGS
+    assert code == (found if [line for line in err.splitlines() if WARNING not in line] else Exit.OK)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

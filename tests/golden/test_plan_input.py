@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from accord import cli
-from accord.cli import plan
+from accord.cli.errors import InputError
+from accord.cli.plan import planning
+from accord.cli.printer import Printer
+from accord.config import Config
 
 POLICY = """
 apiVersion: accord.dev/v1alpha1
@@ -28,7 +31,13 @@ spec: {selector: {matchLabels: {app: fast}}}
 
 def run(*paths: Path, namespace: str | None = None) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
-    return plan.main(paths, namespace, out=out, err=err), out.getvalue(), err.getvalue()
+    printer = Printer("accord plan", out, err)
+    try:
+        code: int = planning.plan(paths, namespace, "yaml", Config(), printer)
+    except InputError as error:
+        printer.problem(str(error))
+        code = error.exit
+    return code, out.getvalue(), err.getvalue()
 
 
 def write(directory: Path, text: str, name: str = "in.yaml") -> Path:
@@ -59,13 +68,14 @@ def test_input_that_cannot_be_read(tmp_path: Path, text: str, part: str) -> None
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
-    assert run(tmp_path / "none.yaml")[::2] == (2, f"accord plan: {tmp_path}/none.yaml: No such file or directory\n")
+    missing = f"accord plan: {tmp_path}/none.yaml: cannot read: No such file or directory\n"
+    assert run(tmp_path / "none.yaml")[::2] == (2, missing)
     code, _, err = run(tmp_path)
     assert code == 2
     assert "no .yaml, .yml, .json files in this directory" in err
     binary = tmp_path / "x.yaml"
     binary.write_bytes(b"\xff\xfe\x00")
-    assert "invalid YAML" in run(binary)[2]
+    assert "invalid UTF-8" in run(binary)[2]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +90,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 def test_deployments_without_use(tmp_path: Path, spec: str, part: str) -> None:
     text = f"{POLICY % ''}---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: fast}}\nspec: {spec}\n"
     code, out, err = run(write(tmp_path, text))
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert f"document 2, {part}" in err or part in err
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A line for each row, the headings first. Columns of whole numbers stand to the right, the last one as it is."""
-    columns = len(rows[0])
-    widths = [max(len(row[column]) for row in rows) for column in range(columns)]
-    right = [all(_is_figure(row[column]) for row in rows[1:]) for column in range(columns)]
-    return ["   ".join(_cells(row, widths, right)).rstrip() for row in rows]
+def aligned(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
+    """A line for each row, the headings first. Columns of numbers stand to the right, or all with `right`."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    sides = to_the_right(rows, right=right)
+    return ["   ".join(_cells(row, widths, sides)).rstrip() for row in rows]
+
+
+def to_the_right(rows: Sequence[Sequence[str]], *, right: bool = False) -> list[bool]:
+    """Of each column, whether it stands to the right."""
+    return [right or all(_is_figure(row[column]) for row in rows[1:]) for column in range(len(rows[0]))]
 
 
 def _cells(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:

@@ -10,7 +10,8 @@ import yaml
 
 from accord.api.crd import crd, files, render
 from accord.api.v1alpha1 import KINDS
-from accord.cli.crds import check_crds, print_crds, write_crds
+from accord.cli.crds.files import check_crds, print_crds, write_crds
+from accord.cli.printer import Printer
 
 CRDS = Path(__file__).parents[3] / "crds"
 
@@ -33,7 +34,7 @@ def test_rendering_is_stable_and_complete() -> None:
 
 def test_print_gives_one_yaml_stream() -> None:
     stream = io.StringIO()
-    print_crds(stream)
+    print_crds(Printer(out=stream))
     assert [document["kind"] for document in yaml.safe_load_all(stream.getvalue())] == ["CustomResourceDefinition"] * 3
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, RUN, SOURCE, UNTRAINED, World
 
-from accord.cli.approve import ApprovalError, waiting
+from accord.cli.approve.approving import ApprovalError, waiting
 from accord.domain.plan import ObjectKey
 from accord.domain.training.pauses import Pause
 from accord.domain.warned import Warned

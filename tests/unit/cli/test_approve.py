@@ -17,12 +17,13 @@ class UsedError(Exception):
 
 
 @pytest.fixture(autouse=True)
-def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async def load(path: str, context: str | None, *_: object, **__: object) -> None:
         raise UsedError(path, context)
 
     monkeypatch.setattr(connection.config, "load_kube_config", load)
     monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
 
@@ -48,7 +49,7 @@ def test_a_file_that_is_named_wins_over_the_variable(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(UsedError) as used:
         main(["approve", "p", "--kubeconfig", str(kubeconfig(tmp_path / "config"))])
-    assert used.value.args == (str(tmp_path / "config"), None)
+    assert used.value.args == (str(tmp_path / "config"), "dev")
 
 
 def test_several_files_are_one_kubeconfig_as_for_kubectl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_several_files_are_one_kubeconfig_as_for_kubectl(monkeypatch: pytest.Mon
     monkeypatch.setenv("KUBECONFIG", several)
     with pytest.raises(UsedError) as used:
         main(["approve", "p"])
-    assert used.value.args == (several, None)
+    assert used.value.args == (str(tmp_path / "config"), "dev")
 
 
 def test_without_any_it_says_how_to_give_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,8 +69,10 @@ def test_a_kubeconfig_of_no_use_is_named_with_what_is_wrong(capsys: pytest.Captu
     missing, empty, broken = (tmp_path / name for name in ("missing", "empty", "broken"))
     empty.write_text("")
     broken.write_text("a: [")
-    assert said(capsys, "--kubeconfig", missing) == f"accord approve: kubeconfig {missing} does not exist\n"
+    assert (
+        said(capsys, "--kubeconfig", missing) == f"accord approve: {missing}: cannot read: No such file or directory\n"
+    )
     assert "has no current context: use --context NAME" in said(capsys, "--kubeconfig", empty)
-    assert f"cannot read kubeconfig {broken}: " in said(capsys, "--kubeconfig", broken)
+    assert f"{broken}: invalid YAML: line 1, column 5: " in said(capsys, "--kubeconfig", broken)
     usable = kubeconfig(tmp_path / "usable")
     assert "has no context 'prod'; it has: dev" in said(capsys, "--kubeconfig", usable, "--context", "prod")

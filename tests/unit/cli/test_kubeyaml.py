@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from accord.cli import documents, milestones
-from accord.cli.kubeyaml import KubeDumper, KubeLoader
+from accord.api.kubeyaml import KubeDumper, KubeLoader
+from accord.cli import documents
+from accord.cli.schedule import milestones
 
 READ = {
     "3e-4": 3e-4,
@@ -67,10 +68,11 @@ def test_all_commands_read_the_same(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(
         "apiVersion: accord.dev/v1alpha1\nkind: TrainingRun\nmetadata: {name: zoo}\n"
-        "spec: {totalSteps: 1e4, schedules: {learningRate: {initial: 3e-4}}, template: {spec: {containers: []}}}\n",
+        "spec: {totalSteps: 1e4, schedules: {learningRate: {initial: 3e-4}},\n"
+        "  template: {spec: {containers: [{name: trainer, image: x}]}}}\n",
         encoding="utf-8",
     )
     [document] = documents.read([file], None)
     assert document.manifest["spec"]["totalSteps"] == 10000
     assert document.manifest["spec"]["schedules"]["learningRate"]["initial"] == 3e-4
-    assert [each["spec"] for each in milestones._documents(str(file))] == [document.manifest["spec"]]
+    assert milestones.load([file]).spec.total_steps == 10000

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from accord.api.validation import validate
-from accord.cli import backtest_output
+from accord.cli.backtest import output as backtest_output
 
 WITHOUT = "without enough data"
 ROOT = Path(__file__).resolve().parents[3]

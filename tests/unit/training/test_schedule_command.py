@@ -90,12 +90,12 @@ def test_a_constant_schedule_can_be_drawn_too(tmp_path: Path) -> None:
 
 def test_one_of_several_is_chosen_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = RUN.replace("demo", "other") + "  schedules: {entropyCoef: {initial: 0.5}}\n"
-    file = _file(tmp_path, f"{RUN}---\n---\nkind: Secret\n---{other}")
+    file = _file(tmp_path, f"{RUN}---\n---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n---{other}")
     assert main(["schedule", "-f", file, "--name", "other", "-o", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["milestones"][0]["entropyCoef"] == 0.5
-    assert main(["schedule", "-f", file]) == 1
+    assert main(["schedule", "-f", file]) == 2
     assert f"{file}: more than one TrainingRun (demo, other): choose one with --name" in capsys.readouterr().err
-    assert main(["schedule", "-f", file, "--name", "third"]) == 1
+    assert main(["schedule", "-f", file, "--name", "third"]) == 2
     assert f"{file}: no TrainingRun named third" in capsys.readouterr().err
 
 
@@ -111,7 +111,7 @@ def test_a_schedule_may_rise(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     [
         (
             RUN + "  schedules: {entropyCoef: {decayStrategy: Exponential}}\n",
-            "TrainingRun demo is invalid:\n  spec.schedules.entropyCoef.decayStrategy: must be one of Linear, "
+            "TrainingRun demo: spec.schedules.entropyCoef.decayStrategy: must be one of Linear, "
             "Cosine, Constant, not 'Exponential'",
         ),
         (
@@ -124,10 +124,10 @@ def test_a_schedule_may_rise(tmp_path: Path, capsys: pytest.CaptureFixture[str])
             "spec.schedules.learningRate.initial: initial must be greater than 0",
         ),
         (RUN.replace("name: trainer", "name: other"), "template needs a container named trainer"),
-        (RUN.replace("{name: demo}", "demo"), "TrainingRun (no name) is invalid:\n  metadata: is required"),
-        ("kind: TrafficPolicy\n", "no TrainingRun found"),
+        (RUN.replace("{name: demo}", "demo"), "document 1, TrainingRun: metadata.name is required"),
+        ("apiVersion: v1\nkind: TrafficPolicy\nmetadata: {name: p}\n", "no TrainingRun found"),
         ("", "no TrainingRun found"),
-        ("just text", "no TrainingRun found"),
+        ("just text", "document 1: not a Kubernetes object"),
         ("a: [1\nb: 2", "invalid YAML: line 2, column 2: expected "),
         ("a: \x00", "invalid YAML: "),
     ],
@@ -136,20 +136,20 @@ def test_what_is_wrong_is_said_with_file_and_field(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
     file = _file(tmp_path, text)
-    assert main(["schedule", "-f", file]) == 1
+    assert main(["schedule", "-f", file]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"accord schedule: {file}: ")
+    assert captured.err.startswith((f"accord schedule: {file}: ", f"accord schedule: {file}, document 1"))
     assert message in captured.err
 
 
 def test_files_that_cannot_be_read_or_written_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["schedule", "-f", "missing.yaml"]) == 1
+    assert main(["schedule", "-f", "missing.yaml"]) == 2
     assert capsys.readouterr().err == "accord schedule: missing.yaml: cannot read: No such file or directory\n"
     (tmp_path / "run.bin").write_bytes(b"\xff\xfe\x00")
-    assert main(["schedule", "-f", str(tmp_path / "run.bin")]) == 1
+    assert main(["schedule", "-f", str(tmp_path / "run.bin")]) == 2
     assert "run.bin: invalid UTF-8" in capsys.readouterr().err
-    assert main(["schedule", "-f", _file(tmp_path), "--plot", str(tmp_path / "no/where.svg")]) == 1
+    assert main(["schedule", "-f", _file(tmp_path), "--plot", str(tmp_path / "no/where.svg")]) == 3
     assert "no/where.svg: cannot write: No such file or directory" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["schedule", "-f", _file(tmp_path), "--plot", "picture.png"])

@@ -245,8 +245,8 @@ def test_a_csv_that_cannot_be_read_is_refused_with_the_place(
 
 
 def test_files_that_cannot_be_used(policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def told(*arguments: object) -> str:
-        assert main(["backtest", *map(str, arguments)]) == 2
+    def told(*arguments: object, code: int = 2) -> str:
+        assert main(["backtest", *map(str, arguments)]) == code
         return capsys.readouterr().err
 
     assert "cannot read: No such file" in told("-f", policy, "--csv", tmp_path / "none.csv")
@@ -257,7 +257,7 @@ def test_files_that_cannot_be_used(policy: Path, run: Path, tmp_path: Path, caps
     run.write_text("step,loss\n1,\n")
     assert "no loss and no reward to draw" in told("-f", policy, "--csv", run, "--plot", tmp_path / "x.svg")
     run.write_text(recorded(10))
-    assert "cannot be written" in told("-f", policy, "--csv", run, "--plot", tmp_path / "none" / "x.svg")
+    assert "cannot write" in told("-f", policy, "--csv", run, "--plot", tmp_path / "none" / "x.svg", code=3)
     assert "--range and --end can only be used with --prometheus" in told("-f", policy, "--csv", run, "--range", "1h")
     policy.write_text(yaml.safe_dump(RUN))
     assert "no CheckpointPolicy found" in told("-f", policy, "--csv", run)
@@ -266,7 +266,7 @@ def test_files_that_cannot_be_used(policy: Path, run: Path, tmp_path: Path, caps
     assert "more than one CheckpointPolicy (p, q)" in told("-f", policy, "--csv", run)
     assert "named z" in told("-f", policy, "--csv", run, "--name", "z")
     policy.write_text(yaml.safe_dump({**POLICY, "spec": {}}))
-    assert "is invalid" in told("-f", policy, "--csv", run)
+    assert "document 1, CheckpointPolicy p: spec: " in told("-f", policy, "--csv", run)
 
 
 @pytest.mark.parametrize("option", [("--plot", "x.png"), ("--every", "0"), ("--speed", "0"), ("--speed", "inf")])
@@ -306,8 +306,8 @@ def test_a_run_in_prometheus_is_replayed_attempt_by_attempt(
     # since the update at 5,850 do not clear it.
     assert rollback["target"] == 5400
     assert asked[0].endswith('namespace="ns",pod=~"r-[0-9]+-[a-z0-9]+"}[2h] @ 1777640400.000')
-    for range_, told in (("9h", "no answer"), ("soon", "--range"), (None, "--range")):
-        assert main([*arguments, *(["--range", range_] if range_ else [])]) == 2
+    for range_, told, code in (("9h", "no answer", 3), ("soon", "--range", 2), (None, "--range", 2)):
+        assert main([*arguments, *(["--range", range_] if range_ else [])]) == code
         assert told in capsys.readouterr().err
     assert main([*arguments, "--range", "2h", "--end", "noon"]) == 2
     assert "--end noon: not a time" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from accord.cli.backtest_csv import read
+from accord.cli.backtest.recording import read
 from accord.domain.checkpoint.detection.rows import Row, are_events, lives
 from accord.domain.checkpoint.detection.series import Segment
 

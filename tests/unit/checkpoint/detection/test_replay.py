@@ -15,7 +15,7 @@ from tests.unit.checkpoint.detection.trainer import Trainer, policy, subject
 
 from accord.adapters.prometheus.endpoint import PrometheusEndpoint
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicySpec
-from accord.cli import backtest_input
+from accord.cli.backtest import input as backtest_input
 from accord.domain.checkpoint.detection.history import Judgement
 from accord.domain.checkpoint.detection.live import interpret
 from accord.domain.checkpoint.detection.replay import Pace, Replayed, replay

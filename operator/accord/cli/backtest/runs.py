@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, CheckpointPolicySpec
-from accord.cli import backtest_csv
-from accord.cli.backtest_input import paced, read_policy
-from accord.cli.documents import InputError
+from accord.cli.backtest import recording as recordings
+from accord.cli.backtest.input import paced, read_policy
+from accord.cli.errors import InputError, unreadable
 from accord.domain.checkpoint.detection import rows
 from accord.domain.checkpoint.detection.replay import Replayed, Rollback, replay
 from accord.domain.checkpoint.detection.series import Life, Segment
@@ -108,7 +108,7 @@ def judge(args: argparse.Namespace) -> Judged:
     notes, errors = [], []
     for run in _shown(directory.runs):
         try:
-            recording = backtest_csv.read(run.path)
+            recording = recordings.read(run.path)
         except InputError as error:
             errors.append(str(error))
         if errors:
@@ -161,7 +161,7 @@ def _indexed(index: Path, paths: Mapping[str, Path]) -> Iterator[Run]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{index}: cannot read: {error}") from error
     except OSError as error:
-        raise InputError(f"{index}: cannot read: {error.strerror}") from error
+        raise unreadable(index, error) from error
 
 
 def _run(found: Mapping[str, str | None], paths: Mapping[str, Path], place: str) -> Run:

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from accord.cli.backtest_input import Given
-from accord.cli.documents import InputError
+from accord.cli.backtest.input import Given
+from accord.cli.errors import InputError, unwritable
 from accord.domain.checkpoint.detection.history import Judgement
 from accord.domain.checkpoint.detection.replay import Look, Replayed, Rollback
 from accord.domain.checkpoint.detection.series import Name, Segment
@@ -79,7 +79,9 @@ class _Scale:
 
 
 def draw(given: Given, result: Replayed, path: Path) -> None:
-    """Write the picture of a traced replay into a file. InputError if that cannot be done."""
+    """Write the picture of a traced replay into a file. InputError where there is nothing to draw,
+    CommandError if the file cannot be written.
+    """
     names = [name for name in _NAMES if _reported(name, given)]
     if not names:
         raise InputError(f"{path}: there is no loss and no reward to draw")
@@ -97,7 +99,7 @@ def draw(given: Given, result: Replayed, path: Path) -> None:
     try:
         path.write_text(picture, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise unwritable(path, error) from error
 
 
 def _panel(name: Name, given: Given, result: Replayed, x: tuple[float, float], top: int) -> str:

@@ -1,13 +1,14 @@
-"""What came of a backtest: as a table, as JSON."""
+"""What came of a backtest: as a table, as data."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
-from accord.cli.backtest_input import Given
-from accord.cli.tables import aligned, plural
+from accord.cli.backtest.input import Given
+from accord.cli.printer import Block, Table
+from accord.cli.tables import plural
 from accord.domain.checkpoint.detection.replay import Pause, Replayed, Rollback
 
 _HEADINGS = ("STEP", "SIGNAL", "TARGET", "BASELINE", "RECENT", "LIMIT", "RULE")
@@ -25,7 +26,7 @@ def notes(given: Given) -> Iterator[str]:
         yield "spec.rollback.enabled is false: nothing would be rolled back"
 
 
-def as_json(result: Replayed) -> str:
+def as_data(result: Replayed) -> dict[str, Any]:
     """`{"checks": n, "rollbacks": [{"step": s, "signal": …, "target": t, …}], "pauses": [{"from": s, …}]}`."""
     rollbacks = [
         {
@@ -50,29 +51,29 @@ def as_json(result: Replayed) -> str:
         }
         for each in result.pauses
     ]
-    return json.dumps({"checks": result.checks, "rollbacks": rollbacks, "pauses": pauses}, indent=2) + "\n"
+    return {"checks": result.checks, "rollbacks": rollbacks, "pauses": pauses}
 
 
-def as_table(given: Given, result: Replayed) -> str:
+def as_table(given: Given, result: Replayed) -> list[Block]:
     """A sentence, one line a rollback, and one line a time in which promotion is paused."""
     meta, detection = given.policy.metadata, given.policy.spec.detection
     method = f"method {detection.method}"
     if detection.method == "Adaptive":
         method += f", sensitivity {detection.sensitivity}"
-    lines = [
+    lines: list[Block] = [
         f"CheckpointPolicy {meta.namespace}/{meta.name}, {method}: {plural(result.checks, 'check')}, "
         f"{result.inconclusive} without enough data; {_times(len(result.rollbacks))}."
     ]
     if result.rollbacks:
-        lines += aligned([_HEADINGS, *(_line(each) for each in result.rollbacks)])
+        lines.append(Table([_HEADINGS, *(_line(each) for each in result.rollbacks)]))
     elif result.last is not None and result.checks == result.inconclusive:
         lines.append(f"Too short to judge: {result.last.message}.")
     elif result.last is not None:
         lines.append(f"Last check: {result.last.outcome}, {result.last.message}.")
     if result.pauses:
         lines += ["", f"Promotion would have been paused {_often(len(result.pauses))}:"]
-        lines += aligned([_PAUSED, *(_paused(each) for each in result.pauses)])
-    return "\n".join(lines) + "\n"
+        lines.append(Table([_PAUSED, *(_paused(each) for each in result.pauses)]))
+    return lines
 
 
 def _line(rollback: Rollback) -> tuple[str, ...]:

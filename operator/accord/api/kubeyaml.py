@@ -1,4 +1,4 @@
-"""YAML as kubectl reads it, and as kubectl reads it back. One loader and one dumper for all commands.
+"""YAML as kubectl reads it, and as kubectl reads it back. One loader and one dumper for all files that people write.
 
 PyYAML and kubectl (go.yaml.in/yaml/v2) take some plain words for different things: `3e-4` and `08` are numbers there
 and text here, `1:30` is text there and a number here, `y` is true there. A whole float is an integer, as JSON has it.
@@ -20,6 +20,29 @@ _EXACT = 2**53
 _BASES = {"0b": 2, "0x": 16, "0o": 8}
 
 
+class UnreadableError(ValueError):
+    """The text is no YAML; the message says where and why."""
+
+
+def parse(raw: bytes) -> list[Any]:
+    """The documents of a file, in order; an empty one is None. Raises UnreadableError."""
+    try:
+        return list(yaml.load_all(raw.decode("utf-8-sig"), KubeLoader))
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"invalid UTF-8: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        place = error.problem_mark
+        where = f"line {place.line + 1}, column {place.column + 1}: " if place else ""
+        raise UnreadableError(f"invalid YAML: {where}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UnreadableError(f"invalid YAML: {' '.join(str(error).split())}") from error
+
+
+def written(value: Any) -> str:
+    """One document that kubectl reads as `value`: long texts as blocks, nothing twice by reference."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))
+
+
 class KubeLoader(yaml.SafeLoader):
     """Times are text, and a key may stand only once."""
 
@@ -38,6 +61,23 @@ class KubeLoader(yaml.SafeLoader):
 
 class KubeDumper(yaml.SafeDumper):
     """Quotes what kubectl would take for something else than text."""
+
+
+class _Dumper(KubeDumper):
+    """Texts of several lines as such, no anchors, list items indented."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def _anchored(pattern: re.Pattern[str]) -> re.Pattern[str]:

@@ -1,15 +1,15 @@
-"""What came of `accord backtest --runs`: false and true alarms at each sensitivity, as a table or JSON."""
+"""What came of `accord backtest --runs`: false and true alarms at each sensitivity, as a table or data."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from accord.cli.backtest_runs import INDEX, Judged, Run, Setting, Verdict
-from accord.cli.tables import aligned, plural
+from accord.cli.backtest.runs import INDEX, Judged, Run, Setting, Verdict
+from accord.cli.printer import Block, Table
+from accord.cli.tables import plural
 
 _HEADINGS = ("SENSITIVITY", "RUNS", "HEALTHY ROLLED BACK", "FAULTS CAUGHT", "MEDIAN LAG", "SUSPECT")
 
@@ -71,13 +71,13 @@ def notes(judged: Judged) -> Iterator[str]:
     yield from judged.notes
 
 
-def as_table(judged: Judged) -> str:
+def as_table(judged: Judged) -> list[Block]:
     """A sentence, a line a sensitivity, and which runs were false alarms or were missed."""
     found = [_rates(judged, setting) for setting in judged.settings]
     meta, runs = judged.policy.metadata, plural(len(judged.directory.runs), "run")
-    lines = [
+    lines: list[Block] = [
         f"CheckpointPolicy {meta.namespace}/{meta.name} on {runs}: {_what(judged, found[0])}.",
-        *aligned([_HEADINGS, *(_line(each) for each in found)]),
+        Table([_HEADINGS, *(_line(each) for each in found)]),
     ]
     because = ("SENSITIVITY", "FILE", "STEP", "REASON")
     for title, rows in (
@@ -87,8 +87,8 @@ def as_table(judged: Judged) -> str:
         ("Too short to judge", [("SENSITIVITY", "FILE", "REASON"), *_short(judged)]),
     ):
         if len(rows) > 1:
-            lines += ["", f"{title}:", *aligned(rows)]
-    return "\n".join(lines) + "\n"
+            lines += ["", f"{title}:", Table(rows)]
+    return lines
 
 
 def _what(judged: Judged, rates: _Rates) -> str:
@@ -100,15 +100,14 @@ def _what(judged: Judged, rates: _Rates) -> str:
     return ", ".join(parts)
 
 
-def as_json(judged: Judged) -> str:
+def as_data(judged: Judged) -> dict[str, Any]:
     """The same for programs; `medianLag` holds null where nothing was caught, or where updates are not known."""
-    whole = {
+    return {
         "directory": str(judged.directory.path),
         "indexed": judged.directory.has_index,
         "runs": len(judged.directory.runs),
         "sensitivities": [_object(_rates(judged, setting)) for setting in judged.settings],
     }
-    return json.dumps(whole, indent=2) + "\n"
 
 
 def _object(rates: _Rates) -> dict[str, Any]:

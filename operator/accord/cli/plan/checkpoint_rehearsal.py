@@ -14,7 +14,7 @@ from accord.adapters.stores import SnapshotStore, SubPathStore
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.cli.rehearsal import Outcome
+from accord.cli.plan.rehearsal import Outcome
 from accord.domain.checkpoint.decide import decide
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.names import SERVED_STEP_ANNOTATION

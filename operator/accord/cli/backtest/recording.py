@@ -11,14 +11,14 @@ import csv
 import gzip
 import io
 import math
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accord.cli.documents import InputError
+from accord.cli.documents import content, place_of
+from accord.cli.errors import InputError
 from accord.domain.checkpoint.detection.rows import Row
 
 _MEANS = "its rewards are means of the last 100 episodes, so drops show late; use the run's monitor.csv if there is one"
@@ -66,7 +66,7 @@ _MONITOR = _Form("l", None, "r", "t", events=True)
 
 def read(path: Path) -> Recording:
     """The whole run. InputError that names line and column of what cannot be read."""
-    name = "stdin" if str(path) == "-" else str(path)
+    name = place_of(path)
     text, skipped = _without_comment(_text(path, name))
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
@@ -93,7 +93,7 @@ def _lines(reader: Any, name: str, skipped: int) -> Iterator[tuple[list[str], st
 
 def _text(path: Path, name: str) -> str:
     try:
-        raw = sys.stdin.buffer.read() if name == "stdin" else path.read_bytes()
+        raw = content(path)
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
         return raw.decode("utf-8-sig")
@@ -101,8 +101,6 @@ def _text(path: Path, name: str) -> str:
         raise InputError(f"{name}: invalid UTF-8: {error}") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{name}: truncated: {error}") from error
-    except OSError as error:
-        raise InputError(f"{name}: cannot read: {error.strerror}") from error
 
 
 def _without_comment(text: str) -> tuple[str, int]:

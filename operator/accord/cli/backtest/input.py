@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from accord.adapters.prometheus.endpoint import Endpoint, PrometheusEndpoint
-from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.api.validation import stored, validate
-from accord.cli import backtest_csv, documents
-from accord.cli.backtest_csv import Recording
-from accord.cli.documents import Document, InputError
+from accord.cli import documents
+from accord.cli.backtest import recording as recordings
+from accord.cli.backtest.recording import Recording
+from accord.cli.documents import Document
+from accord.cli.errors import CommandError, InputError
 from accord.domain.checkpoint.detection import rows, scrapes
 from accord.domain.checkpoint.detection.live import selector, source_labels
 from accord.domain.checkpoint.detection.replay import Pace
@@ -48,7 +48,7 @@ def read(args: argparse.Namespace) -> Given:
     if args.csv is not None:
         if args.range or args.end:
             raise InputError("--range and --end can only be used with --prometheus")
-        recording = backtest_csv.read(args.csv)
+        recording = recordings.read(args.csv)
         found, pace = paced(recording, policy, args, frequency)
         return Given(policy, rows.lives(found, each=each, events=recording.events), pace, recording.note)
     lives, saved = _from_prometheus(policy, args, each)
@@ -60,7 +60,8 @@ def read(args: argparse.Namespace) -> Given:
 def read_policy(args: argparse.Namespace) -> tuple[CheckpointPolicy, int]:
     """The policy, and the steps between two checkpoints. InputError for what cannot be used."""
     found = documents.read(args.filename, None)
-    policy = _policy(found, ", ".join(map(str, args.filename)), args.name)
+    document = documents.chosen(found, CheckpointPolicy.kind, args.name, args.filename)
+    policy = CheckpointPolicy.model_validate(documents.checked(document))
     return policy, args.save_frequency or _save_frequency(policy, found)
 
 
@@ -78,32 +79,12 @@ def paced(
     return found, Pace(args.every or interval * speed, speed, saved, interval if timed else None)
 
 
-def _policy(found: Sequence[Document], filename: str, name: str | None) -> CheckpointPolicy:
-    named = [each for each in found if each.manifest["kind"] == CheckpointPolicy.kind]
-    chosen = [each for each in named if name is None or each.manifest["metadata"]["name"] == name]
-    if not chosen:
-        wanted = CheckpointPolicy.kind if name is None else f"{CheckpointPolicy.kind} named {name}"
-        raise InputError(f"{filename}: no {wanted} found")
-    if len(chosen) > 1:
-        names = ", ".join(each.manifest["metadata"]["name"] for each in chosen)
-        raise InputError(f"{filename}: more than one CheckpointPolicy ({names}): choose one with --name")
-    return CheckpointPolicy.model_validate(_checked(chosen[0]))
-
-
-def _checked(document: Document) -> Manifest:
-    """As the API server would store it."""
-    if errors := validate(document.manifest):
-        lines = "\n  ".join(str(error) for error in errors)
-        raise InputError(f"{document} is invalid:\n  {lines}")
-    return stored(document.manifest)
-
-
 def _save_frequency(policy: CheckpointPolicy, found: Sequence[Document]) -> int:
     """That of the policy's TrainingRun, where its manifest is given too."""
     ref = policy.spec.training_run_ref
     for document in found:
         if ref and document.manifest["kind"] == TrainingRun.kind and document.manifest["metadata"]["name"] == ref.name:
-            return TrainingRun.model_validate(_checked(document)).spec.checkpoints.save_frequency
+            return TrainingRun.model_validate(documents.checked(document)).spec.checkpoints.save_frequency
     return _SAVE_FREQUENCY
 
 
@@ -129,7 +110,7 @@ def _from_prometheus(
     finally:
         client.close()
     if answer.failure is not None:
-        raise InputError(f"{args.prometheus}: {answer.message}")
+        raise CommandError(f"{args.prometheus}: {answer.message}")
     targets = scrapes.targets(answer.series)
     if not targets:
         raise InputError(f"{args.prometheus}: no data in that range for {promql}")

@@ -1,76 +1,69 @@
-"""`accord plan -f FILE…`: what the operator would apply for these manifests, offline, as YAML or JSON.
-
-Exit code 0: all of it can be done. 1: something is refused or missing; what could be planned is printed all the same.
-2: the input cannot be read. Nothing printed depends on time, so two runs can be compared.
-"""
+"""What the operator would apply for manifests, and what would keep it from working."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
-
-import yaml
 
 from accord.adapters.routers.envoy import objects, offering
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
-from accord.api.v1alpha1.meta import API_VERSION
+from accord.api.v1alpha1.meta import API_VERSION, Condition
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.api.validation import stored, validate
-from accord.cli import checkpoint_rehearsal, run_rehearsal
-from accord.cli.documents import Document, InputError, read
-from accord.cli.kubeyaml import KubeDumper
-from accord.cli.rehearsal import Outcome, Stage, rehearse
+from accord.api.v1alpha1.trainingrun import TrainingRun
+from accord.api.validation import stored
+from accord.cli import documents
+from accord.cli.documents import Document
+from accord.cli.errors import InputError
+from accord.cli.exits import Exit
+from accord.cli.plan import checkpoint_rehearsal, run_rehearsal
+from accord.cli.plan.rehearsal import Outcome, Stage, rehearse
+from accord.cli.printer import Block, Format, Printer, Table
 from accord.config import Config
 from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey
 from accord.domain.traffic import names
 
-Output = Literal["yaml", "json"]
 _TOLD = ("Accepted", "ResolvedRefs", "ModesAvailable", "Promoted")
 """Conditions that follow from manifests; the others need a cluster."""
 
 
-def main(
-    paths: Sequence[Path],
-    namespace: str | None = None,
-    output: Output = "yaml",
-    config: Config | None = None,
-    out: TextIO | None = None,
-    err: TextIO | None = None,
-) -> int:
-    """Plan for the manifests in `paths`; the objects go to `out`, problems to `err`. Returns the exit code."""
-    out, err = out or sys.stdout, err or sys.stderr
-    try:
-        documents = read(paths, namespace)
-        ours = [document for document in documents if document.manifest["apiVersion"] == API_VERSION]
-        if not ours:
-            raise InputError(f"none of the {len(documents)} objects has apiVersion {API_VERSION}: nothing to plan")
-    except InputError as error:
-        err.write(f"accord plan: {error}\n")
-        return 2
-    problems: list[str] = []
-    given = {document.key: document.manifest for document in documents}
-    for document in documents:
-        problems += _misshapen(document)
+def plan(paths: Sequence[Path], namespace: str | None, form: Format, config: Config, printer: Printer) -> Exit:
+    """Plan for the manifests in `paths`. FINDINGS where something is missing or would not work, INVALID for a manifest
+    that the API server would refuse. InputError where there is nothing to plan.
+    """
+    found = documents.read(paths, namespace)
+    ours = [document for document in found if document.manifest["apiVersion"] == API_VERSION]
+    if not ours:
+        raise InputError(f"none of the {len(found)} objects has apiVersion {API_VERSION}: nothing to plan")
+    given = {document.key: document.manifest for document in found}
+    said = [problem for document in found for problem in _misshapen(document)]
+    invalid = {} if said else {each.key: wrong for each in ours if (wrong := documents.problems(each))}
     planned: list[tuple[Document, Outcome]] = []
-    for document in ours if not problems else ():
-        problems += [f"{document}: {error}" for error in validate(document.manifest)]
-        if validate(document.manifest):
-            continue
-        outcome, complaints = _of_kind(document, given, config or Config())
-        problems += complaints
-        planned.append((document, outcome))
-    _print(planned, output, out, err)
+    for document in () if said else ours:
+        if document.key in invalid:
+            said += invalid[document.key]
+        elif not _run_of(document) & invalid.keys():
+            outcome, complaints = _of_kind(document, given, config)
+            said += complaints
+            planned.append((document, outcome))
+    _print(planned, form, printer)
     for note in (note for document, outcome in planned for note in _notes(document, outcome)):
-        err.write(f"accord plan: warning: {note}\n")
-    for problem in problems:
-        err.write(f"accord plan: {problem}\n")
-    return 1 if problems else 0
+        printer.note(f"warning: {note}")
+    for problem in said:
+        printer.problem(problem)
+    if not said:
+        return Exit.OK
+    return Exit.FINDINGS if planned and not invalid else Exit.INVALID
+
+
+def _run_of(document: Document) -> set[ObjectKey]:
+    """The TrainingRun that a CheckpointPolicy refers to: without it there is nothing to plan from."""
+    if document.key.kind != CheckpointPolicy.kind:
+        return set()
+    ref = document.manifest["spec"].get("trainingRunRef")
+    return {ObjectKey(API_VERSION, TrainingRun.kind, document.key.namespace, ref["name"])} if ref else set()
 
 
 def _of_kind(document: Document, given: dict[ObjectKey, Manifest], config: Config) -> tuple[Outcome, list[str]]:
@@ -151,26 +144,59 @@ def _notes(document: Document, outcome: Outcome) -> Iterator[str]:
         yield from (f"{document}: {note}" for note in told.message.split("; ")[1:])
 
 
-def _print(planned: Iterable[tuple[Document, Outcome]], output: Output, out: TextIO, err: TextIO) -> None:
-    if output == "json":
+def _print(planned: Sequence[tuple[Document, Outcome]], form: Format, printer: Printer) -> None:
+    if form == "json":
         items = [manifest for _, outcome in planned for manifest in outcome.applied.values()]
-        json.dump({"apiVersion": "v1", "kind": "List", "items": items}, out, indent=2)
-        out.write("\n")
-        err.writelines(_header(document, outcome) for document, outcome in planned)
+        printer.data({"apiVersion": "v1", "kind": "List", "items": items}, form)
+        for document, outcome in planned:
+            printer.aside(_header(document, outcome))
+        return
+    if form == "table":
+        printer.blocks(_tables(planned))
         return
     for index, (document, outcome) in enumerate(planned):
-        out.write(("---\n" if index else "") + _header(document, outcome))
+        printer.text(("---\n" if index else "") + _header(document, outcome))
         for manifest in outcome.applied.values():
-            out.write("---\n")
-            # The dumper is a class of ours below; the stubs know the given ones only.
-            yaml.dump(manifest, out, _Dumper, sort_keys=False, allow_unicode=True, width=120)
+            printer.text("---\n")
+            printer.data(manifest, form)
+
+
+def _tables(planned: Sequence[tuple[Document, Outcome]]) -> Iterator[Block]:
+    """What is done to which object, and what would be said of the policies and runs."""
+    actions = [
+        (key.namespace or "", key.kind, key.name, action, f"{document.key.kind}/{document.name}")
+        for document, outcome in planned
+        for action, keys in (("apply", outcome.applied), ("delete", outcome.deleted))
+        for key in keys
+    ]
+    if actions:
+        yield Table([("NAMESPACE", "KIND", "NAME", "ACTION", "FOR"), *actions])
+    conditions = [
+        (document.key.namespace or "", document.key.kind, document.name, *_said(condition))
+        for document, outcome in planned
+        for condition in _told(outcome)
+    ]
+    if actions and conditions:
+        yield ""
+    if conditions:
+        yield Table([("NAMESPACE", "KIND", "NAME", "CONDITION", "STATUS", "REASON", "MESSAGE"), *conditions])
+
+
+def _said(condition: Condition) -> tuple[str, ...]:
+    return condition.type, condition.status, condition.reason, condition.message
+
+
+def _told(outcome: Outcome) -> list[Condition]:
+    return [condition for condition in outcome.conditions if condition.type in _TOLD]
 
 
 def _header(document: Document, outcome: Outcome) -> str:
     meta = document.manifest["metadata"]
     lines = [f"# {document.manifest['kind']} {meta['namespace']}/{meta['name']}"]
-    told = [condition for condition in outcome.conditions if condition.type in _TOLD]
-    lines += [f"#   {condition.type}={condition.status} {condition.reason}: {condition.message}" for condition in told]
+    lines += [
+        f"#   {condition.type}={condition.status} {condition.reason}: {condition.message}"
+        for condition in _told(outcome)
+    ]
     lines += [f"#   deletes {key}" for key in outcome.deleted]
     if document.manifest["kind"] == CheckpointPolicy.kind:
         lines.append(
@@ -180,20 +206,3 @@ def _header(document: Document, outcome: Outcome) -> str:
     elif outcome.applied and not meta.get("uid"):
         lines.append("#   in the cluster each object also has an owner reference to the policy")
     return "\n".join(lines) + "\n"
-
-
-class _Dumper(KubeDumper):
-    """Texts of several lines as such, no anchors, list items indented."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)

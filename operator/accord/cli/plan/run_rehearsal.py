@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.cli.rehearsal import Outcome
+from accord.cli.plan.rehearsal import Outcome
 from accord.domain.plan import ObjectKey
 from accord.domain.training.decide import decide
 from accord.domain.training.observed import Observed

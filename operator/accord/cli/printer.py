@@ -1,0 +1,126 @@
+"""What a command prints: plain text and data, and on a terminal the same with colours.
+
+Colours and wrapped tables come from rich, which belongs to the extra `cli` and is loaded for a terminal alone: in
+pipes, in CI and in the operator's image every byte is as written here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from accord.cli.tables import aligned, to_the_right
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_GAP = 3  # between two columns
+_LEAST = 40  # characters of the last column of a table: wrapped shorter it could not be read
+
+Format = Literal["table", "json", "yaml"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells, the headings first."""
+
+    rows: Sequence[Sequence[str]]
+    right: bool = False
+    """Whether all columns stand to the right; else those of numbers do."""
+
+
+Block = str | Table
+"""A line, or a table."""
+
+
+class Printer:
+    """stdout and stderr of one command."""
+
+    def __init__(self, program: str = "accord", out: TextIO | None = None, err: TextIO | None = None) -> None:
+        """`program`: what stands before each message, such as `accord plan`."""
+        self.program = program
+        self._out, self._err = out or sys.stdout, err or sys.stderr
+
+    def text(self, text: str) -> None:
+        """Print it as it is."""
+        self._out.write(text)
+
+    def data(self, value: Any, form: Format) -> None:
+        """One document, as JSON or YAML."""
+        if form == "json":
+            self._out.write(json.dumps(value, indent=2) + "\n")
+            return
+        from accord.api.kubeyaml import written  # here, so that help need not load it
+
+        self._out.write(written(value))
+
+    def blocks(self, blocks: Iterable[Block]) -> None:
+        """Lines and tables, one below the other."""
+        console = _console(self._out)
+        for block in blocks:
+            if isinstance(block, str):
+                self._out.write(f"{block}\n")
+            elif console is None:
+                self._out.writelines(f"{line}\n" for line in aligned(block.rows, right=block.right))
+            else:
+                _print_table(console, block)
+
+    def aside(self, text: str) -> None:
+        """Text as it is on stderr, where stdout holds data."""
+        self._err.write(text)
+
+    def note(self, message: str) -> None:
+        """What a reader of the output should know, on stderr."""
+        self._say(message, "yellow")
+
+    def problem(self, message: str) -> None:
+        """What is wrong, on stderr; every line with the name of the command before it."""
+        for line in message.splitlines() or [""]:
+            self._say(line, "bold red")
+
+    def _say(self, message: str, style: str) -> None:
+        console = _console(self._err)
+        if console is None:
+            self._err.write(f"{self.program}: {message}\n")
+            return
+        from rich.text import Text
+
+        console.print(Text.assemble((f"{self.program}:", style), f" {message}"), soft_wrap=True)
+
+
+def _console(stream: TextIO) -> Console | None:
+    """None where the text stays plain: no terminal, or no rich."""
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    if os.environ.get("NO_COLOR"):
+        return Console(file=stream, color_system=None, highlight=False)
+    return Console(file=stream, highlight=False)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """With the last column wrapped, where that leaves it enough of the terminal; else the terminal wraps the lines."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    head, *rows = table.rows
+    widths = [max(len(row[column]) for row in table.rows) for column in range(len(head))]
+    room = console.width - sum(width + _GAP for width in widths[:-1])
+    if room < min(widths[-1], _LEAST):
+        console.print(Text("\n".join(aligned(table.rows, right=table.right))), soft_wrap=True)
+        return
+    widths[-1] = min(widths[-1], room)
+    right = to_the_right(table.rows, right=table.right)
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for heading, width, side in zip(head, widths, right, strict=True):
+        drawn.add_column(heading, justify="right" if side else "left", width=width, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    console.print(drawn)

@@ -1,0 +1,83 @@
+"""What only people's commands need is the extra `cli`: the operator and its image do without."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from accord.cli.exits import Exit
+
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+AS_IN_THE_IMAGE = """\
+import sys
+for name in ("cel", "rich", "pygments", "typer", "prompt_toolkit"):
+    sys.modules[name] = None
+sys.stdout.isatty = sys.stderr.isatty = lambda: True
+sys.argv[0] = "accord"
+from accord.cli import entry
+sys.exit(entry())
+"""
+
+
+def names(lines: list[str]) -> set[str]:
+    """Of packages, without versions and what else stands in a line."""
+    found = (re.match(r"[A-Za-z0-9._-]+", line) for line in lines if not line.startswith(("-", "#", " ")))
+    return {each[0].lower() for each in found if each}
+
+
+def wanted(lock: str) -> set[str]:
+    return names((ROOT / "requirements" / lock).read_text(encoding="utf-8").splitlines())
+
+
+def test_what_is_locked_is_what_the_project_names() -> None:
+    assert wanted("operator.in") == names(PROJECT["dependencies"])
+    assert wanted("cli.in") == names(PROJECT["optional-dependencies"]["cli"])
+    assert wanted("cli.in") <= wanted("cli.txt") & wanted("dev.txt")
+
+
+def test_nothing_of_the_extra_is_in_the_image() -> None:
+    assert not wanted("cli.in") & wanted("operator.txt")
+    assert wanted("operator.txt") < wanted("cli.txt")
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert set(re.findall(r"-r (requirements/\S+)", dockerfile)) == {
+        "requirements/operator.txt",
+        "requirements/build.txt",
+    }
+
+
+@pytest.mark.parametrize("lock", ["operator.txt", "cli.txt", "dev.txt"])
+def test_locks_hold_hashes_and_no_addresses(lock: str) -> None:
+    text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert text.count("--hash=sha256:") >= text.count("==")
+
+
+def without_extra(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", AS_IN_THE_IMAGE, *map(str, arguments)]
+    env = {"PYTHONPATH": str(ROOT / "operator"), "TERM": "xterm"}
+    return subprocess.run(command, env=env, capture_output=True, text=True)
+
+
+def test_without_it_the_operator_and_what_it_needs_work(tmp_path: Path) -> None:
+    for arguments in (("run", "--help"), ("crds",), ("crds", "-o", "table"), ("crds", "--check", ROOT / "crds")):
+        done = without_extra(*arguments)
+        assert (done.returncode, done.stderr) == (Exit.OK, "")
+    # Everything of the operator is loaded before it looks for a cluster.
+    done = without_extra("run", "--kubeconfig", tmp_path / "none")
+    assert (done.returncode, done.stderr) == (
+        Exit.INVALID,
+        f"accord run: {tmp_path}/none: cannot read: No such file or directory\n",
+    )
+
+
+def test_without_it_the_checks_say_what_to_install() -> None:
+    for command in ("plan", "schedule"):
+        done = without_extra(command, "-f", ROOT / "manifests" / "examples" / "trainingrun-linear.yaml")
+        assert (done.returncode, done.stdout) == (Exit.FAILED, "")
+        assert done.stderr == f"accord {command}: package cel not found: install accord-operator[cli]\n"
