@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, JOBS, PODS, TRAINING_RUNS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Plan
+from accord.domain.training import progress as measuring
+from accord.domain.training import ratings as rating
 from accord.domain.training import resources
 from accord.domain.training.names import RUN_LABEL
 from accord.domain.training.observed import Observed
@@ -17,6 +19,7 @@ from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import JobView, PodView
 from accord.domain.warned import Warned
+from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
@@ -34,10 +37,10 @@ class TrainingRuns:
         self,
         index: Index,
         decide: Decide,
-        progress: Mapping[ObjectKey, Progress],
-        ratings: Mapping[ObjectKey, Ratings],
+        progress: Book[Progress],
+        ratings: Book[Ratings],
     ) -> None:
-        """`progress` and `ratings` are the samplers' books."""
+        """`progress` and `ratings` are what samplers write in."""
         self._index, self._decide, self._progress, self._ratings = index, decide, progress, ratings
         self._parsed = Parsed(TrainingRun)
         self._pods: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
@@ -46,6 +49,10 @@ class TrainingRuns:
         self._warned: dict[ObjectKey, tuple[str, Warned | None]] = {}
         """By run: a pod that does not start, by its uid, and what Kubernetes last warned of it."""
         self.refusals = Refusals()
+        self.inquiries: Sequence[AnyInquiry] = (
+            Inquiry(measuring.QUESTION, self.read, progress),
+            Inquiry(rating.QUESTION, self.read, ratings),
+        )
 
     def read(self, key: ObjectKey) -> TrainingRun | None:
         """The run as it is known, or None. Raises pydantic.ValidationError where it cannot be read."""

@@ -139,7 +139,7 @@ class PrometheusEndpoint:
             body = response.json()
         except requests.JSONDecodeError:
             body = None
-        self._answer.body = body if isinstance(body, dict) else {}
+        self._answer.body, self._answer.size = body if isinstance(body, dict) else {}, len(response.content)
         self._answer.status, self._answer.text = response.status_code, response.text
 
     def _refusal(self) -> str:
@@ -158,9 +158,10 @@ class PrometheusEndpoint:
         if lacking:
             return Answer(failure="Partial", message=_short("; ".join(lacking)))
         try:
+            size = self._answer.size
             if shape == "matrix":
-                return Answer(series=tuple(_series(each) for each in result))  # type: ignore[attr-defined]
-            return Answer(samples=tuple(_sample(each) for each in result))  # type: ignore[attr-defined]
+                return Answer(series=tuple(_series(each) for each in result), size=size)  # type: ignore[attr-defined]
+            return Answer(samples=tuple(_sample(each) for each in result), size=size)  # type: ignore[attr-defined]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError):
             return Answer(failure="Malformed", message="invalid series in the response")
 
