@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -295,3 +296,90 @@ async def test_a_prometheus_that_stays_away_is_told_once_while_other_figures_mov
         await until(lambda seen=seen: world.asked["p"] > seen + 1)
     assert [record.message for record in caplog.records].count("measurement failed: ") == 1
     assert len(world.changed) > 1
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """A query that all objects have."""
+
+    def promql(self, scopes: Any) -> str:
+        return ",".join(scopes)
+
+    def parts(self, answer: Answer, scopes: Any) -> Any:
+        return dict.fromkeys(scopes, answer)
+
+
+class Crowd(World):
+    """Objects that are asked about together, in a time that the test makes pass."""
+
+    def ask(self, policy: TrafficPolicy, _: datetime) -> Ask:
+        name = policy.metadata.name
+        return Custom(name) if name.startswith("custom") else Shared(Everybody(), name)
+
+    async def go_on(self, seconds: float) -> list[tuple[float, str]]:
+        """When what was asked."""
+        self.sampler._admit()
+        begin = time.monotonic()
+        asked = []
+        while self.sampler._due and (now := self.sampler._due[0][0]) <= begin + seconds:
+            seen = Counter(self.asked)
+            self.sampler._begin(now)
+            await asyncio.gather(*self.sampler._tasks)
+            asked += [(now - begin, promql) for promql in (self.asked - seen).elements()]
+        return asked
+
+
+async def test_those_that_are_due_soon_are_asked_with_the_first_and_none_too_late() -> None:
+    crowd, interval, names = Crowd(), 3600.0, [f"p{number}" for number in range(60)]
+    for name in names:
+        crowd.add(name, "1h")
+    asked = await crowd.go_on(10 * interval)
+    # Then there are few queries in each interval, where there were sixty
+    rounds = [at for at, _ in asked if at > 2 * interval]
+    assert len(rounds) <= 8 * 4 + 1
+    for name in names:
+        times = [at for at, promql in asked if name in promql.split(",")]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        assert max(gaps) < interval + 1
+        # and after the first ones, in which it finds its place, each has its beat
+        assert min(gaps[3:]) > interval * 0.7
+        assert abs(times[-1] - times[4] - (len(times) - 5) * interval) < interval * 0.3
+
+
+async def test_a_query_of_a_user_is_neither_early_nor_with_others() -> None:
+    crowd = Crowd()
+    for name in (*(f"p{number}" for number in range(10)), "custom-a", "custom-b"):
+        crowd.add(name, "1h")
+    asked = await crowd.go_on(5 * 3600)
+    for name in ("custom-a", "custom-b"):
+        times = [at for at, promql in asked if promql == name]
+        assert [round(later - earlier) for earlier, later in pairwise(times)][1:] == [3600] * (len(times) - 2)
+    assert not any("custom" in promql and "," in promql for _, promql in asked)
+
+
+async def test_one_whose_answer_cannot_be_interpreted_spoils_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    crowd = Crowd()
+    interpret = crowd.interpret
+
+    def fails(subject: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
+        if subject.metadata.name == "p":
+            raise ZeroDivisionError
+        return interpret(subject, answer, now)
+
+    crowd.interpret = fails  # type: ignore[method-assign]
+    for name in ("p", "q"):
+        crowd.add(name, "1h")
+    await crowd.go_on(5 * 3600)
+    assert set(crowd.book) == {key("q")}
+    assert crowd.asked["p,q"] == 1, "asked about together"
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
+async def test_an_answer_that_cannot_be_taken_apart_ends_no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd = Crowd()
+    monkeypatch.setattr(Everybody, "parts", lambda *_: {})
+    for name in ("p", "q"):
+        crowd.add(name, "1h")
+    first = await crowd.go_on(3 * 3600)
+    assert len(first) >= 3
+    assert not crowd.book
