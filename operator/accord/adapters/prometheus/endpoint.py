@@ -101,13 +101,15 @@ class PrometheusEndpoint:
         for scheme in ("http://", "https://"):
             session.mount(scheme, bounded)
 
-    def query(self, promql: str, shape: Shape = "vector") -> Answer:
-        """Evaluate now. Blocks for the timeout in all, once the name is resolved; never raises for what the other side
-        does.
+    def query(self, promql: str, shape: Shape = "vector", at: datetime | None = None) -> Answer:
+        """Evaluate now, or as of another time. Blocks for the timeout in all, once the name is resolved; never raises
+        for what the other side does.
         """
         self._answer.body = {}
         # VictoriaMetrics would leave out the last 30 s, and stamp what was before them with the time of now.
         params = {"timeout": f"{self._endpoint.timeout:g}s", "nocache": "1"}
+        if at is not None:
+            params["time"] = f"{at.timestamp():.3f}"
         try:
             result = self._client.custom_query(promql, params=params)
         except requests.Timeout:
