@@ -81,7 +81,10 @@ def then(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Then]:
         store = rig.Prometheus(tmp_path_factory.mktemp("store"), url.removeprefix("http://"))
         try:
             store.wait_for("count_over_time(http_requests_total[1m]) >= 8", 60)
-            yield Then(store.url, datetime.fromtimestamp(time.time(), UTC))
+            now = time.time()
+            # VictoriaMetrics shows what it scraped only seconds later.
+            store.wait_for(f"min(timestamp(http_requests_total) or timestamp(ppo_training_step)) > {now + 3}", 60)
+            yield Then(store.url, datetime.fromtimestamp(now, UTC))
         finally:
             store.stop()
 
