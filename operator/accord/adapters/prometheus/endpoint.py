@@ -106,12 +106,8 @@ class PrometheusEndpoint:
         for what the other side does.
         """
         self._answer.body = {}
-        # VictoriaMetrics would leave out the last 30 s, and stamp what was before them with the time of now.
-        params = {"timeout": f"{self._endpoint.timeout:g}s", "nocache": "1"}
-        if at is not None:
-            params["time"] = f"{at.timestamp():.3f}"
         try:
-            result = self._client.custom_query(promql, params=params)
+            result = self._client.custom_query(promql, params=self._parameters(at))
         except requests.Timeout:
             return Answer(failure="Timeout", message=f"no response within {self._endpoint.timeout:g} s")
         except ResponseTooLargeError:
@@ -131,6 +127,11 @@ class PrometheusEndpoint:
         except (KeyError, TypeError):
             return Answer(failure="Malformed", message="invalid response: is this a Prometheus server?")
         return self._read(result, shape)
+
+    def _parameters(self, at: datetime | None) -> dict[str, str]:
+        # VictoriaMetrics would leave out the last 30 s, and stamp what was before them with the time of now.
+        asked = {"timeout": f"{self._endpoint.timeout:g}s", "nocache": "1"}
+        return asked if at is None else {**asked, "time": f"{at.timestamp():.3f}"}
 
     def close(self) -> None:
         """Close idle connections."""
