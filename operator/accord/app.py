@@ -17,12 +17,10 @@ from accord.adapters.kubernetes.cluster import KubernetesCluster
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.leases import KubernetesLeases
 from accord.adapters.kubernetes.resources import (
-    CHECKPOINT_POLICIES,
     OPTIONAL,
     OWN_KINDS,
     SNAPSHOTS,
     TRAFFIC_POLICIES,
-    TRAINING_RUNS,
     WATCHED,
     Resource,
 )
@@ -33,16 +31,15 @@ from accord.adapters.stores import SnapshotStore, SubPathStore
 from accord.api.base import Manifest
 from accord.config import Config, Pod
 from accord.domain.checkpoint.decide import decide as decide_checkpoints
-from accord.domain.checkpoint.detection import live
 from accord.domain.plan import ObjectKey
-from accord.domain.traffic import distribution
 from accord.domain.traffic.decide import decide
-from accord.domain.training import progress, ratings
 from accord.domain.training.decide import decide as decide_training
 from accord.observability import health
 from accord.observability.metrics import OperatorMetrics
+from accord.ports.checkpoints import Store
 from accord.ports.clock import Clock, SystemClock
 from accord.ports.cluster import Cluster
+from accord.runtime.book import Book
 from accord.runtime.checkpoints import CheckpointPolicies
 from accord.runtime.departures import Departures
 from accord.runtime.dispatch import Dispatcher
@@ -121,63 +118,18 @@ class Operator:
             },
             metrics,
         )
-        self._sampler = Sampler(
-            lambda key: self._traffic.read(key),
-            self._prometheus,
-            lambda subject, _: distribution.query(subject),
-            lambda subject, answer, now: self._traffic.interpret(subject, answer, now),
-            self._queue.add,
-            self._clock,
-            is_custom=lambda policy: policy.spec.monitoring.query is not None,
-        )
-        self._progress = Sampler(
-            lambda key: self._training.read(key),
-            self._prometheus,
-            lambda subject, _: progress.query(subject),
-            progress.interpret,
-            self._queue.add,
-            self._clock,
-            progress.schedule,
-        )
-        self._ratings = Sampler(
-            lambda key: self._training.read(key),
-            self._prometheus,
-            lambda subject, _: ratings.query(subject),
-            ratings.interpret,
-            self._queue.add,
-            self._clock,
-            ratings.schedule,
-            is_custom=lambda run: run.spec.retuning.query is not None,
-        )
-        self._training = TrainingRuns(self._index, decide_training, self._progress.book, self._ratings.book)
-        self._checks = Sampler(
-            lambda key: self._checkpoints.read(key),
-            self._prometheus,
-            live.query,
-            live.interpret,
-            self._queue.add,
-            self._clock,
-            live.schedule,
-            "matrix",
-        )
-        self._checkpoints = CheckpointPolicies(
-            self._index,
-            {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()},
-            decide_checkpoints,
-            self._checks.book,
-        )
-        self._checkpoints.attempt_changed = self._checks.track
-        self._samplers: dict[str, tuple[Sampler[Any, Any], ...]] = {
-            TRAFFIC_POLICIES.kind: (self._sampler,),
-            TRAINING_RUNS.kind: (self._progress, self._ratings),
-            CHECKPOINT_POLICIES.kind: (self._checks,),
-        }
-        self._traffic = TrafficPolicies(self._index, {"Envoy": self._router}, decide, self._sampler.book, metrics)
+        stores: dict[str, Store] = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
+        self._traffic = TrafficPolicies(self._index, {"Envoy": self._router}, decide, Book(), metrics)
+        self._training = TrainingRuns(self._index, decide_training, Book(), Book())
+        self._checkpoints = CheckpointPolicies(self._index, stores, decide_checkpoints, Book())
         kinds = self._kinds()
-        self._dispatcher = Dispatcher(self._index, tuple(kinds.values()), self._queue.add)
-        self._dispatcher.seen.append(self._sample)
-        samplers = [sampler for group in self._samplers.values() for sampler in group]
-        self._dispatcher.gone.extend([*(sampler.forget for sampler in samplers), self._queue.forget])
+        self._samplers = [
+            Sampler(inquiry, self._prometheus, self._queue.add, self._clock)
+            for kind in kinds.values()
+            for inquiry in kind.inquiries
+        ]
+        gone = [*(sampler.forget for sampler in self._samplers), self._queue.forget]
+        self._dispatcher = Dispatcher(self._index, tuple(kinds.values()), self._queue.add, gone)
         cluster = wrap_cluster(KubernetesCluster(connection, self._clock, pod.name))
         self._reconciler = Reconciler(
             kinds,
@@ -258,8 +210,7 @@ class Operator:
         self._queue.open()
         self._dispatcher.enqueue_all()
         tasks = [asyncio.create_task(self._queue.work(self._reconciler), name=f"worker-{n}") for n in range(_WORKERS)]
-        samplers = [sampler for group in self._samplers.values() for sampler in group]
-        tasks += [asyncio.create_task(sampler.run(), name=f"sampler-{n}") for n, sampler in enumerate(samplers)]
+        tasks += [asyncio.create_task(sampler.run(), name=f"sampler-{n}") for n, sampler in enumerate(self._samplers)]
         tasks.append(asyncio.create_task(self._router.look(), name="looker"))
         changed = asyncio.create_task(self._election.changed.wait(), name="leadership")
         try:
@@ -313,10 +264,6 @@ class Operator:
             return
         for resource in OWN_KINDS:
             yield from self._index.all(resource.api_version, resource.kind)
-
-    def _sample(self, key: ObjectKey) -> None:
-        for sampler in self._samplers.get(key.kind, ()):
-            sampler.track(key)
 
     def _make_election(self) -> LeaderElection | AlwaysLeader:
         chosen = self._config.leader_election

@@ -28,6 +28,8 @@ from accord.api.crd import files
 NAMESPACES = 10
 TIMED = 100
 """Runs that are made one after the other, each watched until its pod is there."""
+MOST_QUERIES = 2
+"""A second, while nothing happens."""
 STEP = 3000
 SCRAPES = "5s"
 """Prometheus' own default is a minute; the more samples, the more each question costs it."""
@@ -135,14 +137,13 @@ def measure(
     took = time.monotonic() - began
     written = operator.writes() - writes
     say(f"{runs} runs at rest for {took:.0f} s: writes without the Lease", f"{written:.0f}")
-    say(
-        "at rest: queries to Prometheus", f"{(operator.metric('accord_prometheus_queries_total') - asked) / took:.0f}/s"
-    )
+    each_second = (operator.metric("accord_prometheus_queries_total") - asked) / took
+    say("at rest: queries to Prometheus", f"{each_second:.2f}/s")
     say("at rest: CPU", f"{(cpu(operator) - used) / took * 100:.1f} % of a core")
     say("at rest: RSS", f"{rss(operator):.0f} MiB")
     say("passes that failed", f"{operator.metric('accord_reconcile_errors_total'):.0f}")
     print(f"log: {operator.log_file}")
-    return 0 if written == 0 else 1
+    return 0 if written == 0 and each_second <= MOST_QUERIES else 1
 
 
 def main() -> int:

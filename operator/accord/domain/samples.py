@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -46,3 +46,5 @@ class Answer:
     series: tuple[Series, ...] = ()
     failure: Failure | None = None
     message: str = ""
+    size: int = field(default=0, compare=False)
+    """Bytes of it, as far as they are known."""

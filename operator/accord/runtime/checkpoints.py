@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, DE
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain.checkpoint import names
+from accord.domain.checkpoint.detection import live
 from accord.domain.checkpoint.detection.memory import Interval
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
@@ -24,6 +25,7 @@ from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.warned import Warned
 from accord.ports.checkpoints import Store
+from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
@@ -44,14 +46,12 @@ class CheckpointPolicies:
         index: Index,
         stores: Mapping[str, Store],
         decide: Decide,
-        readings: Mapping[ObjectKey, Reading],
+        readings: Book[Reading],
     ) -> None:
-        """`stores` by `method`; `readings` is the sampler's book."""
+        """`stores` by `method`; `readings` is what a sampler writes in."""
         self._index, self._stores, self._decide, self._readings = index, stores, decide, readings
         self.snapshots_served = True
         """Whether the API server knows VolumeSnapshots."""
-        self.attempt_changed: Callable[[ObjectKey], None] = lambda key: None
-        """A run that a policy refers to has another state: it may be time to check it, or no more."""
         self._parsed = Parsed(CheckpointPolicy)
         self._refs: dict[_Ref, set[ObjectKey]] = {}
         self._made: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
@@ -60,6 +60,7 @@ class CheckpointPolicies:
         self._mounts: dict[str, dict[str, frozenset[str]]] = {}
         self._pods: dict[ObjectKey, tuple[ServingPod, ...]] = {}
         self.refusals = Refusals()
+        self.inquiries: Sequence[AnyInquiry] = (Inquiry(live.QUESTION, self.read, readings),)
 
     def read(self, key: ObjectKey) -> Subject | None:
         """What is to be checked, or None. Raises pydantic.ValidationError where the policy cannot be read."""
@@ -104,7 +105,7 @@ class CheckpointPolicies:
         if key.kind == TRAINING_RUNS.kind:
             concerned = self._referring(key)
             for policy in concerned:
-                self.attempt_changed(policy)
+                self._readings.want(policy)
             return concerned
         return ()
 

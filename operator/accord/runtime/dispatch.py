@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey
@@ -13,10 +13,16 @@ from accord.runtime.kinds import Kind
 class Dispatcher:
     """Takes objects in, from the watch, from answers to writes and from listings alike."""
 
-    def __init__(self, index: Index, kinds: Sequence[Kind], enqueue: Callable[[ObjectKey], None]) -> None:
+    def __init__(
+        self,
+        index: Index,
+        kinds: Sequence[Kind],
+        enqueue: Callable[[ObjectKey], None],
+        gone: Iterable[Callable[[ObjectKey], None]] = (),
+    ) -> None:
+        """`gone` are told of objects of these kinds that are gone."""
         self._index, self._kinds, self._enqueue = index, kinds, enqueue
-        self.gone: list[Callable[[ObjectKey], None]] = []
-        self.seen: list[Callable[[ObjectKey], None]] = []
+        self.gone = list(gone)
 
     def observe(self, manifest: Manifest) -> None:
         """An object as the API server has it."""
@@ -38,8 +44,12 @@ class Dispatcher:
         for kind in self._kinds:
             for key in kind.on_change(change):
                 self._enqueue(key)
-            if (kind.resource.api_version, kind.resource.kind) == change.key[:2]:
-                for listener in self.gone if change.new is None else self.seen:
-                    listener(change.key)
-                if change.new is None:
-                    kind.forget(change.key)
+            if (kind.resource.api_version, kind.resource.kind) != change.key[:2]:
+                continue
+            if change.new is not None:
+                for inquiry in kind.inquiries:
+                    inquiry.book.want(change.key)
+                continue
+            for listener in self.gone:
+                listener(change.key)
+            kind.forget(change.key)

@@ -5,7 +5,7 @@ A `Kind` is everything the runtime has to know about one: how to read it, whom a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from accord.adapters.kubernetes.resources import Resource
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.warned import Warned
+from accord.runtime.book import AnyInquiry
 from accord.runtime.index import Change
 from accord.runtime.refusals import Refusals
 
@@ -23,6 +24,8 @@ class Kind(Protocol):
     resource: Resource
     refusals: Refusals
     """What the API server does not take of an object's wishes. Its decision tells the user."""
+    inquiries: Sequence[AnyInquiry]
+    """What is asked of Prometheus about its objects."""
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
         """Hear about any change of any watched object, in every replica; returns the objects that it concerns.

@@ -1,6 +1,7 @@
 """Measures each object every `monitoring.interval`, beside the queue: a slow Prometheus never delays routing.
 
-The measurements are spread in time. A pass is asked for only when the new one says something else than the last.
+The measurements are spread in time, but not each for itself: those that would be due soon are made with the first of
+them, in one query where that can be. A pass is asked for only when the new one says something else than the last.
 """
 
 from __future__ import annotations
@@ -11,55 +12,27 @@ import heapq
 import logging
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
-from accord.api.v1alpha1.meta import ObjectMeta
 from accord.domain.plan import ObjectKey
-from accord.domain.samples import Answer, Shape
+from accord.domain.questions import Ask, Custom, Shared, Template
+from accord.domain.samples import Answer
 from accord.observability.logs import about
 from accord.ports.clock import Clock
 from accord.ports.metrics import Metrics
+from accord.runtime.asking import Asker, Member
+from accord.runtime.book import Inquiry, Subject
 
 log = logging.getLogger(__name__)
 
 # New objects are measured at once, a thousand of them over ten seconds; from then on they are spread over the interval.
 _SPREAD_EACH = 0.01
 _AFTER_ERROR = timedelta(minutes=1)
-
-
-class Monitoring(Protocol):
-    """The part of a spec that says whom to ask, and how often."""
-
-    @property
-    def endpoint(self) -> str:
-        """Name of a Prometheus endpoint."""
-
-    @property
-    def interval(self) -> timedelta:
-        """Time between two measurements."""
-
-
-class Spec(Protocol):
-    """A spec with that part."""
-
-    @property
-    def monitoring(self) -> Monitoring:
-        """That part."""
-
-
-class Subject(Protocol):
-    """An object that is measured."""
-
-    @property
-    def metadata(self) -> ObjectMeta:
-        """Its metadata."""
-
-    @property
-    def spec(self) -> Spec:
-        """Its spec."""
+_AHEAD = 0.25
+"""Part of its interval that a measurement may be made too early, to be made with others."""
 
 
 class Reading(Protocol):
@@ -84,11 +57,6 @@ S = TypeVar("S", bound=Subject)
 R = TypeVar("R", bound=Reading)
 
 
-def always(subject: Subject, _: datetime) -> timedelta | None:
-    """Measured every `monitoring.interval`, as long as it exists."""
-    return subject.spec.monitoring.interval
-
-
 @dataclass(order=True)
 class _Beat:
     """One schedule of one object; a changed interval starts another, and what was due by the old one is void."""
@@ -96,50 +64,44 @@ class _Beat:
     interval: timedelta
     in_step: bool = field(default=False, compare=False)
     """Whether it has its own place within the interval: those that came together are not measured together for ever."""
+    is_custom: bool = field(default=False, compare=False)
+    """Whether it was asked by itself last time: then nothing is gained by doing so early."""
+
+
+class _Turn(NamedTuple):
+    """One measurement of one object."""
+
+    due: float
+    """By the monotonic clock."""
+    key: ObjectKey
+    beat: _Beat
+    subject: Any
+    """The object as it was when it was asked about."""
+    ask: Ask
 
 
 class Sampler(Generic[S, R]):
-    """The book of measurements, and what keeps it. Only the leader runs it."""
+    """Keeps the book of one question. Only the leader runs it."""
 
     def __init__(
-        self,
-        read: Callable[[ObjectKey], S | None],
-        metrics: Metrics,
-        ask: Callable[[S, datetime], str],
-        interpret: Callable[[S, Answer, datetime], R],
-        changed: Callable[[ObjectKey], None],
-        clock: Clock,
-        schedule: Callable[[S, datetime], timedelta | None] = always,
-        shape: Shape = "vector",
-        is_custom: Callable[[S], bool] = lambda _: False,
+        self, inquiry: Inquiry[S, R], metrics: Metrics, changed: Callable[[ObjectKey], None], clock: Clock
     ) -> None:
-        """`read` finds an object (None: gone; ValueError: unreadable); `changed` asks for a pass; `schedule` says how
-        often it is measured (None: no more, until it changes); `shape` is what `ask`'s question returns; `is_custom`
-        says that the question is written in the object.
-        """
-        self._read, self._metrics, self._ask, self._interpret = read, metrics, ask, interpret
-        self._changed, self._clock, self._schedule = changed, clock, schedule
-        self._shape, self._is_custom = shape, is_custom
-        self.book: dict[ObjectKey, R] = {}
-        self._new: set[ObjectKey] = set()
+        """`changed` asks for a pass."""
+        self._read, self._question, self._book = inquiry.read, inquiry.question, inquiry.book
+        self._metrics, self._changed, self._clock = metrics, changed, clock
+        self._asker = Asker(metrics, self._question.shape)
         self._known: dict[ObjectKey, _Beat] = {}
         self._due: list[tuple[float, ObjectKey, _Beat]] = []
         self._broken: set[ObjectKey] = set()
         """Objects whose last measurement ended in an error of ours."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._wakeup = asyncio.Event()
-
-    def track(self, key: ObjectKey) -> None:
-        """An object exists or has changed."""
-        self._new.add(key)
-        self._wakeup.set()
 
     def forget(self, key: ObjectKey) -> None:
         """An object is gone."""
         self._known.pop(key, None)
-        self._new.discard(key)
         self._broken.discard(key)
-        self.book.pop(key, None)
+        self._asker.forget(key)
+        self._book.drop(key)
 
     async def run(self) -> None:
         """Measure until cancelled. What is in flight then is dropped, and so are the schedule and the book:
@@ -149,90 +111,146 @@ class Sampler(Generic[S, R]):
             while True:
                 self._admit()
                 now = time.monotonic()
-                while self._due and self._due[0][0] <= now:
-                    self._start(*heapq.heappop(self._due))
+                self._begin(now)
                 await self._sleep(self._due[0][0] - now if self._due else None)
         finally:
             for task in self._tasks:
                 task.cancel()
-            self._new |= self._known.keys()
+            for key in self._known:
+                self._book.want(key)
             self._known.clear()
             self._due.clear()
-            self.book.clear()
+            self._book.clear()
             self._broken.clear()
 
     def _admit(self) -> None:
-        now, batch = time.monotonic(), self._new
-        self._new = set()
-        self._wakeup.clear()
-        for key in batch:
+        now, wanted = time.monotonic(), self._book.take()
+        for key in wanted:
             interval = self._interval(key)
             known = self._known.get(key)
             if interval is None or (known is not None and known.interval == interval):
                 continue
             beat = self._known[key] = _Beat(interval)
-            window = min(interval.total_seconds(), _SPREAD_EACH * len(batch))
+            window = min(interval.total_seconds(), _SPREAD_EACH * len(wanted))
             heapq.heappush(self._due, (now + _fraction(key) * window, key, beat))
 
     def _interval(self, key: ObjectKey) -> timedelta | None:
+        subject = self._find(key)
         try:
-            subject = self._read(key)
-        except ValueError:
-            return None
-        try:
-            return None if subject is None else self._schedule(subject, self._clock.now())
+            return None if subject is None else self._question.schedule(subject, self._clock.now())
         except Exception:  # noqa: BLE001 - whatever it is, it is said
             # One object must not end the measuring of all, nor this error that of the object.
             self._complain(key)
             return _AFTER_ERROR
 
-    def _start(self, due: float, key: ObjectKey, beat: _Beat) -> None:
+    def _find(self, key: ObjectKey) -> S | None:
+        """None as well where it cannot be read."""
+        try:
+            return self._read(key)
+        except ValueError:
+            return None
+
+    def _begin(self, now: float) -> None:
+        """Start what is due, and with it what may be asked about in the same queries."""
+        groups: dict[tuple[str, Template], list[_Turn]] = {}
+
+        def sort(turn: _Turn) -> None:
+            if isinstance(turn.ask, Shared):
+                groups.setdefault((turn.subject.spec.monitoring.endpoint, turn.ask.template), []).append(turn)
+            elif turn.due <= now:
+                self._start([turn])
+            else:
+                heapq.heappush(self._due, (turn.due, turn.key, turn.beat))
+
+        while self._due and self._due[0][0] <= now:
+            if (turn := self._turn(*heapq.heappop(self._due))) is not None:
+                sort(turn)
+        if groups:
+            for entry in self._take_soon(now):
+                if (turn := self._turn(*entry)) is not None:
+                    sort(turn)
+        for turns in groups.values():
+            self._start([turn._replace(due=min(turn.due, now)) for turn in turns])
+
+    def _take_soon(self, now: float) -> list[tuple[float, ObjectKey, _Beat]]:
+        """Out of the schedule, what is due next and may be made with others."""
+        soon: list[tuple[float, ObjectKey, _Beat]] = []
+        rest: list[tuple[float, ObjectKey, _Beat]] = []
+        for entry in self._due:
+            due, _, beat = entry
+            is_soon = not beat.is_custom and due - now <= _AHEAD * beat.interval.total_seconds()
+            (soon if is_soon else rest).append(entry)
+        if soon:
+            self._due = rest
+            heapq.heapify(self._due)
+        return soon
+
+    def _turn(self, due: float, key: ObjectKey, beat: _Beat) -> _Turn | None:
+        """What to ask about an object; None where there is nothing to ask this time."""
         if self._known.get(key) is not beat:
-            return
-        task = asyncio.get_running_loop().create_task(self._measure(due, key, beat))
+            return None
+        try:
+            subject = self._find(key)
+            if subject is not None:
+                if self._question.schedule(subject, self._clock.now()) is None:
+                    # No more, until it changes.
+                    del self._known[key]
+                    return None
+                ask = self._question.ask(subject, self._clock.now())
+                beat.is_custom = isinstance(ask, Custom)
+                return _Turn(due, key, beat, subject, ask)
+        except Exception:  # noqa: BLE001 - whatever it is, it is said
+            self._complain(key)
+        self._next(due, key, beat)
+        return None
+
+    def _start(self, turns: Sequence[_Turn]) -> None:
+        task = asyncio.get_running_loop().create_task(self._measure(turns))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _measure(self, due: float, key: ObjectKey, beat: _Beat) -> None:
-        """One measurement, and the next one put down: whatever this one came to, the beat goes on."""
-        goes_on = True
-        try:
-            goes_on = await self._look(key)
-            self._broken.discard(key)
-        except Exception:  # noqa: BLE001 - whatever it is, it is said
-            self._complain(key)
-        if self._known.get(key) is not beat:
-            if key not in self._known:
-                # It went while it was measured.
-                self._broken.discard(key)
-            return
-        if goes_on:
-            # The beat is kept, and a query that took longer than the interval is not made up for.
-            pause = beat.interval.total_seconds() * (1.0 if beat.in_step else _fraction(key))
-            beat.in_step = True
-            heapq.heappush(self._due, (max(due + pause, time.monotonic()), key, beat))
-            self._wakeup.set()
-        else:
-            del self._known[key]
+    async def _measure(self, turns: Sequence[_Turn]) -> None:
+        """One measurement of each, and the next ones put down: whatever it comes to, the beats go on."""
+        waiting = {turn.key: turn for turn in turns}
 
-    async def _look(self, key: ObjectKey) -> bool:
-        """Ask, and enter the answer in the book. False where the object is measured no more until it changes."""
+        async def deliver(key: ObjectKey, answer: Answer) -> None:
+            turn = waiting.pop(key)
+            if key in self._known:
+                try:
+                    self._enter(turn, answer)
+                    self._broken.discard(key)
+                except Exception:  # noqa: BLE001 - whatever it is, it is said
+                    self._complain(key)
+            self._next(turn.due, key, turn.beat)
+            # Many answers may have come at once, and others have work to do as well.
+            await asyncio.sleep(0)
+
+        first = turns[0]
+        endpoint = first.subject.spec.monitoring.endpoint
         try:
-            subject = self._read(key)
-        except ValueError:
-            return True
-        if subject is None:
-            return True
-        if self._schedule(subject, self._clock.now()) is None:
-            return False
-        answer = await self._metrics.query(
-            subject.spec.monitoring.endpoint,
-            self._ask(subject, self._clock.now()),
-            self._shape,
-            subject.metadata.namespace if self._is_custom(subject) else None,
-        )
-        self._enter(key, subject, self._interpret(subject, answer, self._clock.now()))
-        return True
+            if isinstance(first.ask, Shared):
+                members = [Member(key, turn.ask.scope) for key, turn in waiting.items() if isinstance(turn.ask, Shared)]
+                await self._asker.ask(endpoint, first.ask.template, members, deliver)
+            else:
+                author = first.subject.metadata.namespace
+                await deliver(
+                    first.key, await self._metrics.query(endpoint, first.ask.promql, self._question.shape, author)
+                )
+        except Exception:  # noqa: BLE001 - whatever it is, it is said
+            for turn in waiting.values():
+                if turn.key in self._known:
+                    self._complain(turn.key)
+                self._next(turn.due, turn.key, turn.beat)
+
+    def _next(self, due: float, key: ObjectKey, beat: _Beat) -> None:
+        """Put down the next measurement, unless the object has gone or has another beat by now."""
+        if self._known.get(key) is not beat:
+            return
+        # The beat is kept, and a query that took longer than the interval is not made up for.
+        pause = beat.interval.total_seconds() * (1.0 if beat.in_step else _fraction(key))
+        beat.in_step = True
+        heapq.heappush(self._due, (max(due + pause, time.monotonic()), key, beat))
+        self._book.wakeup.set()
 
     def _complain(self, key: ObjectKey) -> None:
         """Once, until a measurement succeeds again."""
@@ -241,11 +259,12 @@ class Sampler(Generic[S, R]):
         note = about(key.kind, key.namespace, key.name)
         log.log(level, "unexpected error in a measurement; please report it", exc_info=True, extra=note)
 
-    def _enter(self, key: ObjectKey, subject: S, measured: R) -> None:
-        if key not in self._known:
-            return
-        before = self.book.get(key)
-        self.book[key] = measured
+    def _enter(self, turn: _Turn, answer: Answer) -> None:
+        """Put down what an answer says, and tell of it where it is news."""
+        key, subject = turn.key, turn.subject
+        measured = self._question.interpret(subject, answer, self._clock.now())
+        before = self._book.get(key)
+        self._book[key] = measured
         if before is not None and _meaning(before) == _meaning(measured):
             return
         told = before is not None and (before.outcome, before.message) == (measured.outcome, measured.message)
@@ -257,7 +276,7 @@ class Sampler(Generic[S, R]):
     async def _sleep(self, seconds: float | None) -> None:
         try:
             async with asyncio.timeout(seconds):
-                await self._wakeup.wait()
+                await self._book.wakeup.wait()
         except TimeoutError:
             return
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement
 from accord.domain.traffic.resources import mode_service_key
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
+from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, slice_service, version
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
@@ -44,14 +45,17 @@ class TrafficPolicies:
         index: Index,
         routers: Mapping[str, Router],
         decide: Decide,
-        measurements: Mapping[ObjectKey, Measurement],
+        measurements: Book[Measurement],
         metrics: OperatorMetrics,
     ) -> None:
-        """`routers` by `router.type`; `measurements` is the sampler's book."""
+        """`routers` by `router.type`; `measurements` is what a sampler writes in."""
         self._index, self._routers, self._decide = index, routers, decide
         self._measurements, self._metrics = measurements, metrics
         self._parsed = Parsed(TrafficPolicy)
         self.refusals = Refusals()
+        self.inquiries: Sequence[AnyInquiry] = (
+            Inquiry(replace(distribution.QUESTION, interpret=self.interpret), self.read, measurements),
+        )
         self._users: dict[ObjectKey, set[ObjectKey]] = {}
         self._uses: dict[ObjectKey, frozenset[ObjectKey]] = {}
         self._publishing = False

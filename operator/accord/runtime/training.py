@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -11,6 +11,8 @@ from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, JO
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Plan
+from accord.domain.training import progress as measuring
+from accord.domain.training import ratings as rating
 from accord.domain.training import resources
 from accord.domain.training.names import INPUTS_ANNOTATION, RUN_LABEL
 from accord.domain.training.observed import Observed
@@ -20,6 +22,7 @@ from accord.domain.training.ratings import Ratings
 from accord.domain.training.situation import is_finished
 from accord.domain.training.views import JobView, PodView
 from accord.domain.warned import Warned
+from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
@@ -39,10 +42,10 @@ class TrainingRuns:
         self,
         index: Index,
         decide: Decide,
-        progress: Mapping[ObjectKey, Progress],
-        ratings: Mapping[ObjectKey, Ratings],
+        progress: Book[Progress],
+        ratings: Book[Ratings],
     ) -> None:
-        """`progress` and `ratings` are the samplers' books."""
+        """`progress` and `ratings` are what samplers write in."""
         self._index, self._decide, self._progress, self._ratings = index, decide, progress, ratings
         self._parsed = Parsed(TrainingRun)
         self._pods: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
@@ -57,6 +60,10 @@ class TrainingRuns:
         self._gone: dict[ObjectKey, str] = {}
         """By run, the Job of its newest attempt where that does not exist any more. There is no way back for it."""
         self.refusals = Refusals()
+        self.inquiries: Sequence[AnyInquiry] = (
+            Inquiry(measuring.QUESTION, self.read, progress),
+            Inquiry(rating.QUESTION, self.read, ratings),
+        )
 
     def read(self, key: ObjectKey) -> TrainingRun | None:
         """The run as it is known, or None. Raises pydantic.ValidationError where it cannot be read."""

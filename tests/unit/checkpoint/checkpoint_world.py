@@ -23,6 +23,7 @@ from accord.domain.plan import Event, ObjectKey
 from accord.domain.warned import Warned
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
+from accord.runtime.book import Book
 from accord.runtime.checkpoints import CheckpointPolicies
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.index import Index, version
@@ -52,7 +53,7 @@ class World:
         self.came_and_went: list[str] = []
         """Objects that the operator has made and deleted."""
         self.events: list[Event] = []
-        self.book: dict[ObjectKey, Reading] = {}
+        self.book: Book[Reading] = Book()
         self.in_use: set[str] = set()
         self.crashing: set[int] = set()
         """Steps that serving pods do not start with."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,11 +14,13 @@ import pytest
 
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey
+from accord.domain.questions import Ask, Custom, Question, Shared
 from accord.domain.samples import Answer, Shape
 from accord.domain.traffic.observed import Measurement
 from accord.ports.clock import SystemClock
 from accord.runtime import sampler
-from accord.runtime.sampler import Sampler, always
+from accord.runtime.book import Book, Inquiry
+from accord.runtime.sampler import Sampler
 
 
 def key(name: str) -> ObjectKey:
@@ -33,6 +37,19 @@ def policy(name: str, interval: str = "1s") -> TrafficPolicy:
     )
 
 
+@dataclass(frozen=True)
+class Alone:
+    """A query that no two objects have."""
+
+    name: str
+
+    def promql(self, _: Any) -> str:
+        return self.name
+
+    def parts(self, answer: Answer, scopes: Any) -> Any:
+        return dict.fromkeys(scopes, answer)
+
+
 class World:
     """Policies, a Prometheus whose answers the test chooses, and what the sampler asked for."""
 
@@ -45,18 +62,23 @@ class World:
         self.delay: dict[str, float] = {}
         self.changed: list[ObjectKey] = []
         self.authors: dict[str, str | None] = {}
+        self.ended: set[str] = set()
+        self.book: Book[Measurement] = Book()
+        question = Question(self.ask, lambda *given: self.interpret(*given), lambda *given: self.schedule(*given))
         self.sampler = Sampler(
-            self.policies.get,
-            self,
-            lambda p, _: p.metadata.name,
-            self.interpret,
-            self.changed.append,
-            SystemClock(),
-            is_custom=lambda p: p.metadata.name == "custom",
+            Inquiry(question, self.policies.get, self.book), self, self.changed.append, SystemClock()
         )
 
-    async def query(self, endpoint: str, promql: str, _: Shape, author: str | None) -> Answer:
-        assert endpoint == "default"
+    def ask(self, policy: TrafficPolicy, _: datetime) -> Ask:
+        """One for itself; and one that could be asked with others, did not each ask another thing."""
+        name = policy.metadata.name
+        return Custom(name) if name == "custom" else Shared(Alone(name), name)
+
+    def schedule(self, policy: TrafficPolicy, _: datetime) -> timedelta | None:
+        return None if policy.metadata.name in self.ended else policy.spec.monitoring.interval
+
+    async def query(self, endpoint: str, promql: str, shape: Shape = "vector", author: str | None = None) -> Answer:
+        assert (endpoint, shape) == ("default", "vector")
         self.now_asking[promql] += 1
         assert self.now_asking[promql] == 1, "asked twice at once"
         await asyncio.sleep(self.delay.get(promql, 0))
@@ -70,7 +92,7 @@ class World:
 
     def add(self, name: str, interval: str) -> None:
         self.policies[key(name)] = policy(name, interval)
-        self.sampler.track(key(name))
+        self.book.want(key(name))
 
 
 @pytest.fixture
@@ -91,7 +113,7 @@ async def until(condition: Any) -> None:
 async def test_a_new_policy_is_measured_at_once_and_again_after_its_interval(world: World) -> None:
     world.add("p", "100ms")
     await until(lambda: world.asked["p"] >= 4)
-    assert world.sampler.book[key("p")].outcome == "NoTraffic"
+    assert world.book[key("p")].outcome == "NoTraffic"
 
 
 async def test_a_question_that_is_written_in_the_object_is_asked_for_its_namespace(world: World) -> None:
@@ -147,63 +169,54 @@ async def test_a_changed_interval_replaces_the_old_one(world: World) -> None:
 
 async def test_a_policy_that_is_gone_is_forgotten(world: World) -> None:
     world.add("p", "10ms")
-    await until(lambda: key("p") in world.sampler.book)
+    await until(lambda: key("p") in world.book)
     del world.policies[key("p")]
     world.sampler.forget(key("p"))
     await asyncio.sleep(0.03)
     seen = world.asked["p"]
     await asyncio.sleep(0.05)
     assert world.asked["p"] == seen
-    assert world.sampler.book == {}
+    assert world.book == {}
 
 
 async def test_a_term_begins_with_an_empty_book_and_measures_everything_again() -> None:
     world = World()
     world.add("p", "1h")
     for term in (1, 2):
-        assert not world.sampler.book
+        assert not world.book
         running = asyncio.create_task(world.sampler.run())
-        await until(lambda term=term: world.asked["p"] == term and world.sampler.book)
-        assert world.sampler.book[key("p")].at > datetime.now(UTC) - timedelta(seconds=10)
+        await until(lambda term=term: world.asked["p"] == term and world.book)
+        assert world.book[key("p")].at > datetime.now(UTC) - timedelta(seconds=10)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert not world.sampler.book
+    assert not world.book
 
 
 async def test_an_object_that_is_deleted_between_two_terms_leaves_nothing() -> None:
     world = World()
     world.add("p", "1h")
     running = asyncio.create_task(world.sampler.run())
-    await until(lambda: key("p") in world.sampler.book)
+    await until(lambda: key("p") in world.book)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     world.sampler.forget(key("p"))
     made = world.sampler
-    assert not any((made.book, made._known, made._new, made._due, made._broken))
+    assert not any((world.book, world.book.take(), made._known, made._due, made._broken))
 
 
 async def test_what_has_ended_is_measured_no_more_until_it_changes() -> None:
-    world, ended = World(), False
-    world.sampler = Sampler(
-        world.policies.get,
-        world,
-        lambda p, _: p.metadata.name,
-        world.interpret,
-        world.changed.append,
-        SystemClock(),
-        lambda p, _: None if ended else p.spec.monitoring.interval,
-    )
+    world = World()
     running = asyncio.create_task(world.sampler.run())
     world.add("p", "10ms")
     await until(lambda: world.asked["p"] > 2)
-    ended = True
+    world.ended.add("p")
     await asyncio.sleep(0.05)
     seen = world.asked["p"]
-    world.sampler.track(key("p"))
+    world.book.want(key("p"))
     await asyncio.sleep(0.05)
     assert world.asked["p"] == seen
-    ended = False
-    world.sampler.track(key("p"))
+    world.ended.clear()
+    world.book.want(key("p"))
     await until(lambda: world.asked["p"] > seen)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -219,16 +232,16 @@ async def test_an_error_while_measuring_does_not_end_it(world: World, caplog: py
             raise ZeroDivisionError
         return interpret(subject, answer, now)
 
-    world.sampler._interpret = fails
+    world.interpret = fails  # type: ignore[method-assign]
     world.add("p", "20ms")
     world.add("q", "20ms")
     await until(lambda: world.asked["p"] >= 4 and world.asked["q"] >= 4)
-    assert key("p") not in world.sampler.book
+    assert key("p") not in world.book
     # Then it is said once, and both are asked for as often as before
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     # When it can be interpreted again, then it is measured as if nothing had been
     broken.clear()
-    await until(lambda: key("p") in world.sampler.book)
+    await until(lambda: key("p") in world.book)
 
 
 async def test_an_error_of_the_schedule_ends_neither_its_measuring_nor_that_of_others(
@@ -237,12 +250,12 @@ async def test_an_error_of_the_schedule_ends_neither_its_measuring_nor_that_of_o
     monkeypatch.setattr(sampler, "_AFTER_ERROR", timedelta(milliseconds=20))
     broken = {"p": True}
 
-    def schedule(subject: TrafficPolicy, now: datetime) -> timedelta | None:
+    def schedule(subject: TrafficPolicy, _: datetime) -> timedelta | None:
         if broken.get(subject.metadata.name):
             raise ValueError(subject)
-        return always(subject, now)
+        return subject.spec.monitoring.interval
 
-    world.sampler._schedule = schedule
+    world.schedule = schedule  # type: ignore[method-assign]
     world.add("p", "20ms")
     world.add("q", "20ms")
     await until(lambda: world.asked["q"] >= 3)
@@ -258,7 +271,7 @@ async def test_of_an_object_that_is_gone_nothing_is_remembered(world: World) -> 
     del world.policies[key("p")]
     world.sampler.forget(key("p"))
     made = world.sampler
-    assert not any((made.book, made._known, made._new, made._broken))
+    assert not any((world.book, world.book.take(), made._known, made._broken))
 
 
 async def test_of_an_object_that_goes_while_its_measurement_fails_nothing_is_remembered(world: World) -> None:
@@ -266,7 +279,7 @@ async def test_of_an_object_that_goes_while_its_measurement_fails_nothing_is_rem
     world.outcome = None
     world.add("p", "1h")
     await until(lambda: world.now_asking["p"])
-    world.sampler._interpret = lambda *_: 1 / 0  # type: ignore[assignment, return-value]
+    world.interpret = lambda *_: 1 / 0  # type: ignore[method-assign, assignment, return-value]
     world.sampler.forget(key("p"))
     await until(lambda: world.asked["p"] and not world.sampler._tasks)
     assert not world.sampler._broken
@@ -283,3 +296,90 @@ async def test_a_prometheus_that_stays_away_is_told_once_while_other_figures_mov
         await until(lambda seen=seen: world.asked["p"] > seen + 1)
     assert [record.message for record in caplog.records].count("measurement failed: ") == 1
     assert len(world.changed) > 1
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """A query that all objects have."""
+
+    def promql(self, scopes: Any) -> str:
+        return ",".join(scopes)
+
+    def parts(self, answer: Answer, scopes: Any) -> Any:
+        return dict.fromkeys(scopes, answer)
+
+
+class Crowd(World):
+    """Objects that are asked about together, in a time that the test makes pass."""
+
+    def ask(self, policy: TrafficPolicy, _: datetime) -> Ask:
+        name = policy.metadata.name
+        return Custom(name) if name.startswith("custom") else Shared(Everybody(), name)
+
+    async def go_on(self, seconds: float) -> list[tuple[float, str]]:
+        """When what was asked."""
+        self.sampler._admit()
+        begin = time.monotonic()
+        asked = []
+        while self.sampler._due and (now := self.sampler._due[0][0]) <= begin + seconds:
+            seen = Counter(self.asked)
+            self.sampler._begin(now)
+            await asyncio.gather(*self.sampler._tasks)
+            asked += [(now - begin, promql) for promql in (self.asked - seen).elements()]
+        return asked
+
+
+async def test_those_that_are_due_soon_are_asked_with_the_first_and_none_too_late() -> None:
+    crowd, interval, names = Crowd(), 3600.0, [f"p{number}" for number in range(60)]
+    for name in names:
+        crowd.add(name, "1h")
+    asked = await crowd.go_on(10 * interval)
+    # Then there are few queries in each interval, where there were sixty
+    rounds = [at for at, _ in asked if at > 2 * interval]
+    assert len(rounds) <= 8 * 4 + 1
+    for name in names:
+        times = [at for at, promql in asked if name in promql.split(",")]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        assert max(gaps) < interval + 1
+        # and after the first ones, in which it finds its place, each has its beat
+        assert min(gaps[3:]) > interval * 0.7
+        assert abs(times[-1] - times[4] - (len(times) - 5) * interval) < interval * 0.3
+
+
+async def test_a_query_of_a_user_is_neither_early_nor_with_others() -> None:
+    crowd = Crowd()
+    for name in (*(f"p{number}" for number in range(10)), "custom-a", "custom-b"):
+        crowd.add(name, "1h")
+    asked = await crowd.go_on(5 * 3600)
+    for name in ("custom-a", "custom-b"):
+        times = [at for at, promql in asked if promql == name]
+        assert [round(later - earlier) for earlier, later in pairwise(times)][1:] == [3600] * (len(times) - 2)
+    assert not any("custom" in promql and "," in promql for _, promql in asked)
+
+
+async def test_one_whose_answer_cannot_be_interpreted_spoils_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    crowd = Crowd()
+    interpret = crowd.interpret
+
+    def fails(subject: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
+        if subject.metadata.name == "p":
+            raise ZeroDivisionError
+        return interpret(subject, answer, now)
+
+    crowd.interpret = fails  # type: ignore[method-assign]
+    for name in ("p", "q"):
+        crowd.add(name, "1h")
+    await crowd.go_on(5 * 3600)
+    assert set(crowd.book) == {key("q")}
+    assert crowd.asked["p,q"] == 1, "asked about together"
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
+async def test_an_answer_that_cannot_be_taken_apart_ends_no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd = Crowd()
+    monkeypatch.setattr(Everybody, "parts", lambda *_: {})
+    for name in ("p", "q"):
+        crowd.add(name, "1h")
+    first = await crowd.go_on(3 * 3600)
+    assert len(first) >= 3
+    assert not crowd.book

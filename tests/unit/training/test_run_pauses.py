@@ -14,6 +14,7 @@ from accord.domain.plan import ObjectKey
 from accord.domain.training.decide import decide
 from accord.domain.training.pauses import Pause
 from accord.domain.training.views import PodView
+from accord.runtime.book import Book
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.index import Index
 from accord.runtime.training import TrainingRuns
@@ -202,7 +203,7 @@ def test_killed_between_any_two_writes_it_comes_to_the_same_rest() -> None:
 
 def test_the_run_hears_of_what_its_policy_says_and_of_nothing_else() -> None:
     index, asked = Index(), list[ObjectKey]()
-    kind = TrainingRuns(index, decide, {}, {})
+    kind = TrainingRuns(index, decide, Book(), Book())
     dispatcher = Dispatcher(index, (kind,), asked.append)
     run: Manifest = {**copy.deepcopy(World().run or {})}
     run["metadata"]["resourceVersion"] = "1"

@@ -101,15 +101,13 @@ class PrometheusEndpoint:
         for scheme in ("http://", "https://"):
             session.mount(scheme, bounded)
 
-    def query(self, promql: str, shape: Shape = "vector") -> Answer:
-        """Evaluate now. Blocks for the timeout in all, once the name is resolved; never raises for what the other side
-        does.
+    def query(self, promql: str, shape: Shape = "vector", at: datetime | None = None) -> Answer:
+        """Evaluate now, or as of another time. Blocks for the timeout in all, once the name is resolved; never raises
+        for what the other side does.
         """
         self._answer.body = {}
-        # VictoriaMetrics would leave out the last 30 s, and stamp what was before them with the time of now.
-        params = {"timeout": f"{self._endpoint.timeout:g}s", "nocache": "1"}
         try:
-            result = self._client.custom_query(promql, params=params)
+            result = self._client.custom_query(promql, params=self._parameters(at))
         except requests.Timeout:
             return Answer(failure="Timeout", message=f"no response within {self._endpoint.timeout:g} s")
         except ResponseTooLargeError:
@@ -130,6 +128,11 @@ class PrometheusEndpoint:
             return Answer(failure="Malformed", message="invalid response: is this a Prometheus server?")
         return self._read(result, shape)
 
+    def _parameters(self, at: datetime | None) -> dict[str, str]:
+        # VictoriaMetrics would leave out the last 30 s, and stamp what was before them with the time of now.
+        asked = {"timeout": f"{self._endpoint.timeout:g}s", "nocache": "1"}
+        return asked if at is None else {**asked, "time": f"{at.timestamp():.3f}"}
+
     def close(self) -> None:
         """Close idle connections."""
         self._client.close()
@@ -139,7 +142,7 @@ class PrometheusEndpoint:
             body = response.json()
         except requests.JSONDecodeError:
             body = None
-        self._answer.body = body if isinstance(body, dict) else {}
+        self._answer.body, self._answer.size = body if isinstance(body, dict) else {}, len(response.content)
         self._answer.status, self._answer.text = response.status_code, response.text
 
     def _refusal(self) -> str:
@@ -158,9 +161,10 @@ class PrometheusEndpoint:
         if lacking:
             return Answer(failure="Partial", message=_short("; ".join(lacking)))
         try:
+            size = self._answer.size
             if shape == "matrix":
-                return Answer(series=tuple(_series(each) for each in result))  # type: ignore[attr-defined]
-            return Answer(samples=tuple(_sample(each) for each in result))  # type: ignore[attr-defined]
+                return Answer(series=tuple(_series(each) for each in result), size=size)  # type: ignore[attr-defined]
+            return Answer(samples=tuple(_sample(each) for each in result), size=size)  # type: ignore[attr-defined]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError):
             return Answer(failure="Malformed", message="invalid series in the response")
 

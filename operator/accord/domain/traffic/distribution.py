@@ -1,17 +1,19 @@
 """What the traffic really does: the question to Prometheus, and what its answer is worth.
 
-`query` asks, `interpret` turns any answer into a `Measurement`; `judgement` compares it with the targets.
+`ask` asks, `interpret` turns any answer into a `Measurement`; `judgement` compares it with the targets.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.questions import Ask, Custom, Question, Shared, literally, matcher, quoted
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import names
 from accord.domain.traffic.observed import Measurement
@@ -22,31 +24,103 @@ _PART = "accord"
 """Label that tells the two halves of our own query apart: `requests` and `sampled`."""
 
 
-def query(policy: TrafficPolicy) -> str:
-    """PromQL for the requests of each mode in the window.
+@dataclass(frozen=True)
+class Counted:
+    """Whose requests are counted: those of these modes in this namespace, but not what is read at this router."""
 
-    Our own query also asks, in the same breath, for the time of each mode's newest sample, so that an answer made of
-    old samples is recognised. In a user's query `$namespace`, `$modes` and `$window` are filled in.
+    namespace: str
+    modes: tuple[str, ...]
+    router: str
+
+
+@dataclass(frozen=True)
+class _Template:
+    """The requests of each mode in the window, and, in the same breath, the time of each mode's newest sample, so that
+    an answer made of old samples is recognised.
+
+    A Prometheus that also scrapes the port for the traffic reads some mode's metrics there a second time. Each policy
+    leaves out what is read at its own router, so with several the pods of all their routers are counted by themselves.
     """
-    namespace, modes, window = _quoted(policy.metadata.namespace), _quoted(_modes(policy)), _window(policy)
-    if policy.spec.monitoring.query is not None:
-        values = {"namespace": namespace, "modes": modes, "window": window}
-        return re.sub(
+
+    window: str
+
+    def promql(self, scopes: Sequence[Counted]) -> str:
+        """For these policies."""
+        modes = matcher("mode", [mode for scope in scopes for mode in scope.modes], always_regexp=True)
+        chosen = f"{matcher('namespace', [scope.namespace for scope in scopes])},{modes}"
+        routers = "|".join(sorted({literally(scope.router) for scope in scopes}))
+        some = routers if len(scopes) == 1 else f"({routers})"
+        pods = f'"{quoted(some)}-[a-z0-9]+-[a-z0-9]+"'
+        if len(scopes) == 1:
+            return self._both("mode", f"{chosen},pod!~{pods}")
+        elsewhere = self._both("namespace, mode", f"{chosen},pod!~{pods}")
+        at_routers = self._both("namespace, mode, pod", f"{chosen},pod=~{pods}")
+        return f"{elsewhere} or {at_routers}"
+
+    def _both(self, by: str, labels: str) -> str:
+        series = f"http_requests_total{{{labels}}}"
+        return (
+            f'label_replace(sum by ({by}) (increase({series}[{self.window}])), "{_PART}", "requests", "", "")'
+            f' or label_replace(max by ({by}) (timestamp({series})), "{_PART}", "sampled", "", "")'
+        )
+
+    def parts(self, answer: Answer, scopes: Sequence[Counted]) -> Mapping[Counted, Answer]:
+        """By namespace and mode; what was read at a router of another policy counts."""
+        if len(scopes) == 1:
+            return {scopes[0]: answer}
+        found: dict[tuple[str, str], list[Sample]] = {}
+        for sample in answer.samples:
+            place = sample.labels.get("namespace", ""), sample.labels.get("mode", "")
+            found.setdefault(place, []).append(sample)
+        return {scope: replace(answer, samples=tuple(_whole(scope, found))) for scope in scopes}
+
+
+def _whole(scope: Counted, found: Mapping[tuple[str, str], Sequence[Sample]]) -> Iterator[Sample]:
+    """One sample for each mode and half, as a query for this policy alone returns them."""
+    own = re.compile(f"{re.escape(scope.router)}-[a-z0-9]+-[a-z0-9]+")
+    for mode in scope.modes:
+        here = [s for s in found.get((scope.namespace, mode), ()) if not own.fullmatch(s.labels.get("pod", ""))]
+        for part, together in (("requests", sum), ("sampled", max)):
+            samples = [sample for sample in here if sample.labels.get(_PART) == part]
+            if samples:
+                value = together(sample.value for sample in samples)
+                yield Sample({_PART: part, "mode": mode}, value, samples[0].at)
+
+
+def ask(policy: TrafficPolicy, _: datetime) -> Ask:
+    """About the modes of the spec and those on their way out. In a user's query `$namespace`, `$modes` and `$window`
+    are filled in.
+    """
+    own, modes = policy.spec.monitoring.query, sorted(_names(policy))
+    if own is None:
+        router = names.router(policy.metadata.name)
+        return Shared(_Template(_window(policy)), Counted(policy.metadata.namespace, tuple(modes), router))
+    values = {
+        "namespace": quoted(policy.metadata.namespace),
+        "modes": quoted("|".join(map(literally, modes))),
+        "window": _window(policy),
+    }
+    return Custom(
+        re.sub(
             r"\$(?:(namespace|modes|window)\b|\{(namespace|modes|window)\})",
             lambda match: values[match[1] or match[2]],
-            policy.spec.monitoring.query,
+            own,
         )
-    # A Prometheus that also scrapes the port for the traffic reads some mode's metrics there a second time.
-    router = _quoted(f"{_literally(names.router(policy.metadata.name))}-[a-z0-9]+-[a-z0-9]+")
-    series = f'http_requests_total{{namespace="{namespace}",mode=~"{modes}",pod!~"{router}"}}'
-    return (
-        f'label_replace(sum by (mode) (increase({series}[{window}])), "{_PART}", "requests", "", "")'
-        f' or label_replace(max by (mode) (timestamp({series})), "{_PART}", "sampled", "", "")'
     )
 
 
+def query(policy: TrafficPolicy) -> str:
+    """PromQL for one policy."""
+    return ask(policy, datetime.min).promql
+
+
+def schedule(policy: TrafficPolicy, _: datetime) -> timedelta:
+    """Time between two measurements: they go on as long as the policy exists."""
+    return policy.spec.monitoring.interval
+
+
 def interpret(policy: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
-    """What an answer to `query` says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
+    """What an answer says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
     if answer.failure == "UnknownEndpoint":
         return Measurement("NoEndpoint", now, message=answer.message)
     if answer.failure is not None:
@@ -120,20 +194,8 @@ def _names(policy: TrafficPolicy) -> list[str]:
     return list(dict.fromkeys([mode.name for mode in policy.spec.modes] + [mode.name for mode in policy.status.modes]))
 
 
-def _modes(policy: TrafficPolicy) -> str:
-    """A regular expression (RE2) that matches the names of the modes."""
-    return "|".join(sorted(_literally(name) for name in _names(policy)))
-
-
-def _literally(name: str) -> str:
-    """A regular expression (RE2) that matches just this name."""
-    return re.sub(r"([^\w-])", r"\\\1", name)
-
-
 def _window(policy: TrafficPolicy) -> str:
     return format_duration(policy.spec.monitoring.window)
 
 
-def _quoted(text: str) -> str:
-    """`text` for the inside of a PromQL string, in single or double quotes."""
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("'", "\\'").replace("\n", "\\n")
+QUESTION = Question(ask, interpret, schedule)

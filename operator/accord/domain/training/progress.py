@@ -1,13 +1,13 @@
 """How far a run has come: one question to Prometheus, and what its answer is worth.
 
-`query` asks for everything at once, so that the values belong to one moment; `interpret` turns any answer into a
+`ask` asks for everything at once, so that the values belong to one moment; `interpret` turns any answer into a
 `Progress`. The names of the series are those of docs/reference/trainer-metrics.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -15,6 +15,7 @@ from typing import Literal
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.conditions import parse_timestamp
+from accord.domain.questions import Question, Scope, Shared, matchers, split
 from accord.domain.samples import Answer, Sample
 from accord.domain.training import names
 
@@ -69,32 +70,48 @@ def schedule(run: TrainingRun, now: datetime) -> timedelta | None:
     return run.spec.monitoring.interval
 
 
-def query(run: TrainingRun) -> str:
-    """PromQL for the newest attempt.
-
-    Gauges are read over the window, so that the last values of a pod that is gone count; the means of loss and reward
-    are differences of the running sums, exact however rarely Prometheus scrapes. The time of the newest sample tells
-    whether the pod is scraped still. It is looked for over the window, too: Prometheus forgets the series of a pod that
-    has ended at once.
+@dataclass(frozen=True)
+class _Template:
+    """Gauges are read over the window, so that the last values of a pod that is gone count; the means of loss and
+    reward are differences of the running sums, exact however rarely Prometheus scrapes. The time of the newest sample
+    tells whether the pod is scraped still. It is looked for over the window, too: Prometheus forgets the series of a
+    pod that has ended at once.
     """
+
+    def promql(self, scopes: Sequence[Scope]) -> str:
+        """For the pods of these Jobs."""
+        pods = matchers(scopes)
+        window = format_duration(WINDOW)
+        gauges = f'last_over_time({{__name__=~"{"|".join(_SERIES)}",{pods}}}[{window}])'
+        parts = [f'label_replace({gauges}, "{_PART}", "$1", "__name__", "(.+)")']
+        for name in ("loss", "reward"):
+            sums, counts = (f"delta(ppo_{name}_{each}{{{pods}}}[{window}])" for each in ("sum", "count"))
+            parts.append(f'label_replace({sums} / ({counts} > 0), "{_PART}", "{name}", "", "")')
+        parts.append(f'label_replace(deriv(ppo_training_step{{{pods}}}[{window}]), "{_PART}", "speed", "", "")')
+        newest = f"timestamp(ppo_training_step{{{pods}}})"
+        # The steps of a subquery may all lie before the first sample.
+        sampled = f"(max_over_time({newest}[{window}:{_FINENESS}]) or {newest})"
+        parts.append(f'label_replace({sampled}, "{_PART}", "sampled", "", "")')
+        return " or ".join(parts)
+
+    def parts(self, answer: Answer, scopes: Sequence[Scope]) -> Mapping[Scope, Answer]:
+        """By pod."""
+        return split(answer, scopes)
+
+
+def ask(run: TrainingRun, _: datetime) -> Shared:
+    """About the newest attempt."""
     job = names.job(run.metadata.name, run.status.attempt or 1)
-    pods = f'namespace="{run.metadata.namespace}",pod=~"{job}-[a-z0-9]+"'
-    window = format_duration(WINDOW)
-    gauges = f'last_over_time({{__name__=~"{"|".join(_SERIES)}",{pods}}}[{window}])'
-    parts = [f'label_replace({gauges}, "{_PART}", "$1", "__name__", "(.+)")']
-    for name in ("loss", "reward"):
-        sums, counts = (f"delta(ppo_{name}_{each}{{{pods}}}[{window}])" for each in ("sum", "count"))
-        parts.append(f'label_replace({sums} / ({counts} > 0), "{_PART}", "{name}", "", "")')
-    parts.append(f'label_replace(deriv(ppo_training_step{{{pods}}}[{window}]), "{_PART}", "speed", "", "")')
-    newest = f"timestamp(ppo_training_step{{{pods}}})"
-    # The steps of a subquery may all lie before the first sample.
-    sampled = f"(max_over_time({newest}[{window}:{_FINENESS}]) or {newest})"
-    parts.append(f'label_replace({sampled}, "{_PART}", "sampled", "", "")')
-    return " or ".join(parts)
+    return Shared(_Template(), Scope((("namespace", run.metadata.namespace),), job))
+
+
+def query(run: TrainingRun) -> str:
+    """PromQL for the newest attempt of one run."""
+    return ask(run, datetime.min).promql
 
 
 def interpret(run: TrainingRun, answer: Answer, now: datetime) -> Progress:
-    """What an answer to `query` says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
+    """What an answer says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
     attempt = run.status.attempt or 1
     if answer.failure is not None:
         words = answer.message or f"the query failed: {answer.failure}"
@@ -168,3 +185,6 @@ def _where_to_look(run: TrainingRun) -> str:
         f"Prometheus has no ppo_training_step of pods {names.job(run.metadata.name, run.status.attempt or 1)}-…: is "
         f"port {run.spec.monitoring.port} of the trainer scraped, with labels namespace and pod?"
     )
+
+
+QUESTION = Question(ask, interpret, schedule)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 from accord.api.v1alpha1.trainingrun import RatingCount, RatingWindow, TrainingRun
 from accord.domain.conditions import timestamp
+from accord.domain.questions import Ask, Custom, Question, Scope, Shared, matchers, split
 from accord.domain.samples import Answer
 
 _MOST_VALUES = 100
@@ -38,16 +39,35 @@ def schedule(run: TrainingRun, _: datetime) -> timedelta | None:
     return run.spec.monitoring.interval
 
 
+@dataclass(frozen=True)
+class _Template:
+    """The number of ratings so far, one series a value."""
+
+    def promql(self, scopes: Sequence[Scope]) -> str:
+        """In these namespaces."""
+        by = "rating" if len(scopes) == 1 else "namespace, rating"
+        return f"sum by ({by}) (user_ratings_total{{{matchers(scopes)}}})"
+
+    def parts(self, answer: Answer, scopes: Sequence[Scope]) -> Mapping[Scope, Answer]:
+        """By namespace."""
+        return split(answer, scopes)
+
+
+def ask(run: TrainingRun, _: datetime) -> Ask:
+    """About the ratings in the run's namespace. In the user's own query, `$namespace` is filled in."""
+    own, namespace = run.spec.retuning.query, run.metadata.namespace
+    if own is not None:
+        return Custom(re.sub(r"\$(?:namespace\b|\{namespace\})", namespace, own))
+    return Shared(_Template(), Scope((("namespace", namespace),)))
+
+
 def query(run: TrainingRun) -> str:
-    """PromQL for the number of ratings so far, one series a value. In the user's own, `$namespace` is filled in."""
-    own = run.spec.retuning.query
-    if own is None:
-        return f'sum by (rating) (user_ratings_total{{namespace="{run.metadata.namespace}"}})'
-    return re.sub(r"\$(?:namespace\b|\{namespace\})", run.metadata.namespace, own)
+    """PromQL for one run."""
+    return ask(run, datetime.min).promql
 
 
 def interpret(run: TrainingRun, answer: Answer, now: datetime) -> Ratings:
-    """What an answer to `query` says. Total."""
+    """What an answer says. Total."""
     if answer.failure is not None:
         return Ratings("QueryFailed", now, answer.message or f"the query failed: {answer.failure}")
     counts: dict[str, float] = {}
@@ -92,3 +112,6 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+QUESTION = Question(ask, interpret, schedule)

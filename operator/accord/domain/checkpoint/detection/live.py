@@ -7,11 +7,12 @@ checkpoints (see `memory`). Nothing is remembered from check to check: an operat
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
+from accord.domain import questions
 from accord.domain.checkpoint.detection import memory, scrapes
 from accord.domain.checkpoint.detection.history import History, Judgement
 from accord.domain.checkpoint.detection.memory import Interval
@@ -19,6 +20,7 @@ from accord.domain.checkpoint.detection.scrapes import Target
 from accord.domain.checkpoint.detection.series import Life, Moment, Segment
 from accord.domain.checkpoint.reading import Reading, Saved
 from accord.domain.checkpoint.subject import Subject
+from accord.domain.questions import Question, Scope, Shared, matcher, split
 from accord.domain.samples import Answer
 from accord.domain.training import names
 
@@ -28,6 +30,8 @@ _LEAST_REACH, _MOST_REACH = timedelta(minutes=15), timedelta(hours=24)
 _OVERLAP = timedelta(minutes=5)
 """How far it reaches back behind what the newest checkpoint remembers: to the last scrape before, and over clocks that
 are apart."""
+_REACHES = (6, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440)
+"""In minutes."""
 _LEAST_PATIENCE = timedelta(seconds=150)
 """Prometheus scrapes once a minute by default; a sample may be that old, one scrape may fail, and the clock of
 Prometheus may be half a minute off."""
@@ -45,41 +49,75 @@ def schedule(subject: Subject, now: datetime) -> timedelta | None:
     return subject.policy.spec.detection.interval
 
 
-def query(subject: Subject, now: datetime) -> str:
-    """PromQL for what the newest attempt reported that no checkpoint remembers, in one answer of the shape `matrix`."""
+@dataclass(frozen=True)
+class _Template:
+    """What was scraped of trainers over so long, in one answer of the shape `matrix`."""
+
+    reach: timedelta
+    labels: tuple[str, ...]
+    """Names of the labels that tell the trainers apart."""
+
+    def promql(self, scopes: Sequence[Scope]) -> str:
+        """Of these trainers."""
+        return _selector([questions.matchers(scopes)], format_duration(self.reach))
+
+    def parts(self, answer: Answer, scopes: Sequence[Scope]) -> Mapping[Scope, Answer]:
+        """By label, or by pod."""
+        return split(answer, scopes)
+
+
+def ask(subject: Subject, now: datetime) -> Shared:
+    """About what the newest attempt reported that no checkpoint remembers."""
     interval = subject.policy.spec.detection.interval
     reach = max(_CHECKS * interval, _LEAST_REACH)
     if subject.remembered is not None:
-        # In whole minutes, so that the question changes rarely.
-        seconds = max(now.timestamp() - subject.remembered, 0.0)
-        reach = timedelta(minutes=math.ceil(seconds / 60)) + _OVERLAP
-    return selector(subject.policy.metadata.namespace, _labels(subject), format_duration(min(reach, _MOST_REACH)))
+        age = timedelta(seconds=max(now.timestamp() - subject.remembered, 0.0))
+        reach = _rounded(age + _OVERLAP)
+    scope = _scope(subject)
+    return Shared(_Template(min(reach, _MOST_REACH), scope.names), scope)
+
+
+def query(subject: Subject, now: datetime) -> str:
+    """PromQL for one policy."""
+    return ask(subject, now).promql
+
+
+def _rounded(reach: timedelta) -> timedelta:
+    """Up to one of few values, so that the trainers whose checkpoints are about as old are asked about together."""
+    minutes = math.ceil(reach / timedelta(minutes=1))
+    return timedelta(minutes=next((few for few in _REACHES if few >= minutes), minutes))
 
 
 def selector(namespace: str, labels: Sequence[str], reach: str) -> str:
     """The range selector of a trainer's series with these label matchers."""
-    matchers = [f'__name__=~"{"|".join(scrapes.NAMES)}"', f'namespace="{namespace}"', *labels]
+    return _selector([f'namespace="{namespace}"', *labels], reach)
+
+
+def _selector(labels: Sequence[str], reach: str) -> str:
+    matchers = [f'__name__=~"{"|".join(scrapes.NAMES)}"', *labels]
     return f"{{{','.join(matchers)}}}[{reach}]"
 
 
-def _labels(subject: Subject) -> list[str]:
+def _scope(subject: Subject) -> Scope:
     policy = subject.policy
+    namespace = ("namespace", policy.metadata.namespace)
     if policy.spec.training_run_ref is not None:
-        return [f'pod=~"{names.job(policy.spec.training_run_ref.name, subject.attempt or 1)}-[a-z0-9]+"']
-    return source_labels(policy.spec.source.selector if policy.spec.source is not None else {})
+        return Scope((namespace,), names.job(policy.spec.training_run_ref.name, subject.attempt or 1))
+    return Scope((namespace, *_own(policy.spec.source.selector if policy.spec.source is not None else {})))
 
 
 def source_labels(labels: dict[str, str]) -> list[str]:
     """Matchers of a policy's `source.selector`."""
-    return [f'{name}="{_quoted(value)}"' for name, value in sorted(labels.items()) if name != "namespace"]
+    return [matcher(name, [value]) for name, value in _own(labels)]
 
 
-def _quoted(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def _own(labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The namespace is not for the user to choose."""
+    return sorted((name, value) for name, value in labels.items() if name != "namespace")
 
 
 def interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
-    """What an answer to `query` says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
+    """What an answer says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
     return replace(_interpret(subject, answer, now), run=subject.run)
 
 
@@ -225,3 +263,6 @@ def _where_to_look(subject: Subject) -> str:
         return "Prometheus has no ppo_training_step with the labels of source.selector in this namespace"
     pods = f"{names.job(run.name, subject.attempt or 1)}-…"
     return f"Prometheus has no ppo_training_step of pods {pods}: is the trainer scraped, with labels namespace and pod?"
+
+
+QUESTION = Question(ask, interpret, schedule, "matrix")

@@ -1,0 +1,145 @@
+"""What is asked of a metrics system about the objects of a kind, so that one query can be about many of them.
+
+A kind declares a `Question` for each thing that it wants to know. What is asked for one object is either `Custom`, a
+query that its author wrote and that is asked by itself; or `Shared`: a template, and the scope that is this object's.
+Objects whose templates are equal are asked together: the template writes one query for all of their scopes, and takes
+its answer apart again, so that each object gets what a query of its own would have got it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+from accord.domain.samples import Answer, Sample, Series, Shape
+
+S = TypeVar("S")
+R = TypeVar("R")
+_REGEXP = re.compile(r"([\\.+*?()|\[\]{}^$])")
+"""What has a meaning in a regular expression (RE2); a backslash before any other letter may be an error there."""
+_SUFFIX = "[a-z0-9]+"
+"""What the Job controller adds to the name of a Job for that of a pod."""
+
+
+class Template(Protocol):
+    """A query of Accord's own without those that it is about. Equal ones are one query."""
+
+    def promql(self, scopes: Sequence[Any]) -> str:
+        """The query about all of these; they are different."""
+
+    def parts(self, answer: Answer, scopes: Sequence[Any]) -> Mapping[Any, Answer]:
+        """What of an answer to that query each of them would have got alone. Total."""
+
+    def __hash__(self) -> int:
+        """As `__eq__` says."""
+
+
+@dataclass(frozen=True)
+class Custom:
+    """A query that is written in the object. It is asked by itself, and in the name of the object's namespace."""
+
+    promql: str
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A query of Accord's own."""
+
+    template: Template
+    scope: Hashable
+    """Which series are this object's, in the words of the template."""
+
+    @property
+    def promql(self) -> str:
+        """About this object alone."""
+        return self.template.promql([self.scope])
+
+
+Ask = Custom | Shared
+
+
+@dataclass(frozen=True)
+class Question(Generic[S, R]):
+    """One thing that a kind wants to know of each of its objects, again and again."""
+
+    ask: Callable[[S, datetime], Ask]
+    """What to ask now."""
+    interpret: Callable[[S, Answer, datetime], R]
+    """What an answer says. Total: everything that a metrics system may say becomes a reading."""
+    schedule: Callable[[S, datetime], timedelta | None]
+    """Time between two measurements; None: no more, until the object changes."""
+    shape: Shape = "vector"
+    """What the query returns."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Series by their labels: those with exactly these values, and with the pods of a Job where there is one."""
+
+    labels: tuple[tuple[str, str], ...]
+    job: str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its labels. Scopes in one query have the same."""
+        return tuple(name for name, _ in self.labels)
+
+
+def matchers(scopes: Sequence[Scope]) -> str:
+    """Label matchers that select the series of all scopes, and possibly some of others."""
+    found = [
+        matcher(name, [dict(scope.labels)[name] for scope in scopes])
+        for name in dict.fromkeys(name for scope in scopes for name in scope.names)
+    ]
+    jobs = sorted({literally(scope.job) for scope in scopes if scope.job is not None})
+    if jobs:
+        some = jobs[0] if len(jobs) == 1 else f"({'|'.join(jobs)})"
+        found.append(f'pod=~"{quoted(some)}-{_SUFFIX}"')
+    return ",".join(found)
+
+
+def matcher(name: str, values: Iterable[str], *, always_regexp: bool = False) -> str:
+    """A label matcher for one of these values."""
+    some = sorted(set(values))
+    if len(some) == 1 and not always_regexp:
+        return f'{name}="{quoted(some[0])}"'
+    return f'{name}=~"{quoted("|".join(map(literally, some)))}"'
+
+
+def split(answer: Answer, scopes: Sequence[Scope]) -> dict[Scope, Answer]:
+    """Each scope with its samples and series. Of one scope all are."""
+    if len(scopes) == 1:
+        return {scopes[0]: answer}
+    samples: dict[Scope, list[Sample]] = {scope: [] for scope in scopes}
+    series: dict[Scope, list[Series]] = {scope: [] for scope in scopes}
+    names, by_job = scopes[0].names, scopes[0].job is not None
+    for sample in answer.samples:
+        if (owner := _owner(sample.labels, names, by_job)) in samples:
+            samples[owner].append(sample)
+    for each in answer.series:
+        if (owner := _owner(each.labels, names, by_job)) in series:
+            series[owner].append(each)
+    return {scope: replace(answer, samples=tuple(samples[scope]), series=tuple(series[scope])) for scope in scopes}
+
+
+def _owner(labels: Mapping[str, str], names: tuple[str, ...], by_job: bool) -> Scope:
+    """The scope of these names that a series with these labels is in. A label that is absent is empty (Prometheus)."""
+    job = None
+    if by_job:
+        job, _, suffix = labels.get("pod", "").rpartition("-")
+        if not re.fullmatch(_SUFFIX, suffix):
+            job = ""
+    return Scope(tuple((name, labels.get(name, "")) for name in names), job)
+
+
+def literally(text: str) -> str:
+    """A regular expression (RE2) that matches just this text."""
+    return _REGEXP.sub(r"\\\1", text)
+
+
+def quoted(text: str) -> str:
+    """`text` for the inside of a PromQL string in double quotes, where no other character may be escaped."""
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
