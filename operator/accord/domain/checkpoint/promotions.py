@@ -112,7 +112,7 @@ def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
     serving, target = situation.policy.spec.serving, wanted(situation)
     if serving is None or serving.follow != "Manual" or switch.why != "Promotion" or switch.waiting is None:
         return None
-    if not isinstance(target, Checkpoint) or target.identity == (switch.step, switch.attempt):
+    if not isinstance(target, Checkpoint) or target.is_named(switch.step, switch.attempt, switch.training):
         return None
     switch = switching.begin(situation, "Promotion", target, situation.store.place(situation.observed, target))
     return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
@@ -121,7 +121,9 @@ def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
 def is_set_back(situation: Situation, target: Checkpoint) -> bool:
     """Whether it is too early to try again. Where only the pods of another checkpoint were not ready, nothing waits."""
     setback = situation.status.setback
-    if setback is None or (setback.unready and (setback.step, setback.attempt) != target.identity):
+    if setback is None:
+        return False
+    if setback.unready and not target.is_named(setback.step, setback.attempt, setback.training):
         return False
     return not is_served(situation, target) and switching.seconds_to_retry(situation) > 0
 

@@ -112,14 +112,7 @@ class Situation:
 
     def find(self, step: int | None, attempt: int | None, *, training: str | None = None) -> Checkpoint | None:
         """The newest checkpoint of that step and attempt."""
-        return next(
-            (
-                checkpoint
-                for checkpoint in self.checkpoints
-                if checkpoint.identity == (step, attempt) and training in (None, checkpoint.training)
-            ),
-            None,
-        )
+        return next((c for c in self.checkpoints if c.is_named(step, attempt, training)), None)
 
     @property
     def contested_by(self) -> str | None:

@@ -76,6 +76,7 @@ def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> S
         since=timestamp(situation.now),
         failed_step=switch.step if blamed else None,
         failed_attempt=switch.attempt if blamed else None,
+        failed_training=switch.training if blamed else None,
         message=why,
     )
 
@@ -83,14 +84,14 @@ def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> S
 def set_back(situation: Situation, switch: Switch, outcome: Outcome, move: Move) -> Setback:
     """The record of a try that ended without blame, counted."""
     before = situation.status.setback
-    same = before is not None and (before.step, before.attempt) == (switch.step, switch.attempt)
     return Setback(
         step=switch.step,
         attempt=switch.attempt,
+        training=switch.training,
         reason=move.reason,
         message=move.message,
         count=before.count + 1 if before is not None else 1,
-        unready=(before.unready if same and before is not None else 0) + (1 if outcome == "Unready" else 0),
+        unready=_unready_before(before, switch) + (1 if outcome == "Unready" else 0),
         at=timestamp(situation.now),
     )
 
@@ -105,6 +106,7 @@ def acquit(situation: Situation, switch: Switch, move: Move) -> Setback:
     return Setback(
         step=switch.failed_step,
         attempt=switch.failed_attempt,
+        training=switch.failed_training,
         reason=move.reason,
         message=move.message,
         count=before.count + 1 if before is not None else 1,
@@ -205,8 +207,7 @@ def _phase(situation: Situation, switch: Switch, waiting: Literal["Room", "Volum
 
 
 def _finding(situation: Situation, switch: Switch, deployment: DeploymentView) -> Finding | None:
-    setback = situation.status.setback
-    before = setback.unready if setback is not None and (setback.step, setback.attempt) == _what(switch) else 0
+    before = _unready_before(situation.status.setback, switch)
     pods = newest(situation.observed.pods, switch.claim_name, switch.step)
     return examine(deployment, situation.observed.claims.get(switch.claim_name), pods, before)
 
@@ -220,8 +221,12 @@ def _given_up(switch: Switch, deployment: DeploymentView) -> bool:
     return deployment.stuck_at is not None and deployment.stuck_at > parse_timestamp(switch.timed_from)
 
 
-def _what(switch: Switch) -> tuple[int | None, int | None]:
-    return switch.step, switch.attempt
+def _unready_before(setback: Setback | None, switch: Switch) -> int:
+    """Earlier tries of this very checkpoint in which a pod was not ready in time."""
+    if setback is None or (setback.step, setback.attempt) != (switch.step, switch.attempt):
+        return 0
+    # A record of an older version does not say of which training it is.
+    return setback.unready if setback.training in (None, switch.training) else 0
 
 
 def keep(situation: Situation) -> Move | None:
