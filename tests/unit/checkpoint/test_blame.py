@@ -11,6 +11,7 @@ import pytest
 from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, RUN, SOURCE, UNTRAINED, World
 
 from accord.cli.approve.approving import ApprovalError, waiting
+from accord.domain.checkpoint.views import ClaimView
 from accord.domain.plan import ObjectKey
 from accord.domain.training.pauses import Pause
 from accord.domain.warned import Warned
@@ -511,6 +512,95 @@ def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None
     assert step(world) == "500"
     claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
     assert claim["spec"]["storageClassName"] == "csi-fast"
+
+
+def forget_origin(world: World) -> None:
+    """Snapshots as an older version has made them."""
+    for key in [key for key in world.objects if key.kind == "VolumeSnapshot"]:
+        bare = copy.deepcopy(world.objects[key])
+        bare["metadata"]["annotations"].pop("accord.dev/origin", None)
+        world.put(key, bare)
+
+
+@pytest.mark.parametrize("remembered", [True, False], ids=["by the snapshot", "by what is served"])
+@pytest.mark.parametrize("by_hand", [True, False], ids=["rollbackTo", "a fault"])
+def test_without_the_trainers_claim_a_volume_is_made_like_it(by_hand: bool, remembered: bool) -> None:
+    world = trained()
+    if not remembered:
+        forget_origin(world)
+    world.delete_object(SOURCE)
+    if by_hand:
+        world.edit(rollbackTo=1500)
+    else:
+        world.fail(1600)
+    world.settle()
+    assert step(world) == "1500"
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "12Gi"
+
+
+def test_a_served_volume_that_was_deleted_with_the_trainers_is_made_again_like_it() -> None:
+    world = trained()
+    before = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]["spec"]
+    world.delete_object(SOURCE)
+    world.delete_object(ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0]))
+    world.settle()
+    assert world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]["spec"] == before
+
+
+def test_a_snapshot_of_an_earlier_volume_is_restored_with_its_own_class() -> None:
+    world = trained()
+    source = copy.deepcopy(world.objects[SOURCE])
+    world.delete_object(SOURCE)
+    source["spec"] |= {"storageClassName": "of-another-driver", "resources": {"requests": {"storage": "1Gi"}}}
+    del source["metadata"]
+    world.put(SOURCE, source)
+    world.fail(1600)
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert (step(world), claim["spec"]["storageClassName"]) == ("1500", "fast")
+
+
+def test_where_nothing_tells_the_class_a_field_does() -> None:
+    world = trained()
+    forget_origin(world)
+    world.delete_object(SOURCE)
+    world.delete_object(ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0]))
+    world.settle()
+    assert world.condition("Stalled") == ("True", "NoStorageClass")
+    assert "set spec.serving.storageClassName" in world.message("Stalled")
+    assert world.names("PersistentVolumeClaim") == set(), "none of the default class, perhaps of another driver"
+    serving = world.objects[POLICY]["spec"]["serving"]
+    world.edit(serving={**serving, "storageClassName": "fast"})
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert (step(world), claim["spec"]["storageClassName"]) == ("2000", "fast")
+    assert world.condition("Ready") == ("True", "Serving")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"accessModes": []}', '{"accessModes": [1]}', "9" * 5000, "[" * 100_000]
+)
+def test_a_memory_that_somebody_changed_is_none(text: str) -> None:
+    assert ClaimView.remembered("c", text) is None
+
+
+def test_a_driver_that_does_not_know_the_size_of_a_snapshot() -> None:
+    world = World(serving={"storageClassName": "fast"})
+    world.restore_size = "0"
+    world.save(500, 1000)
+    forget_origin(world)
+    world.delete_object(SOURCE)
+    world.edit(rollbackTo=500)
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert (step(world), claim["spec"]["resources"]["requests"]["storage"]) == ("500", "10Gi"), "as what was served"
+    world.delete_object(ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0]))
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi", "nothing tells more, and 0 is refused"
 
 
 def strip(world: World, *labels: str, key: ObjectKey | None = None) -> ObjectKey:

@@ -101,7 +101,7 @@ def promote(situation: Situation) -> Move | None:
     place = situation.store.place(situation.observed, target)
     if is_served(situation, target) or situation.seconds_until(_since(situation), serving.min_interval) > 0:
         return None
-    if gate(situation) is not None or impossible(situation) is not None or is_set_back(situation, target):
+    if gate(situation) is not None or impossible(situation, target) is not None or is_set_back(situation, target):
         return None
     switch = switching.begin(situation, "Promotion", target, place)
     return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})

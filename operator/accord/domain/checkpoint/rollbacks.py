@@ -128,7 +128,7 @@ def _prepare(situation: Situation, record: RollbackRecord) -> Move:
     if serving is not None and _may_stay(situation, record, target):
         switch = switching.stay(situation, serving)
         return Move("Reconciling", "RollingBack", "serving does not change", {"rollback": moved, "switch": switch})
-    unworkable = impossible(situation)
+    unworkable = impossible(situation, target)
     if unworkable is not None:
         return Move("Stalled", *unworkable)
     place = situation.store.place(situation.observed, target)

@@ -111,7 +111,7 @@ def _at_rest(situation: Situation) -> Move:
     target, serving = promotions.wanted(situation), situation.status.serving
     if target is not None and not isinstance(target, Checkpoint):
         return Move("Stalled", *target)
-    unworkable = impossible(situation)
+    unworkable = impossible(situation, target)
     if unworkable is not None:
         return Move("Stalled", *unworkable)
     kept = promotions.held(situation) or promotions.gate(situation)

@@ -15,7 +15,7 @@ from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import STEP_LABEL, TRAINING_LABEL
 from accord.domain.checkpoint.pods import newest
-from accord.domain.checkpoint.pointing import deployment_patch, obstacle, points_at
+from accord.domain.checkpoint.pointing import deployment_patch, impossible, obstacle, points_at
 from accord.domain.checkpoint.rollout import PATIENCE, Cause, Finding, examine
 from accord.domain.checkpoint.situation import PUT_BACK_LIMIT, TRUCE, Situation, conflict
 from accord.domain.checkpoint.store import Place
@@ -320,8 +320,11 @@ def restore(situation: Situation, step: int | None, attempt: int | None, place: 
         return None
     for checkpoint in situation.checkpoints:
         wanted = situation.store.place(situation.observed, checkpoint)
-        if checkpoint.identity != (step, attempt) or wanted.claim_name != place.claim_name or wanted.manifest is None:
+        if checkpoint.identity != (step, attempt) or wanted.claim_name != place.claim_name:
             continue
+        if wanted.manifest is None:
+            unworkable = impossible(situation, checkpoint)
+            return None if unworkable is None else Move("Stalled", *unworkable)
         if live is not None or not checkpoint.ready:
             # It must go first: nothing can be made under its name.
             return Move("Reconciling", "Restoring", words, look_again=_LOOK_AGAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -211,6 +212,41 @@ class ClaimView:
             volume_mode=spec.get("volumeMode"),
             snapshot=source.get("name") if source.get("kind") == "VolumeSnapshot" else None,
             manifest=manifest,
+        )
+
+    def remember(self) -> str:
+        """What a claim like this one is made from, as JSON."""
+        fields = {
+            "accessModes": list(self.access_modes),
+            "storage": self.storage,
+            "storageClassName": self.storage_class,
+            "volumeMode": self.volume_mode,
+        }
+        return json.dumps({name: value for name, value in fields.items() if value is not None}, sort_keys=True)
+
+    @classmethod
+    def remembered(cls, name: str, text: str | None) -> ClaimView | None:
+        """The inverse of `remember`, for a claim that may be gone; None for anything else."""
+        try:
+            found = json.loads(text or "")
+        except (ValueError, RecursionError):
+            return None
+        modes = found.get("accessModes") if isinstance(found, dict) else None
+        if not isinstance(modes, list) or not modes or not all(isinstance(mode, str) for mode in modes):
+            return None
+        storage, storage_class, mode = (
+            value if isinstance(value := found.get(field), str) else None
+            for field in ("storage", "storageClassName", "volumeMode")
+        )
+        return cls(
+            name=name,
+            labels={},
+            deleting=False,
+            bound=False,
+            storage=storage,
+            storage_class=storage_class,
+            access_modes=tuple(modes),
+            volume_mode=mode,
         )
 
     @property
