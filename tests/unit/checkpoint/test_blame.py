@@ -417,6 +417,47 @@ def test_a_checkpoint_is_not_blamed_where_the_one_before_does_not_start_either()
     assert world.status["history"][0]["phase"] == "Done"
 
 
+def without_deadline(**spec: Any) -> World:
+    world = World(**spec)
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["progressDeadlineSeconds"] = 2**31 - 1
+    world.put(DEPLOYMENT, live, changed=True)
+    world.save(500, 1000, 1500, 2000)
+    return world
+
+
+def test_without_a_deadline_a_checkpoint_that_crashes_is_put_back_all_the_same() -> None:
+    world = without_deadline()
+    world.crashing.add(2500)
+    world.save(2500)
+    world.advance(300)
+    assert (step(world), quarantined(world)) == ("2500", set())
+    world.advance(301)
+    assert (step(world), quarantined(world)) == ("2000", {2500})
+
+
+def test_without_a_deadline_a_volume_that_does_not_come_is_waited_for_as_long_as_with_the_default() -> None:
+    for replaces, minutes in ((False, 31), (True, 11)):
+        world = without_deadline()
+        world.waiting, world.replaces = {"reason": "ContainerCreating"}, replaces
+        world.save(2500)
+        world.advance(60 * (minutes - 2))
+        assert step(world) == "2500"
+        world.advance(120)
+        assert (step(world), quarantined(world)) == ("2000", set())
+
+
+def test_without_a_deadline_pods_that_are_slow_have_all_the_time() -> None:
+    world = without_deadline()
+    world.unready.add(2500)
+    world.save(2500)
+    world.advance(6 * 3600)
+    assert (step(world), quarantined(world)) == ("2500", set())
+    world.unready.clear()
+    world.settle()
+    assert world.status["serving"]["step"] == 2500
+
+
 def test_a_rollback_whose_target_crashes_goes_on_to_the_one_before() -> None:
     world = trained()
     world.crashing.add(1500)

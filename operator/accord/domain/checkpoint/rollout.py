@@ -19,6 +19,8 @@ Cause = Literal["Elsewhere", "Volume", "Checkpoint", "OnePod"]
 
 PATIENCE = timedelta(minutes=30)
 """How long a volume is waited for while the pods of before serve; a large one takes long to be made."""
+_CRASHING = timedelta(minutes=10)
+"""How long containers may crash again and again, however long a deadline their Deployment has."""
 _PLACED_ELSEWHERE = (
     "binding volumes",
     "volume node affinity conflict",
@@ -55,6 +57,16 @@ def examine(
     if unready is not None and unready.cause == "Checkpoint":
         return unready
     return _elsewhere(deployment, pods) or crashed or unready or _volume(claim, pods)
+
+
+def limit(deployment: DeploymentView, finding: Finding | None) -> timedelta:
+    """How long what was found is waited for. A deadline that is long, or none, is meant for pods that are slow."""
+    if finding is not None and finding.cause == "Checkpoint" and finding.reason == "PodsCrash":
+        return min(deployment.deadline, _CRASHING)
+    if finding is not None and finding.cause == "Volume":
+        # Where pods of before are missing, the volume of before may bring them back.
+        return max(deployment.limit, PATIENCE) if deployment.is_whole else deployment.limit
+    return deployment.deadline
 
 
 def _crashed(pods: Sequence[ServingPod], before: int) -> Finding | None:

@@ -16,7 +16,7 @@ from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import STEP_LABEL, TRAINING_LABEL
 from accord.domain.checkpoint.pods import newest
 from accord.domain.checkpoint.pointing import deployment_patch, impossible, obstacle, points_at
-from accord.domain.checkpoint.rollout import PATIENCE, Cause, Finding, examine
+from accord.domain.checkpoint.rollout import Cause, Finding, examine, limit
 from accord.domain.checkpoint.situation import PUT_BACK_LIMIT, TRUCE, Situation, conflict
 from accord.domain.checkpoint.store import Place
 from accord.domain.checkpoint.views import DeploymentView
@@ -173,9 +173,7 @@ def _await(situation: Situation, switch: Switch, deployment: DeploymentView, wor
     cause = finding.cause if finding is not None else None
     since = switch.timed_from or switch.patched_at
     early = situation.seconds_until(since, _STARTING) > 0
-    # Where pods of before are missing, the volume of before may bring them back.
-    patient = cause == "Volume" and deployment.is_whole
-    left = situation.seconds_until(since, max(deployment.deadline, PATIENCE) if patient else deployment.deadline)
+    left = situation.seconds_until(since, limit(deployment, finding))
     waiting = _waiting(switch, cause, early=early)
     changed = {} if waiting == switch.waiting else {"switch": _phase(situation, switch, waiting)}
     if finding is not None and (waiting == "Room" or (waiting == "Volume" and (changed or left > 0))):

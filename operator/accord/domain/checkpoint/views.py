@@ -18,6 +18,8 @@ from accord.domain.words import NO_REASON
 
 _PROGRESS_DEADLINE = 600
 """Default of `spec.progressDeadlineSeconds` of an apps/v1 Deployment."""
+_NO_DEADLINE = 2**31 - 1
+"""The value that stands for none (kubernetes, `pkg/controller/deployment/util`, HasProgressDeadline)."""
 _GRACE = timedelta(seconds=30)
 """Past that deadline a rollout has failed even where nobody says so."""
 
@@ -161,6 +163,12 @@ class DeploymentView:
     def is_rolled_out(self) -> bool:
         """Whether all pods are of the newest template and available, as `kubectl rollout status` sees it."""
         return self.observed and self.updated >= self.replicas and self.existing <= self.updated <= self.available
+
+    @property
+    def limit(self) -> timedelta:
+        """How long it may take where it is certain that waiting does not help: the default where it has no deadline."""
+        none = self.deadline >= timedelta(seconds=_NO_DEADLINE)
+        return timedelta(seconds=_PROGRESS_DEADLINE) + _GRACE if none else self.deadline
 
     @property
     def progress(self) -> str:
