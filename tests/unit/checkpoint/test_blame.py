@@ -171,7 +171,7 @@ def test_a_promotion_without_room_takes_no_checkpoint_away(hours: int) -> None:
     world.no_room = FULL
     for number in range(10):
         world.save(1000 + 500 * number)
-        world.advance(360 * hours)
+        world.advance(360 * hours, checked=True)
     assert quarantined(world) == set()
     assert world.condition("Reconciling") == ("True", "Unschedulable")
     assert world.status["serving"]["step"] == 500
@@ -378,7 +378,7 @@ def test_one_pod_that_is_not_ready_may_be_chance_a_second_one_is_not() -> None:
     assert step(world) == "500"
     assert quarantined(world) == set(), "one pod said so"
     assert world.condition("Stalled") == ("True", "PodsNotReady")
-    world.advance(60)
+    world.advance(60, checked=True)
     assert step(world) == "1000", "it is tried again"
     world.advance(100)
     assert step(world) == "500"

@@ -257,6 +257,6 @@ def test_records_of_an_older_version_do_not_name_the_training_and_are_followed()
     status = copy.deepcopy(world.status)
     del status["setback"]["training"]
     world.put(POLICY, {**world.objects[POLICY], "status": status})
-    world.advance(120)
-    world.advance(120)
+    world.advance(120, checked=True)
+    world.advance(120, checked=True)
     assert {int(name.split("-")[1]) for name in world.quarantined()} == {500}, "the second pod says the same"

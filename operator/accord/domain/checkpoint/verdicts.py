@@ -63,7 +63,7 @@ def _promoted(situation: Situation, move: Move) -> Wanted | None:
         return _without_target(situation, follow)
     if isinstance(target, Checkpoint) and promotions.is_served(situation, target):
         return Wanted("Promoted", "True", "Served", f"{situation.what_is_served} is served: follow {follow.follow}")
-    kept = promotions.held(situation) or promotions.gate(situation)
+    kept = promotions.held(situation) or promotions.unknown(situation) or promotions.gate(situation)
     if kept is not None:
         return Wanted("Promoted", "False", *kept)
     if move.state == "Stalled":
