@@ -234,17 +234,37 @@ def test_what_the_registry_or_a_secret_lacks_is_waited_for(waiting: dict[str, st
     assert step(world) == "1000"
 
 
-def test_why_a_volume_is_not_mounted_is_told_in_kubelets_words() -> None:
+MULTI_ATTACH = "Multi-Attach error for volume pvc-1: already used by serve-old"
+ONE_NODE = (
+    "the volume of pod serve-new is ReadWriteOnce and in use on another node: run all 2 pods of Deployment serve on "
+    "one node (podAffinity), or use ReadWriteMany, or one replica: "
+)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "warned", "words"),
+    [
+        (2, Warned("FailedMount", "MountVolume.SetUp failed"), "cannot start pod serve-new: MountVolume.SetUp failed"),
+        (1, Warned("FailedAttachVolume", MULTI_ATTACH), f"cannot start pod serve-new: {MULTI_ATTACH}"),
+        (2, Warned("FailedAttachVolume", MULTI_ATTACH), ONE_NODE + MULTI_ATTACH),
+    ],
+    ids=["kubelet", "one pod that moved", "several nodes"],
+)
+def test_why_a_volume_is_not_mounted_is_told_in_the_words_of_kubernetes(
+    replicas: int, warned: Warned, words: str
+) -> None:
     """They are in the pod's Events alone."""
     world = World()
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["replicas"] = replicas
+    world.put(DEPLOYMENT, live, changed=True)
     world.save(500)
-    world.waiting = {"reason": "ContainerCreating"}
-    world.warning = Warned("FailedAttachVolume", "Multi-Attach error for volume pvc-1: already used by serve-old")
+    world.waiting, world.warning = {"reason": "ContainerCreating"}, warned
     world.check(saved=(500, 1000))
     world.settle()
     world.advance(60, checked=True)
-    assert world.condition("Reconciling") == ("True", "FailedAttachVolume")
-    assert "cannot start pod serve-new: Multi-Attach error for volume pvc-1" in world.message("Reconciling")
+    assert world.condition("Reconciling") == ("True", warned.reason)
+    assert world.message("Reconciling") == f"promotion of step 1000 is waiting: {words}"
     world.waiting, world.warning = {}, None
     world.settle()
     assert world.serves[1] == "1000"
@@ -537,6 +557,24 @@ def test_a_claim_for_one_pod_and_two_replicas_are_refused_before_anything_is_tou
     world.settle()
     assert step(world) == "1000"
     assert world.condition("Accepted") == ("True", "Accepted")
+
+
+def test_claims_of_one_node_and_two_replicas_are_remarked_upon_and_served() -> None:
+    world = trained()
+    remark = "ReadWriteOnce, so all 2 pods of Deployment serve must run on one node"
+    assert world.condition("Accepted") == ("True", "Accepted")
+    assert remark in world.message("Accepted")
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["replicas"] = 1
+    world.put(DEPLOYMENT, live, changed=True)
+    world.settle()
+    assert world.message("Accepted") == "spec accepted"
+    shared = trained()
+    source = copy.deepcopy(shared.objects[SOURCE])
+    source["spec"]["accessModes"] = ["ReadWriteMany"]
+    shared.put(SOURCE, source)
+    shared.settle()
+    assert shared.message("Accepted") == "spec accepted"
 
 
 def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None:

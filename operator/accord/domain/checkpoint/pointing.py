@@ -96,6 +96,20 @@ def impossible(situation: Situation, target: Checkpoint | None) -> Problem | Non
     return None
 
 
+def remark(situation: Situation) -> str | None:
+    """What may come to nothing although the spec is followed: whether it does is the scheduler's affair."""
+    serving, deployment = situation.policy.spec.serving, situation.observed.deployment
+    if serving is None or deployment is None or situation.policy.spec.method != "VolumeSnapshot":
+        return None
+    source = situation.store.origin(situation.observed, situation.served)
+    if source is None or not source.is_of_one_node or deployment.replicas < 2:
+        return None
+    return (
+        f"the served PersistentVolumeClaims are ReadWriteOnce, so all {deployment.replicas} pods of Deployment "
+        f"{deployment.name} must run on one node"
+    )
+
+
 def points_at(situation: Situation, deployment: DeploymentView, place: Place, step: int | None) -> bool:
     """Whether the pod template has that checkpoint already."""
     volume = _volume(situation)

@@ -258,6 +258,11 @@ class ClaimView:
         )
 
     @property
+    def is_of_one_node(self) -> bool:
+        """Whether no two nodes can mount it at once."""
+        return set(self.access_modes) == {"ReadWriteOnce"}
+
+    @property
     def is_labelled(self) -> bool:
         """Whether its labels say whose it is and what it holds."""
         ours = self.labels.get(MANAGED_BY_LABEL) == MANAGED_BY
