@@ -22,6 +22,7 @@ from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.situation import judged_since, training_of
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
+from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.warned import Warned
 from accord.ports.checkpoints import Store
@@ -75,6 +76,7 @@ class CheckpointPolicies:
         if run is None:
             return Subject(policy, None, since, memory=self._memory(key, policy))
         # Prometheus remembers the pods of an earlier run of this name, which were named alike.
+        told = find(policy.status.conditions, "Healthy")
         begins = [moment for moment in (since, run.created) if moment is not None]
         return Subject(
             policy,
@@ -84,6 +86,7 @@ class CheckpointPolicies:
             run.uid,
             run.created,
             self._memory(key, policy),
+            is_unknown=told is not None and told.reason == "QueryFailed",
         )
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:

@@ -71,6 +71,8 @@ class World:
         """What Kubernetes warns of new serving pods that are not started."""
         self.waiting: dict[str, Any] = {}
         """The state of the containers of new serving pods that have a node and are not started."""
+        self.restore_size = "12Gi"
+        """What the driver says that a snapshot needs."""
         self.bad_snapshots: dict[int, str | None] = {}
         """Steps whose snapshot does not become ready, with an error or without."""
         self.refuse: dict[str, ClusterError] = {}
@@ -226,7 +228,7 @@ class World:
 
     def _snapshot_controller(self, key: ObjectKey, manifest: Manifest) -> None:
         step = int(key.name.split("-")[1])
-        status: Manifest = {"readyToUse": True, "restoreSize": "12Gi"}
+        status: Manifest = {"readyToUse": True, "restoreSize": self.restore_size}
         if step in self.bad_snapshots:
             error = self.bad_snapshots[step]
             status = {"readyToUse": False, **({"error": {"message": error}} if error else {})}

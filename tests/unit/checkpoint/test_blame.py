@@ -11,6 +11,7 @@ import pytest
 from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, RUN, SOURCE, UNTRAINED, World
 
 from accord.cli.approve.approving import ApprovalError, waiting
+from accord.domain.checkpoint.views import ClaimView
 from accord.domain.plan import ObjectKey
 from accord.domain.training.pauses import Pause
 from accord.domain.warned import Warned
@@ -170,7 +171,7 @@ def test_a_promotion_without_room_takes_no_checkpoint_away(hours: int) -> None:
     world.no_room = FULL
     for number in range(10):
         world.save(1000 + 500 * number)
-        world.advance(360 * hours)
+        world.advance(360 * hours, checked=True)
     assert quarantined(world) == set()
     assert world.condition("Reconciling") == ("True", "Unschedulable")
     assert world.status["serving"]["step"] == 500
@@ -233,17 +234,37 @@ def test_what_the_registry_or_a_secret_lacks_is_waited_for(waiting: dict[str, st
     assert step(world) == "1000"
 
 
-def test_why_a_volume_is_not_mounted_is_told_in_kubelets_words() -> None:
+MULTI_ATTACH = "Multi-Attach error for volume pvc-1: already used by serve-old"
+ONE_NODE = (
+    "the volume of pod serve-new is ReadWriteOnce and in use on another node: run all 2 pods of Deployment serve on "
+    "one node (podAffinity), or use ReadWriteMany, or one replica: "
+)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "warned", "words"),
+    [
+        (2, Warned("FailedMount", "MountVolume.SetUp failed"), "cannot start pod serve-new: MountVolume.SetUp failed"),
+        (1, Warned("FailedAttachVolume", MULTI_ATTACH), f"cannot start pod serve-new: {MULTI_ATTACH}"),
+        (2, Warned("FailedAttachVolume", MULTI_ATTACH), ONE_NODE + MULTI_ATTACH),
+    ],
+    ids=["kubelet", "one pod that moved", "several nodes"],
+)
+def test_why_a_volume_is_not_mounted_is_told_in_the_words_of_kubernetes(
+    replicas: int, warned: Warned, words: str
+) -> None:
     """They are in the pod's Events alone."""
     world = World()
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["replicas"] = replicas
+    world.put(DEPLOYMENT, live, changed=True)
     world.save(500)
-    world.waiting = {"reason": "ContainerCreating"}
-    world.warning = Warned("FailedAttachVolume", "Multi-Attach error for volume pvc-1: already used by serve-old")
+    world.waiting, world.warning = {"reason": "ContainerCreating"}, warned
     world.check(saved=(500, 1000))
     world.settle()
     world.advance(60, checked=True)
-    assert world.condition("Reconciling") == ("True", "FailedAttachVolume")
-    assert "cannot start pod serve-new: Multi-Attach error for volume pvc-1" in world.message("Reconciling")
+    assert world.condition("Reconciling") == ("True", warned.reason)
+    assert world.message("Reconciling") == f"promotion of step 1000 is waiting: {words}"
     world.waiting, world.warning = {}, None
     world.settle()
     assert world.serves[1] == "1000"
@@ -377,7 +398,7 @@ def test_one_pod_that_is_not_ready_may_be_chance_a_second_one_is_not() -> None:
     assert step(world) == "500"
     assert quarantined(world) == set(), "one pod said so"
     assert world.condition("Stalled") == ("True", "PodsNotReady")
-    world.advance(60)
+    world.advance(60, checked=True)
     assert step(world) == "1000", "it is tried again"
     world.advance(100)
     assert step(world) == "500"
@@ -414,6 +435,47 @@ def test_a_checkpoint_is_not_blamed_where_the_one_before_does_not_start_either()
     world.advance(600)
     assert step(world) == "1500"
     assert world.status["history"][0]["phase"] == "Done"
+
+
+def without_deadline(**spec: Any) -> World:
+    world = World(**spec)
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["progressDeadlineSeconds"] = 2**31 - 1
+    world.put(DEPLOYMENT, live, changed=True)
+    world.save(500, 1000, 1500, 2000)
+    return world
+
+
+def test_without_a_deadline_a_checkpoint_that_crashes_is_put_back_all_the_same() -> None:
+    world = without_deadline()
+    world.crashing.add(2500)
+    world.save(2500)
+    world.advance(300)
+    assert (step(world), quarantined(world)) == ("2500", set())
+    world.advance(301)
+    assert (step(world), quarantined(world)) == ("2000", {2500})
+
+
+def test_without_a_deadline_a_volume_that_does_not_come_is_waited_for_as_long_as_with_the_default() -> None:
+    for replaces, minutes in ((False, 31), (True, 11)):
+        world = without_deadline()
+        world.waiting, world.replaces = {"reason": "ContainerCreating"}, replaces
+        world.save(2500)
+        world.advance(60 * (minutes - 2))
+        assert step(world) == "2500"
+        world.advance(120)
+        assert (step(world), quarantined(world)) == ("2000", set())
+
+
+def test_without_a_deadline_pods_that_are_slow_have_all_the_time() -> None:
+    world = without_deadline()
+    world.unready.add(2500)
+    world.save(2500)
+    world.advance(6 * 3600)
+    assert (step(world), quarantined(world)) == ("2500", set())
+    world.unready.clear()
+    world.settle()
+    assert world.status["serving"]["step"] == 2500
 
 
 def test_a_rollback_whose_target_crashes_goes_on_to_the_one_before() -> None:
@@ -497,6 +559,24 @@ def test_a_claim_for_one_pod_and_two_replicas_are_refused_before_anything_is_tou
     assert world.condition("Accepted") == ("True", "Accepted")
 
 
+def test_claims_of_one_node_and_two_replicas_are_remarked_upon_and_served() -> None:
+    world = trained()
+    remark = "ReadWriteOnce, so all 2 pods of Deployment serve must run on one node"
+    assert world.condition("Accepted") == ("True", "Accepted")
+    assert remark in world.message("Accepted")
+    live = copy.deepcopy(world.objects[DEPLOYMENT])
+    live["spec"]["replicas"] = 1
+    world.put(DEPLOYMENT, live, changed=True)
+    world.settle()
+    assert world.message("Accepted") == "spec accepted"
+    shared = trained()
+    source = copy.deepcopy(shared.objects[SOURCE])
+    source["spec"]["accessModes"] = ["ReadWriteMany"]
+    shared.put(SOURCE, source)
+    shared.settle()
+    assert shared.message("Accepted") == "spec accepted"
+
+
 def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None:
     world = World()
     with_source(world, storageClassName="")
@@ -511,6 +591,95 @@ def test_a_claim_without_a_class_is_told_at_once_and_a_field_names_one() -> None
     assert step(world) == "500"
     claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
     assert claim["spec"]["storageClassName"] == "csi-fast"
+
+
+def forget_origin(world: World) -> None:
+    """Snapshots as an older version has made them."""
+    for key in [key for key in world.objects if key.kind == "VolumeSnapshot"]:
+        bare = copy.deepcopy(world.objects[key])
+        bare["metadata"]["annotations"].pop("accord.dev/origin", None)
+        world.put(key, bare)
+
+
+@pytest.mark.parametrize("remembered", [True, False], ids=["by the snapshot", "by what is served"])
+@pytest.mark.parametrize("by_hand", [True, False], ids=["rollbackTo", "a fault"])
+def test_without_the_trainers_claim_a_volume_is_made_like_it(by_hand: bool, remembered: bool) -> None:
+    world = trained()
+    if not remembered:
+        forget_origin(world)
+    world.delete_object(SOURCE)
+    if by_hand:
+        world.edit(rollbackTo=1500)
+    else:
+        world.fail(1600)
+    world.settle()
+    assert step(world) == "1500"
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "12Gi"
+
+
+def test_a_served_volume_that_was_deleted_with_the_trainers_is_made_again_like_it() -> None:
+    world = trained()
+    before = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]["spec"]
+    world.delete_object(SOURCE)
+    world.delete_object(ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0]))
+    world.settle()
+    assert world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]["spec"] == before
+
+
+def test_a_snapshot_of_an_earlier_volume_is_restored_with_its_own_class() -> None:
+    world = trained()
+    source = copy.deepcopy(world.objects[SOURCE])
+    world.delete_object(SOURCE)
+    source["spec"] |= {"storageClassName": "of-another-driver", "resources": {"requests": {"storage": "1Gi"}}}
+    del source["metadata"]
+    world.put(SOURCE, source)
+    world.fail(1600)
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert (step(world), claim["spec"]["storageClassName"]) == ("1500", "fast")
+
+
+def test_where_nothing_tells_the_class_a_field_does() -> None:
+    world = trained()
+    forget_origin(world)
+    world.delete_object(SOURCE)
+    world.delete_object(ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0]))
+    world.settle()
+    assert world.condition("Stalled") == ("True", "NoStorageClass")
+    assert "set spec.serving.storageClassName" in world.message("Stalled")
+    assert world.names("PersistentVolumeClaim") == set(), "none of the default class, perhaps of another driver"
+    serving = world.objects[POLICY]["spec"]["serving"]
+    world.edit(serving={**serving, "storageClassName": "fast"})
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert (step(world), claim["spec"]["storageClassName"]) == ("2000", "fast")
+    assert world.condition("Ready") == ("True", "Serving")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"accessModes": []}', '{"accessModes": [1]}', "9" * 5000, "[" * 100_000]
+)
+def test_a_memory_that_somebody_changed_is_none(text: str) -> None:
+    assert ClaimView.remembered("c", text) is None
+
+
+def test_a_driver_that_does_not_know_the_size_of_a_snapshot() -> None:
+    world = World(serving={"storageClassName": "fast"})
+    world.restore_size = "0"
+    world.save(500, 1000)
+    forget_origin(world)
+    world.delete_object(SOURCE)
+    world.edit(rollbackTo=500)
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert (step(world), claim["spec"]["resources"]["requests"]["storage"]) == ("500", "10Gi"), "as what was served"
+    world.delete_object(ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0]))
+    world.settle()
+    claim = world.objects[ObjectKey("v1", "PersistentVolumeClaim", NS, world.serves[0])]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi", "nothing tells more, and 0 is refused"
 
 
 def strip(world: World, *labels: str, key: ObjectKey | None = None) -> ObjectKey:

@@ -203,3 +203,60 @@ def test_a_rollback_of_a_training_that_is_replaced_meanwhile_does_not_restart_th
     assert world.serves[1] == "1500"
     assert {int(name.split("-")[1]) for name in world.quarantined()} == {2000}
     assert not world.objects[RUN]["metadata"].get("annotations")
+
+
+def quarantined_trainings(world: World) -> set[str]:
+    return {key.name.rsplit("-", 1)[1] for key in world.objects if key.name in world.quarantined()}
+
+
+@pytest.mark.parametrize("how", ["serving", "rollbackTo"])
+def test_of_two_checkpoints_with_one_step_and_attempt_the_one_that_crashed_is_quarantined(how: str) -> None:
+    world = made_anew(trained(500, 1000, serving={"newRun": "Immediately"}))
+    first = {key.name.rsplit("-", 1)[1] for key in world.objects if key.kind == "VolumeSnapshot"}
+    world.crashing.add(500)
+    saved(world, 500, reward=9.0)
+    world.advance(120)
+    second = quarantined_trainings(world)
+    assert second == {training(world.objects[RUN]["metadata"]["uid"])}
+    assert world.serves[1] == "1000"
+    # When a person asks for that of the run before, which crashes as well
+    serving = world.objects[POLICY]["spec"]["serving"]
+    world.edit(
+        **({"rollbackTo": 500} if how == "rollbackTo" else {"serving": {**serving, "follow": "Manual", "step": 500}})
+    )
+    world.settle()
+    world.advance(120)
+    # Then that one is quarantined, too, and what served before is served, once and for all
+    assert quarantined_trainings(world) == first | second
+    assert world.serves[1] == "1000"
+    writes = len(world.writes)
+    world.advance(600)
+    assert (world.serves[1], len(world.writes)) == ("1000", writes)
+
+
+def test_what_pods_were_not_ready_with_is_not_held_against_the_same_step_of_another_run() -> None:
+    world = trained(400, serving={"newRun": "Immediately"})
+    world.unready.add(500)
+    world.save(500)
+    world.advance(120)
+    assert world.status["setback"]["unready"] == 1
+    made_anew(world)
+    saved(world, 500, reward=9.0)
+    assert world.serves[1] == "500", "its own first try does not wait"
+    world.advance(120)
+    assert world.quarantined() == set(), "one pod that is not ready may be chance"
+    assert world.status["setback"]["unready"] == 1
+    assert world.status["setback"]["training"] == training(world.objects[RUN]["metadata"]["uid"])
+
+
+def test_records_of_an_older_version_do_not_name_the_training_and_are_followed() -> None:
+    world = trained(400)
+    world.unready.add(500)
+    world.save(500)
+    world.advance(120)
+    status = copy.deepcopy(world.status)
+    del status["setback"]["training"]
+    world.put(POLICY, {**world.objects[POLICY], "status": status})
+    world.advance(120, checked=True)
+    world.advance(120, checked=True)
+    assert {int(name.split("-")[1]) for name in world.quarantined()} == {500}, "the second pod says the same"

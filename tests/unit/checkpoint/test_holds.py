@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.checkpoint.checkpoint_world import POLICY, RUN, World
 
+from accord.domain.checkpoint.detection.live import schedule
 from accord.ports.cluster import ClusterError
 
 
@@ -208,3 +209,115 @@ def test_a_hold_that_comes_right_after_the_deployment_was_changed_takes_it_back(
     assert "PutBack" not in world.reasons()
     assert "PromotionWithdrawn" in world.reasons()
     assert "PromotionFailed" not in world.reasons()
+
+
+def without_an_answer(**spec: object) -> World:
+    """The snapshot of the newest checkpoint takes long; meanwhile Prometheus stops answering; then it is ready."""
+    world = trained(**spec)
+    world.bad_snapshots[2500] = None
+    world.save(2500)
+    world.check("QueryFailed", reason="QueryFailed")
+    world.settle()
+    world.bad_snapshots.clear()
+    world.settle()
+    assert world.status["latestStep"] == 2500
+    return world
+
+
+def unanswered(world: World, seconds: float) -> None:
+    """Checks go on, and none has an answer."""
+    world.check("QueryFailed", reason="QueryFailed")
+    world.advance(seconds)
+
+
+@pytest.mark.parametrize("answer", ["Pass", "Inconclusive"])
+def test_nothing_is_promoted_while_prometheus_cannot_be_asked(answer: str) -> None:
+    world = without_an_answer()
+    for _ in range(5):
+        unanswered(world, 60)
+        assert world.serves[1] == "2000"
+        assert world.condition("Promoted") == ("False", "QueryFailed")
+        assert world.condition("Ready") == ("True", "QueryFailed")
+        assert "spec.serving.follow Manual, step 2500" in world.message("Promoted")
+    writes = len(world.writes)
+    unanswered(world, 60)
+    assert len(world.writes) == writes
+    # A check that knows nothing yet, in an operator that was restarted, is none either.
+    world.book.clear()
+    world.start()
+    world.advance(600)
+    assert (world.serves[1], world.condition("Promoted")) == ("2000", ("False", "QueryFailed"))
+    # A training without metrics is no outage.
+    world.check(answer, reason={"Pass": "", "Inconclusive": "NoMetrics"}[answer])
+    world.settle()
+    assert world.serves[1] == "2500"
+
+
+def test_an_operator_that_was_away_checks_before_it_promotes() -> None:
+    world = trained()
+    world.bad_snapshots[2500] = None
+    world.save(2500)
+    world.bad_snapshots.clear()
+    world.controllers()
+    world.book.clear()
+    world.now_ += timedelta(hours=1)
+    world.start()
+    world.settle()
+    assert (world.serves[1], world.condition("Promoted")) == ("2000", ("False", "NotChecked"))
+    assert world.pass_().requeue_after == 15, "and looks again"
+    world.fail(2100)
+    world.settle()
+    assert (world.serves[1], world.quarantined() != set()) == ("2000", True)
+
+
+def test_what_knows_of_no_check_or_waits_for_none_is_promoted() -> None:
+    nothing = {"lossSpike": {"enabled": False}, "rewardDrop": {"enabled": False}, "nanPolicy": "Ignore"}
+    assert without_an_answer(detection=nothing).serves[1] == "2500", "nothing is looked for"
+    world = without_an_answer()
+    serving = world.objects[POLICY]["spec"]["serving"]
+    world.edit(serving={**serving, "follow": "Manual", "step": 2500})
+    world.settle()
+    assert world.serves[1] == "2500", "a person has named it"
+    world = World()
+    world.bad_snapshots[500] = None
+    world.save(500)
+    world.check("QueryFailed", reason="QueryFailed")
+    world.bad_snapshots.clear()
+    world.settle()
+    assert world.serves[1] == "500", "the first of all"
+
+
+def test_an_outage_ends_no_promotion_that_has_begun() -> None:
+    world = trained()
+    world.no_room = "0/1 nodes are available"
+    world.save(2500)
+    unanswered(world, 60)
+    assert world.condition("Reconciling") == ("True", "Unschedulable")
+    world.no_room = ""
+    world.settle()
+    assert world.serves[1] == "2500"
+
+
+@pytest.mark.parametrize("last", ["Pass", "QueryFailed"])
+def test_a_run_that_ended_in_an_outage_is_checked_until_there_is_an_answer(last: str) -> None:
+    world = trained()
+    world.bad_snapshots[2500] = None
+    world.save(2500)
+    world.check(last, reason="" if last == "Pass" else "QueryFailed")
+    world.settle()
+    run = world.objects[RUN]
+    ended = {"phase": "Succeeded", "completionTime": "2026-01-01T00:10:00Z"}
+    world.put(RUN, {**run, "status": {**run["status"], **ended}})
+    world.advance(3600)
+    world.bad_snapshots.clear()
+    world.settle()
+    subject = world.kind.read(POLICY)
+    assert subject is not None
+    assert (schedule(subject, world.now_) is not None) == (last == "QueryFailed")
+    assert world.serves[1] == ("2500" if last == "Pass" else "2000")
+    world.check("Pass")
+    world.settle()
+    assert world.serves[1] == "2500"
+    subject = world.kind.read(POLICY)
+    assert subject is not None
+    assert schedule(subject, world.now_) is None

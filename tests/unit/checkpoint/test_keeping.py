@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, POLICY, RUN, SOURCE, World
@@ -22,7 +23,13 @@ def test_a_snapshot_says_what_it_is_of() -> None:
     labels = snapshot["metadata"]["labels"]
     assert labels["accord.dev/policy"] == "p"
     assert (labels["accord.dev/run"], labels["accord.dev/attempt"], labels["accord.dev/step"]) == ("r", "1", "500")
-    assert snapshot["metadata"]["annotations"] == {"accord.dev/loss": "1", "accord.dev/reward": "0.5"}
+    annotations = snapshot["metadata"]["annotations"]
+    assert (annotations["accord.dev/loss"], annotations["accord.dev/reward"]) == ("1", "0.5")
+    assert json.loads(annotations["accord.dev/origin"]) == {
+        "accessModes": ["ReadWriteOnce"],
+        "storage": "10Gi",
+        "storageClassName": "fast",
+    }
     assert snapshot["spec"] == {
         "source": {"persistentVolumeClaimName": SOURCE.name},
         "volumeSnapshotClassName": "fast-snapshots",

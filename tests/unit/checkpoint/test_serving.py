@@ -46,7 +46,7 @@ def test_promotions_keep_their_distance() -> None:
     world.save(1000, 1500)
     assert step(world) == "500"
     assert world.condition("Promoted") == ("False", "Waiting")
-    world.advance(600)
+    world.advance(600, checked=True)
     assert step(world) == "1500"
 
 

@@ -24,6 +24,7 @@ _KEPT_ANNOTATIONS = (
     names.SUMS_ANNOTATION,
     names.SAVES_ANNOTATION,
     names.PASSED_OVER_ANNOTATION,
+    names.ORIGIN_ANNOTATION,
     names.ROLLBACK_ANNOTATION,
     names.TARGET_ANNOTATION,
 )
@@ -59,6 +60,8 @@ class SnapshotStore:
             annotations[names.SUMS_ANNOTATION] = saved.sums
         if saved.number is not None:
             annotations[names.SAVES_ANNOTATION] = str(saved.number)
+        if observed.source_claim is not None:
+            annotations[names.ORIGIN_ANNOTATION] = observed.source_claim.remember()
         if passed_over:
             annotations[names.PASSED_OVER_ANNOTATION] = str(passed_over)
         snapshot: Manifest = {
@@ -105,14 +108,35 @@ class SnapshotStore:
             wanted[names.QUARANTINE_LABEL] = "true"
         return _again(live, wanted, {})
 
+    def origin(self, observed: Observed, checkpoint: Checkpoint | None) -> ClaimView | None:
+        """The trainer's claim, or, where that is gone or another one has its name, what the snapshot remembers of it;
+        for want of that, a claim that was made from another one.
+        """
+        live = observed.source_claim
+        manifest = (checkpoint.manifest if checkpoint is not None else None) or {}
+        source = ((manifest.get("spec") or {}).get("source") or {}).get("persistentVolumeClaimName") or ""
+        noted = ((manifest.get("metadata") or {}).get("annotations") or {}).get(names.ORIGIN_ANNOTATION)
+        remembered = ClaimView.remembered(source, noted)
+        if live is not None and (remembered is None or remembered.storage_class == live.storage_class):
+            return live
+        if remembered is not None or checkpoint is None:
+            return remembered
+        status = observed.policy.status
+        recorded = [record.claim_name for record in (status.serving, status.switch) if record is not None]
+        made = [claim for name in (*recorded, *sorted(observed.claims)) if (claim := observed.claims.get(name or ""))]
+        return next((claim for claim in made if claim.snapshot is not None), None)
+
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
         """A claim made from the snapshot: as large as it needs, with its source's access mode, and class unless the
-        policy names one.
+        policy names one. Without any class it would be of the cluster's default, perhaps of another driver.
         """
         meta = observed.policy.metadata
         name = names.checkpoint(meta.name, checkpoint.step, checkpoint.attempt, checkpoint.training)
         live = (checkpoint.manifest or {}).get("metadata", {}).get("labels") or {}
-        source = observed.source_claim
+        source, serving = self.origin(observed, checkpoint), observed.policy.spec.serving
+        named = serving.storage_class_name if serving is not None else None
+        if source is None and named is None:
+            return Place(name)
         spec: Manifest = {
             "accessModes": list(source.access_modes) if source is not None else ["ReadWriteOnce"],
             "dataSource": {
@@ -122,8 +146,6 @@ class SnapshotStore:
             },
             "resources": {"requests": {"storage": _size(checkpoint.restore_size, source)}},
         }
-        serving = observed.policy.spec.serving
-        named = serving.storage_class_name if serving is not None else None
         storage_class = named or (source.storage_class if source is not None else None)
         if storage_class is not None:
             spec["storageClassName"] = storage_class
@@ -179,5 +201,7 @@ def _uid(observed: Observed) -> str:
 
 def _size(restore_size: str | None, source: ClaimView | None) -> str:
     """At least what the snapshot says, and at least what its source has: drivers refuse a smaller volume."""
-    sizes = [size for size in (restore_size, source.storage if source is not None else None) if size is not None]
+    known = (restore_size, source.storage if source is not None else None)
+    # Some drivers do not know, and say 0.
+    sizes = [size for size in known if size is not None and (quantity(size) or 0) > 0]
     return max(sizes, key=lambda size: quantity(size) or 0, default="1Gi")

@@ -11,6 +11,7 @@ from accord.domain.checkpoint import names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Saved
+from accord.domain.checkpoint.views import ClaimView
 from accord.domain.conditions import parse_timestamp
 from accord.domain.plan import ObjectKey
 from accord.ports.checkpoints import Place, Problem
@@ -75,6 +76,10 @@ class SubPathStore:
     def relabel(self, observed: Observed, checkpoint: Checkpoint, training: str) -> Manifest | None:
         """There is no object."""
         return None
+
+    def origin(self, observed: Observed, checkpoint: Checkpoint | None) -> ClaimView | None:
+        """The trainer's."""
+        return observed.source_claim
 
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
         """Its directory."""

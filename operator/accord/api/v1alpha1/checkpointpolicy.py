@@ -324,6 +324,8 @@ class Switch(Model):
     fault."""
     failed_attempt: int | None = None
     """With Revert: attempt that saved it."""
+    failed_training: str | None = None
+    """With Revert: which training saved it, as in label `accord.dev/training`."""
     message: str | None = None
     """With Revert: why what was to be served is not."""
 
@@ -335,6 +337,8 @@ class Setback(Model):
     """Step of the checkpoint."""
     attempt: int | None = None
     """Attempt that saved it."""
+    training: str | None = None
+    """Which training saved it, as in label `accord.dev/training`."""
     reason: str
     """What was in the way, in one word."""
     message: str = ""
@@ -354,6 +358,8 @@ class SnapshotFailure(Model):
     """Step of the checkpoint."""
     attempt: int
     """Attempt of the run that saved it."""
+    training: str | None = None
+    """Which training saved it, as in label `accord.dev/training`."""
     count: Annotated[int, Field(ge=1)]
     """Snapshots that failed."""
     at: Timestamp
@@ -434,6 +440,8 @@ class RollbackRecord(Model):
     """Step to go back to."""
     to_attempt: int | None = None
     """Attempt that saved the checkpoint to go back to."""
+    to_training: str | None = None
+    """Which training saved it, as in label `accord.dev/training`: with rollbackTo, it may be an earlier one."""
     signal: Signal
     """What was seen."""
     baseline: float | None = None

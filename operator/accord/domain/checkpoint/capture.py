@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from accord.api.base import Manifest
-from accord.api.v1alpha1.checkpointpolicy import SnapshotFailure
+from accord.api.v1alpha1.checkpointpolicy import Setback, SnapshotFailure
 from accord.domain import refusals
 from accord.domain.checkpoint import names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.reading import Saved
 from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.views import ClaimView
 from accord.domain.conditions import Wanted, timestamp
 from accord.domain.plan import ObjectKey
 from accord.domain.training.names import ATTEMPT_LABEL
@@ -126,7 +127,8 @@ def _passed_since(situation: Situation, newest: Saved) -> int:
 def _is_over(situation: Situation, failure: SnapshotFailure, missing: Saved | None) -> bool:
     """Whether a later checkpoint has taken its place, or it has a snapshot after all."""
     if missing is not None:
-        return (missing.step, situation.attempt) != (failure.step, failure.attempt)
+        same = failure.training in (None, situation.training)
+        return not same or (missing.step, situation.attempt) != (failure.step, failure.attempt)
     since = (failure.attempt, failure.step)
     return any(c.ready and (c.attempt, c.step) >= since for c in situation.own)
 
@@ -154,10 +156,11 @@ def _until_warned(situation: Situation, checkpoint: Checkpoint) -> float:
 
 
 def _count(situation: Situation, before: SnapshotFailure | None, checkpoint: Checkpoint) -> SnapshotFailure:
-    same = before is not None and (before.step, before.attempt) == checkpoint.identity
+    same = before is not None and checkpoint.is_named(before.step, before.attempt, before.training)
     return SnapshotFailure(
         step=checkpoint.step,
         attempt=checkpoint.attempt,
+        training=checkpoint.training,
         count=before.count + 1 if same and before is not None else 1,
         at=timestamp(situation.now),
         message=checkpoint.error or NO_REASON,
@@ -226,8 +229,6 @@ def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
         return ()
     if observed.deployment is None or not observed.deployment.is_rolled_out:
         return ()
-    tried = status.setback
-    again = {(str(tried.step), str(tried.attempt))} if tried is not None else set()
     return tuple(
         ObjectKey("v1", "PersistentVolumeClaim", situation.policy.metadata.namespace, claim.name)
         for claim in observed.claims.values()
@@ -236,5 +237,12 @@ def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
         and not claim.deleting
         and names.STEP_LABEL in claim.labels
         # A volume that takes long to be made may be there at the next try.
-        and (claim.labels[names.STEP_LABEL], claim.labels.get(ATTEMPT_LABEL)) not in again
+        and not _is_tried_again(status.setback, claim)
     )
+
+
+def _is_tried_again(setback: Setback | None, claim: ClaimView) -> bool:
+    """Whether the claim holds what was set back."""
+    if setback is None or setback.training not in (None, claim.labels.get(names.TRAINING_LABEL)):
+        return False
+    return (claim.number(names.STEP_LABEL), claim.number(ATTEMPT_LABEL)) == (setback.step, setback.attempt)

@@ -22,7 +22,7 @@ def standing(
     `reading` is the newest check, if it is one of the attempt that goes on now; `training` is the digest of the
     training's identity that records of rollbacks begin with.
     """
-    if not _is_watched(detection):
+    if not is_watched(detection):
         return None
     before = status.hold
     answered = _answered(status, training)
@@ -53,8 +53,8 @@ def standing(
     )
 
 
-def _is_watched(detection: Detection) -> bool:
-    """Nothing could end a hold where nothing is looked for any more."""
+def is_watched(detection: Detection) -> bool:
+    """Whether anything is looked for. Nothing could end a hold where nothing is any more."""
     return detection.loss_spike.enabled or detection.reward_drop.enabled or detection.nan_policy == "Fail"
 
 

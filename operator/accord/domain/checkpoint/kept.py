@@ -57,6 +57,10 @@ class Checkpoint:
         """Step and attempt."""
         return self.step, self.attempt
 
+    def is_named(self, step: int | None, attempt: int | None, training: str | None) -> bool:
+        """Whether a record means this one. One that an older version wrote does not say of which training it is."""
+        return self.identity == (step, attempt) and training in (None, self.training)
+
     @property
     def order(self) -> tuple[datetime, int, int]:
         """Newer is greater. Time first: the attempts of a run that was made anew begin at 1."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import API_VERSION
 from accord.domain.checkpoint import names
+from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Place, Problem
 from accord.domain.checkpoint.views import DeploymentView, Mount, RunView
@@ -62,12 +63,22 @@ def obstacle(situation: Situation) -> Problem | None:
     return None
 
 
-def impossible(situation: Situation) -> Problem | None:
-    """Why a claim made from a snapshot could not be served, for certain and whatever is in it."""
+def impossible(situation: Situation, target: Checkpoint | None) -> Problem | None:
+    """Why a claim made from the snapshot of `target` (of None: of the next one) could not be served, for certain and
+    whatever is in it.
+    """
     observed, serving = situation.observed, situation.policy.spec.serving
-    source, deployment = observed.source_claim, observed.deployment
-    if serving is None or source is None or situation.policy.spec.method != "VolumeSnapshot":
+    if serving is None or situation.policy.spec.method != "VolumeSnapshot":
         return None
+    source, deployment = situation.store.origin(observed, target), observed.deployment
+    if source is None:
+        if target is None or serving.storage_class_name is not None:
+            return None
+        return Problem(
+            "NoStorageClass",
+            f"the PersistentVolumeClaim that snapshot {target.snapshot} was taken of is gone, and with it the "
+            "StorageClass of its driver: set spec.serving.storageClassName",
+        )
     if serving.storage_class_name is None and source.storage_class == "":
         return Problem(
             "NoStorageClass",
@@ -83,6 +94,20 @@ def impossible(situation: Situation) -> Problem | None:
             "replica",
         )
     return None
+
+
+def remark(situation: Situation) -> str | None:
+    """What may come to nothing although the spec is followed: whether it does is the scheduler's affair."""
+    serving, deployment = situation.policy.spec.serving, situation.observed.deployment
+    if serving is None or deployment is None or situation.policy.spec.method != "VolumeSnapshot":
+        return None
+    source = situation.store.origin(situation.observed, situation.served)
+    if source is None or not source.is_of_one_node or deployment.replicas < 2:
+        return None
+    return (
+        f"the served PersistentVolumeClaims are ReadWriteOnce, so all {deployment.replicas} pods of Deployment "
+        f"{deployment.name} must run on one node"
+    )
 
 
 def points_at(situation: Situation, deployment: DeploymentView, place: Place, step: int | None) -> bool:

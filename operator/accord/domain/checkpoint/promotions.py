@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from accord.api.v1alpha1.checkpointpolicy import Switch
-from accord.domain.checkpoint import switching
+from accord.domain.checkpoint import holds, switching
 from accord.domain.checkpoint.kept import Checkpoint, newest_first, value
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.pointing import impossible
 from accord.domain.checkpoint.situation import Situation, last_rollback
 from accord.domain.checkpoint.store import Problem
-from accord.domain.conditions import parse_timestamp
+from accord.domain.conditions import find, parse_timestamp
 
 
 def wanted(situation: Situation) -> Checkpoint | Problem | None:
@@ -54,6 +54,34 @@ def held(situation: Situation) -> Problem | None:
     return Problem("Held", "promotion is paused after the rollback until a check passes")
 
 
+def unknown(situation: Situation) -> Problem | None:
+    """Why no promotion begins: nobody can say how the training is doing that has saved the checkpoint. What is missing
+    in the answer of Prometheus is no reason, as a training may have no metrics by design; that there is no answer is.
+    One that has begun goes on, and the first of all does not wait: nothing that was checked is served yet.
+    """
+    serving, current, target = situation.policy.spec.serving, situation.status.serving, wanted(situation)
+    if serving is None or serving.follow == "Manual" or current is None or current.step is None:
+        return None
+    if not isinstance(target, Checkpoint) or is_served(situation, target):
+        return None
+    detection, reading = situation.policy.spec.detection, situation.reading
+    if not holds.is_watched(detection):
+        return None
+    to_serve = f"To serve step {target.step} anyway: spec.serving.follow Manual, step {target.step}"
+    if reading is not None:
+        if reading.outcome != "QueryFailed":
+            return None
+        return Problem(
+            "QueryFailed", f"promotion waits until the training can be checked. {to_serve}. {reading.message}"
+        )
+    told = find(situation.status.conditions, "Healthy")
+    if told is not None and told.reason == "QueryFailed" and situation.is_checked:
+        return Problem("QueryFailed", f"promotion waits until the training can be checked. {to_serve}. {told.message}")
+    if situation.is_at_work:
+        return Problem("NotChecked", f"promotion waits for the next check of the training. {to_serve}")
+    return None
+
+
 def gate(situation: Situation) -> Problem | None:
     """Why no checkpoint of this training takes the place of an earlier one's. A step that a person names does."""
     serving, target = situation.policy.spec.serving, wanted(situation)
@@ -96,12 +124,14 @@ def _not_as_good(situation: Situation, target: Checkpoint) -> str | None:
 def promote(situation: Situation) -> Move | None:
     """Begin a promotion; None where nothing is to be promoted now."""
     serving, current, target = situation.policy.spec.serving, situation.status.serving, wanted(situation)
-    if serving is None or current is None or not isinstance(target, Checkpoint) or held(situation) is not None:
+    if serving is None or current is None or not isinstance(target, Checkpoint):
+        return None
+    if held(situation) is not None or unknown(situation) is not None:
         return None
     place = situation.store.place(situation.observed, target)
     if is_served(situation, target) or situation.seconds_until(_since(situation), serving.min_interval) > 0:
         return None
-    if gate(situation) is not None or impossible(situation) is not None or is_set_back(situation, target):
+    if gate(situation) is not None or impossible(situation, target) is not None or is_set_back(situation, target):
         return None
     switch = switching.begin(situation, "Promotion", target, place)
     return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
@@ -112,7 +142,7 @@ def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
     serving, target = situation.policy.spec.serving, wanted(situation)
     if serving is None or serving.follow != "Manual" or switch.why != "Promotion" or switch.waiting is None:
         return None
-    if not isinstance(target, Checkpoint) or target.identity == (switch.step, switch.attempt):
+    if not isinstance(target, Checkpoint) or target.is_named(switch.step, switch.attempt, switch.training):
         return None
     switch = switching.begin(situation, "Promotion", target, situation.store.place(situation.observed, target))
     return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
@@ -121,7 +151,9 @@ def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
 def is_set_back(situation: Situation, target: Checkpoint) -> bool:
     """Whether it is too early to try again. Where only the pods of another checkpoint were not ready, nothing waits."""
     setback = situation.status.setback
-    if setback is None or (setback.unready and (setback.step, setback.attempt) != target.identity):
+    if setback is None:
+        return False
+    if setback.unready and not target.is_named(setback.step, setback.attempt, setback.training):
         return False
     return not is_served(situation, target) and switching.seconds_to_retry(situation) > 0
 
@@ -140,7 +172,7 @@ def seconds_left(situation: Situation) -> float | None:
     serving, target = situation.policy.spec.serving, wanted(situation)
     if serving is None or not isinstance(target, Checkpoint) or is_served(situation, target):
         return None
-    if held(situation) is not None or gate(situation) is not None:
+    if any(kept(situation) is not None for kept in (held, unknown, gate)):
         return None
     return situation.seconds_until(_since(situation), serving.min_interval) or None
 

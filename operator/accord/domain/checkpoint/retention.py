@@ -41,12 +41,16 @@ def _needed(situation: Situation) -> set[tuple[str, int, int]]:
     good = [checkpoint for checkpoint in situation.checkpoints if checkpoint.is_good]
     # Two more than `steps`: the newest may be from after the onset of a fault that is not confirmed yet.
     needed = [*good[: situation.policy.spec.rollback.steps + 2], *([best] if best is not None else [])]
-    in_use = [(record.step, record.attempt) for record in (status.serving, status.switch) if record is not None]
+    in_use = [
+        (record.step, record.attempt, record.training)
+        for record in (status.serving, status.switch)
+        if record is not None
+    ]
     if status.rollback is not None:
-        in_use.append((status.rollback.to_step, status.rollback.to_attempt))
+        in_use.append((status.rollback.to_step, status.rollback.to_attempt, status.rollback.to_training))
     if status.switch is not None:
-        in_use.append((status.switch.failed_step, status.switch.failed_attempt))
-    needed += [checkpoint for checkpoint in situation.checkpoints if checkpoint.identity in in_use]
+        in_use.append((status.switch.failed_step, status.switch.failed_attempt, status.switch.failed_training))
+    needed += [c for c in situation.checkpoints if any(c.is_named(*each) for each in in_use)]
     return set(map(_key, needed))
 
 

@@ -66,7 +66,7 @@ def target_of(situation: Situation, record: RollbackRecord) -> Checkpoint | None
     """The checkpoint to go back to. A person may name one of an earlier training."""
     if record.signal != "Manual":
         return situation.find(record.to_step, record.to_attempt, training=names.training_of(record.id))
-    named = [c for c in situation.checkpoints if c.identity == (record.to_step, record.to_attempt)]
+    named = [c for c in situation.checkpoints if c.is_named(record.to_step, record.to_attempt, record.to_training)]
     return next((c for c in named if c.is_good), next(iter(named), None))
 
 
@@ -116,7 +116,7 @@ def _prepare(situation: Situation, record: RollbackRecord) -> Move:
     if target is None or not target.is_good:
         older = _newest_before(situation, record)
         if older is not None:
-            update = {"to_step": older.step, "to_attempt": older.attempt}
+            update = {"to_step": older.step, "to_attempt": older.attempt, "to_training": older.training}
             words = f"checkpoint of step {record.to_step} is missing or unusable; trying step {older.step}"
             return _record(record.model_copy(update=update), "RollingBack", words)
         return _end(situation, record, "Failed", f"checkpoint of step {record.to_step} is missing or unusable")
@@ -128,7 +128,7 @@ def _prepare(situation: Situation, record: RollbackRecord) -> Move:
     if serving is not None and _may_stay(situation, record, target):
         switch = switching.stay(situation, serving)
         return Move("Reconciling", "RollingBack", "serving does not change", {"rollback": moved, "switch": switch})
-    unworkable = impossible(situation)
+    unworkable = impossible(situation, target)
     if unworkable is not None:
         return Move("Stalled", *unworkable)
     place = situation.store.place(situation.observed, target)
@@ -228,7 +228,12 @@ def _revert(situation: Situation, record: RollbackRecord, switch: Switch) -> Mov
     older = _older(situation, record)
     if older is not None:
         words = f"{switch.message}; trying step {older.step}"
-        update = {"phase": "Restoring", "to_step": older.step, "to_attempt": older.attempt}
+        update = {
+            "phase": "Restoring",
+            "to_step": older.step,
+            "to_attempt": older.attempt,
+            "to_training": older.training,
+        }
         changed = {"rollback": record.model_copy(update=update), "switch": None}
         return Move("Reconciling", "RollingBack", words, changed)
     return _without_switch(_end(situation, record, "Failed", f"{switch.message}; serving was reverted"))
@@ -291,7 +296,7 @@ def _withdrawn(situation: Situation, record: RollbackRecord) -> str | None:
 
 def mark_failed(situation: Situation, switch: Switch) -> Move | None:
     """Quarantine the checkpoint that serving pods did not start with; None where that is done."""
-    failed = situation.find(switch.failed_step, switch.failed_attempt)
+    failed = situation.find(switch.failed_step, switch.failed_attempt, training=switch.failed_training)
     if failed is None or failed.quarantined:
         return None
     mark = situation.store.quarantine(situation.observed, failed, names.FAILED_TO_SERVE, None)

@@ -14,11 +14,14 @@ from typing import Literal
 from accord.domain import podstatus
 from accord.domain.checkpoint.pods import ServingPod
 from accord.domain.checkpoint.views import ClaimView, DeploymentView
+from accord.domain.warned import Warned
 
 Cause = Literal["Elsewhere", "Volume", "Checkpoint", "OnePod"]
 
 PATIENCE = timedelta(minutes=30)
 """How long a volume is waited for while the pods of before serve; a large one takes long to be made."""
+_CRASHING = timedelta(minutes=10)
+"""How long containers may crash again and again, however long a deadline their Deployment has."""
 _PLACED_ELSEWHERE = (
     "binding volumes",
     "volume node affinity conflict",
@@ -54,7 +57,17 @@ def examine(
         return crashed
     if unready is not None and unready.cause == "Checkpoint":
         return unready
-    return _elsewhere(deployment, pods) or crashed or unready or _volume(claim, pods)
+    return _elsewhere(deployment, pods) or crashed or unready or _volume(deployment, claim, pods)
+
+
+def limit(deployment: DeploymentView, finding: Finding | None) -> timedelta:
+    """How long what was found is waited for. A deadline that is long, or none, is meant for pods that are slow."""
+    if finding is not None and finding.cause == "Checkpoint" and finding.reason == "PodsCrash":
+        return min(deployment.deadline, _CRASHING)
+    if finding is not None and finding.cause == "Volume":
+        # Where pods of before are missing, the volume of before may bring them back.
+        return max(deployment.limit, PATIENCE) if deployment.is_whole else deployment.limit
+    return deployment.deadline
 
 
 def _crashed(pods: Sequence[ServingPod], before: int) -> Finding | None:
@@ -137,7 +150,7 @@ def _foreign(_: DeploymentView, pod: ServingPod) -> Finding | None:
     )
 
 
-def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | None:
+def _volume(deployment: DeploymentView, claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | None:
     """The claim made for this checkpoint. One that is bound by its first pod is unbound until then."""
     waiting = next((pod for pod in pods if pod.unscheduled is not None), None)
     if waiting is not None:
@@ -147,6 +160,8 @@ def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | No
     if claim is not None and not claim.bound:
         return Finding("Volume", "VolumePending", f"PersistentVolumeClaim {claim.name} is not bound yet")
     uncreated = next((pod for pod in pods if pod.uncreated), None)
+    if uncreated is not None and _is_on_another_node(deployment, claim, uncreated.warned):
+        return _multi_attached(deployment, uncreated)
     if uncreated is not None and uncreated.warned is not None:
         return Finding(
             "Volume", uncreated.warned.reason, f"cannot start pod {uncreated.name}: {_short(uncreated.warned.note)}"
@@ -159,6 +174,33 @@ def _volume(claim: ClaimView | None, pods: Sequence[ServingPod]) -> Finding | No
             f"`kubectl describe pod {uncreated.name}`",
         )
     return None
+
+
+def _is_on_another_node(deployment: DeploymentView, claim: ClaimView | None, warned: Warned | None) -> bool:
+    """In the words of the attach-detach controller (kubernetes, pkg/controller/volume/attachdetach/reconciler). Of a
+    Deployment with one pod that is over by itself, when the volume is detached from the node of before.
+    """
+    if warned is None or warned.reason != "FailedAttachVolume" or "multi-attach error" not in warned.note.lower():
+        return False
+    return deployment.replicas > 1 and (claim is None or claim.is_of_one_node)
+
+
+def _multi_attached(deployment: DeploymentView, pod: ServingPod) -> Finding:
+    """The remedy before the words that may be cut."""
+    said = f": {_short(pod.warned.note)}" if pod.warned is not None else ""
+    return Finding(
+        "Volume",
+        "FailedAttachVolume",
+        f"the volume of pod {pod.name} is ReadWriteOnce and in use on another node: {one_node(deployment)}{said}",
+    )
+
+
+def one_node(deployment: DeploymentView) -> str:
+    """What to do where a volume is of one node and the pods are on several."""
+    return (
+        f"run all {deployment.replicas} pods of Deployment {deployment.name} on one node (podAffinity), or use "
+        "ReadWriteMany, or one replica"
+    )
 
 
 def _is_about_the_claim(words: str) -> bool:

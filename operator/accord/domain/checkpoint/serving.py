@@ -111,12 +111,12 @@ def _at_rest(situation: Situation) -> Move:
     target, serving = promotions.wanted(situation), situation.status.serving
     if target is not None and not isinstance(target, Checkpoint):
         return Move("Stalled", *target)
-    unworkable = impossible(situation)
+    unworkable = impossible(situation, target)
     if unworkable is not None:
         return Move("Stalled", *unworkable)
-    kept = promotions.held(situation) or promotions.gate(situation)
+    kept = _kept(situation)
     if kept is not None:
-        return Move("Ready", *kept)
+        return kept
     if isinstance(target, Checkpoint) and promotions.is_set_back(situation, target):
         return switching.retry_later(situation)
     step = serving.step if serving is not None else None
@@ -127,6 +127,16 @@ def _at_rest(situation: Situation) -> Move:
         message = f"{situation.what_is_served} is served; step {target.step} follows after spec.serving.minInterval"
         return Move("Ready", "Waiting", message, look_again=left)
     return Move("Ready", "Serving", f"{situation.what_is_served} is served")
+
+
+def _kept(situation: Situation) -> Move | None:
+    """What is served stays, although there is a checkpoint to be promoted."""
+    held, unknown = promotions.held(situation), promotions.unknown(situation)
+    if held is None and unknown is not None:
+        # A check that says the same as one that is too old by now is told to nobody.
+        return Move("Ready", *unknown, look_again=situation.policy.spec.detection.interval.total_seconds())
+    held = held or promotions.gate(situation)
+    return None if held is None else Move("Ready", *held)
 
 
 def _failed_rollback(situation: Situation) -> str | None:

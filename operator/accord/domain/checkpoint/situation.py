@@ -64,6 +64,19 @@ class Situation:
         return self.status.training not in (None, self.identity)
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether the training goes on, so that a check of it is due all the time."""
+        if self.policy.spec.source is not None:
+            return True
+        run = self.observed.run
+        return run is not None and run.attempt is not None and not run.finished
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether there will be a check: of a run that has ended, too, as long as Prometheus could not be asked."""
+        return self.policy.spec.source is not None or self.observed.run is not None
+
+    @property
     def rollbacks(self) -> int:
         """Rollbacks of this training so far."""
         return 0 if self.is_new_training else self.status.rollbacks or 0
@@ -112,14 +125,7 @@ class Situation:
 
     def find(self, step: int | None, attempt: int | None, *, training: str | None = None) -> Checkpoint | None:
         """The newest checkpoint of that step and attempt."""
-        return next(
-            (
-                checkpoint
-                for checkpoint in self.checkpoints
-                if checkpoint.identity == (step, attempt) and training in (None, checkpoint.training)
-            ),
-            None,
-        )
+        return next((c for c in self.checkpoints if c.is_named(step, attempt, training)), None)
 
     @property
     def contested_by(self) -> str | None:

@@ -53,19 +53,19 @@ def _serving(situation: Situation) -> dict[str, object]:
 
 def _checkpoints(situation: Situation, move: Move) -> list[CheckpointStatus]:
     """With method SubPath this is the only record of what is quarantined."""
-    condemned: set[tuple[int | None, int | None]] = set()
+    condemned: list[tuple[int | None, int | None, str | None]] = []
     if situation.policy.spec.method == "SubPath":
         record, switch = situation.status.rollback, situation.status.switch
         # Only when the target serves: until then a good one must not be lost.
         if record is not None and record.phase == "Restarting":
-            condemned = {c.identity for c in doomed(situation, record)}
+            condemned = [(c.step, c.attempt, c.training) for c in doomed(situation, record)]
         returned = move.status.get("switch", switch) is None and move.status.get("setback") is None
         if switch is not None and switch.why == "Revert" and returned:
-            condemned.add((switch.failed_step, switch.failed_attempt))
+            condemned.append((switch.failed_step, switch.failed_attempt, switch.failed_training))
     shown: dict[tuple[int, int, str], CheckpointStatus] = {}
     for checkpoint in retention.listed(situation):
         record_ = checkpoint.record()
-        if checkpoint.identity in condemned:
+        if any(checkpoint.is_named(*each) for each in condemned):
             record_ = record_.model_copy(update={"quarantined": True})
         # Two trainings may have saved the same step in the same attempt.
         shown.setdefault((*checkpoint.identity, checkpoint.training), record_)

@@ -9,6 +9,7 @@ from accord.api.base import Manifest
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Saved
+from accord.domain.checkpoint.views import ClaimView
 from accord.domain.plan import ObjectKey
 
 
@@ -56,8 +57,11 @@ class Store(Protocol):
     def relabel(self, observed: Observed, checkpoint: Checkpoint, training: str) -> Manifest | None:
         """What is to be applied so that it has its labels again; None where it has them. `training` goes on now."""
 
+    def origin(self, observed: Observed, checkpoint: Checkpoint | None) -> ClaimView | None:
+        """The claim that a checkpoint (of None: the next one) is kept in, or one like it; None where nothing tells."""
+
     def place(self, observed: Observed, checkpoint: Checkpoint) -> Place:
-        """Where it is served from."""
+        """Where it is served from. Without a manifest where it is known neither to exist nor how to make it."""
 
     def discard(self, observed: Observed, checkpoint: Checkpoint) -> ObjectKey | None:
         """What is to be deleted so that the checkpoint is not kept any more; None for nothing."""

@@ -35,6 +35,8 @@ class Subject:
     """When the TrainingRun was created: no pod of it is older."""
     memory: tuple[Interval, ...] = ()
     """What the checkpoints remember that this training comes from, in any order."""
+    is_unknown: bool = False
+    """Whether the last check had no answer: it is asked for again, also after the end."""
 
     @property
     def remembered(self) -> float | None:

@@ -15,8 +15,8 @@ from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import STEP_LABEL, TRAINING_LABEL
 from accord.domain.checkpoint.pods import newest
-from accord.domain.checkpoint.pointing import deployment_patch, obstacle, points_at
-from accord.domain.checkpoint.rollout import PATIENCE, Cause, Finding, examine
+from accord.domain.checkpoint.pointing import deployment_patch, impossible, obstacle, points_at
+from accord.domain.checkpoint.rollout import Cause, Finding, examine, limit
 from accord.domain.checkpoint.situation import PUT_BACK_LIMIT, TRUCE, Situation, conflict
 from accord.domain.checkpoint.store import Place
 from accord.domain.checkpoint.views import DeploymentView
@@ -76,6 +76,7 @@ def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> S
         since=timestamp(situation.now),
         failed_step=switch.step if blamed else None,
         failed_attempt=switch.attempt if blamed else None,
+        failed_training=switch.training if blamed else None,
         message=why,
     )
 
@@ -83,14 +84,14 @@ def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> S
 def set_back(situation: Situation, switch: Switch, outcome: Outcome, move: Move) -> Setback:
     """The record of a try that ended without blame, counted."""
     before = situation.status.setback
-    same = before is not None and (before.step, before.attempt) == (switch.step, switch.attempt)
     return Setback(
         step=switch.step,
         attempt=switch.attempt,
+        training=switch.training,
         reason=move.reason,
         message=move.message,
         count=before.count + 1 if before is not None else 1,
-        unready=(before.unready if same and before is not None else 0) + (1 if outcome == "Unready" else 0),
+        unready=_unready_before(before, switch) + (1 if outcome == "Unready" else 0),
         at=timestamp(situation.now),
     )
 
@@ -105,6 +106,7 @@ def acquit(situation: Situation, switch: Switch, move: Move) -> Setback:
     return Setback(
         step=switch.failed_step,
         attempt=switch.failed_attempt,
+        training=switch.failed_training,
         reason=move.reason,
         message=move.message,
         count=before.count + 1 if before is not None else 1,
@@ -171,9 +173,7 @@ def _await(situation: Situation, switch: Switch, deployment: DeploymentView, wor
     cause = finding.cause if finding is not None else None
     since = switch.timed_from or switch.patched_at
     early = situation.seconds_until(since, _STARTING) > 0
-    # Where pods of before are missing, the volume of before may bring them back.
-    patient = cause == "Volume" and deployment.is_whole
-    left = situation.seconds_until(since, max(deployment.deadline, PATIENCE) if patient else deployment.deadline)
+    left = situation.seconds_until(since, limit(deployment, finding))
     waiting = _waiting(switch, cause, early=early)
     changed = {} if waiting == switch.waiting else {"switch": _phase(situation, switch, waiting)}
     if finding is not None and (waiting == "Room" or (waiting == "Volume" and (changed or left > 0))):
@@ -205,8 +205,7 @@ def _phase(situation: Situation, switch: Switch, waiting: Literal["Room", "Volum
 
 
 def _finding(situation: Situation, switch: Switch, deployment: DeploymentView) -> Finding | None:
-    setback = situation.status.setback
-    before = setback.unready if setback is not None and (setback.step, setback.attempt) == _what(switch) else 0
+    before = _unready_before(situation.status.setback, switch)
     pods = newest(situation.observed.pods, switch.claim_name, switch.step)
     return examine(deployment, situation.observed.claims.get(switch.claim_name), pods, before)
 
@@ -220,8 +219,12 @@ def _given_up(switch: Switch, deployment: DeploymentView) -> bool:
     return deployment.stuck_at is not None and deployment.stuck_at > parse_timestamp(switch.timed_from)
 
 
-def _what(switch: Switch) -> tuple[int | None, int | None]:
-    return switch.step, switch.attempt
+def _unready_before(setback: Setback | None, switch: Switch) -> int:
+    """Earlier tries of this very checkpoint in which a pod was not ready in time."""
+    if setback is None or (setback.step, setback.attempt) != (switch.step, switch.attempt):
+        return 0
+    # A record of an older version does not say of which training it is.
+    return setback.unready if setback.training in (None, switch.training) else 0
 
 
 def keep(situation: Situation) -> Move | None:
@@ -315,8 +318,11 @@ def restore(situation: Situation, step: int | None, attempt: int | None, place: 
         return None
     for checkpoint in situation.checkpoints:
         wanted = situation.store.place(situation.observed, checkpoint)
-        if checkpoint.identity != (step, attempt) or wanted.claim_name != place.claim_name or wanted.manifest is None:
+        if checkpoint.identity != (step, attempt) or wanted.claim_name != place.claim_name:
             continue
+        if wanted.manifest is None:
+            unworkable = impossible(situation, checkpoint)
+            return None if unworkable is None else Move("Stalled", *unworkable)
         if live is not None or not checkpoint.ready:
             # It must go first: nothing can be made under its name.
             return Move("Reconciling", "Restoring", words, look_again=_LOOK_AGAIN)

@@ -7,6 +7,7 @@ from accord.domain.checkpoint import checks, promotions
 from accord.domain.checkpoint.capture import Capture
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.pointing import remark
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import Wanted
@@ -31,7 +32,7 @@ def conditions(
     ready = Wanted("Ready", "True" if state == "Ready" else "False", reason, message)
     kstatus = (ready,) if state == "Ready" else (ready, Wanted(state, "True", reason, message))
     said = (
-        _accepted(refused or _unworkable(move)),
+        _accepted(situation, refused or _unworkable(move)),
         checks.healthy(situation),
         _promoted(situation, move),
         capture.told if refused is None else None,
@@ -44,10 +45,11 @@ def _unworkable(move: Move) -> Problem | None:
     return Problem(move.reason, move.message) if move.state == "Stalled" else None
 
 
-def _accepted(refused: Problem | None) -> Wanted:
+def _accepted(situation: Situation, refused: Problem | None) -> Wanted:
     if refused is not None and refused.reason in _UNWORKABLE:
         return Wanted("Accepted", "False", *refused)
-    return Wanted("Accepted", "True", "Accepted", "spec accepted")
+    said = remark(situation)
+    return Wanted("Accepted", "True", "Accepted", "spec accepted" if said is None else f"spec accepted; {said}")
 
 
 def _promoted(situation: Situation, move: Move) -> Wanted | None:
@@ -63,7 +65,7 @@ def _promoted(situation: Situation, move: Move) -> Wanted | None:
         return _without_target(situation, follow)
     if isinstance(target, Checkpoint) and promotions.is_served(situation, target):
         return Wanted("Promoted", "True", "Served", f"{situation.what_is_served} is served: follow {follow.follow}")
-    kept = promotions.held(situation) or promotions.gate(situation)
+    kept = promotions.held(situation) or promotions.unknown(situation) or promotions.gate(situation)
     if kept is not None:
         return Wanted("Promoted", "False", *kept)
     if move.state == "Stalled":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,8 @@ from accord.domain.words import NO_REASON
 
 _PROGRESS_DEADLINE = 600
 """Default of `spec.progressDeadlineSeconds` of an apps/v1 Deployment."""
+_NO_DEADLINE = 2**31 - 1
+"""The value that stands for none (kubernetes, `pkg/controller/deployment/util`, HasProgressDeadline)."""
 _GRACE = timedelta(seconds=30)
 """Past that deadline a rollout has failed even where nobody says so."""
 
@@ -162,6 +165,12 @@ class DeploymentView:
         return self.observed and self.updated >= self.replicas and self.existing <= self.updated <= self.available
 
     @property
+    def limit(self) -> timedelta:
+        """How long it may take where it is certain that waiting does not help: the default where it has no deadline."""
+        none = self.deadline >= timedelta(seconds=_NO_DEADLINE)
+        return timedelta(seconds=_PROGRESS_DEADLINE) + _GRACE if none else self.deadline
+
+    @property
     def progress(self) -> str:
         """How far it has come, in words."""
         return f"{self.renewed} of {self.replicas} new pods of Deployment {self.name} are available"
@@ -212,6 +221,46 @@ class ClaimView:
             snapshot=source.get("name") if source.get("kind") == "VolumeSnapshot" else None,
             manifest=manifest,
         )
+
+    def remember(self) -> str:
+        """What a claim like this one is made from, as JSON."""
+        fields = {
+            "accessModes": list(self.access_modes),
+            "storage": self.storage,
+            "storageClassName": self.storage_class,
+            "volumeMode": self.volume_mode,
+        }
+        return json.dumps({name: value for name, value in fields.items() if value is not None}, sort_keys=True)
+
+    @classmethod
+    def remembered(cls, name: str, text: str | None) -> ClaimView | None:
+        """The inverse of `remember`, for a claim that may be gone; None for anything else."""
+        try:
+            found = json.loads(text or "")
+        except (ValueError, RecursionError):
+            return None
+        modes = found.get("accessModes") if isinstance(found, dict) else None
+        if not isinstance(modes, list) or not modes or not all(isinstance(mode, str) for mode in modes):
+            return None
+        storage, storage_class, mode = (
+            value if isinstance(value := found.get(field), str) else None
+            for field in ("storage", "storageClassName", "volumeMode")
+        )
+        return cls(
+            name=name,
+            labels={},
+            deleting=False,
+            bound=False,
+            storage=storage,
+            storage_class=storage_class,
+            access_modes=tuple(modes),
+            volume_mode=mode,
+        )
+
+    @property
+    def is_of_one_node(self) -> bool:
+        """Whether no two nodes can mount it at once."""
+        return set(self.access_modes) == {"ReadWriteOnce"}
 
     @property
     def is_labelled(self) -> bool:

@@ -204,3 +204,19 @@ def test_there_is_a_question_only_while_something_may_come() -> None:
     ended = Subject(about.policy, 1, None, ended=START)
     assert schedule(ended, START + timedelta(seconds=30)) == EVERY
     assert schedule(ended, START + timedelta(minutes=2)) is None
+    unanswered = dataclasses.replace(ended, is_unknown=True)
+    assert schedule(unanswered, START + timedelta(days=1)) == EVERY
+    assert query(unanswered, START + timedelta(minutes=90)).endswith("[2h30m]")
+
+
+def test_a_training_that_has_ended_is_judged_by_what_it_reported_last_whenever_that_can_be_had() -> None:
+    trainer = Trainer().scrape(40)
+    ended, later = dataclasses.replace(subject(), ended=trainer.at), trainer.at + timedelta(hours=1)
+    assert interpret(subject(), trainer.answer(), later).reason == "Stale"
+    assert interpret(ended, trainer.answer(), later).outcome == "Pass"
+    trainer.reward = 4
+    trainer.scrape(9)
+    broken = dataclasses.replace(ended, ended=trainer.at)
+    assert interpret(broken, trainer.answer(), later).outcome == "Fail"
+    lost = dataclasses.replace(ended, ended=trainer.at + timedelta(minutes=10))
+    assert interpret(lost, trainer.answer(), later).reason == "Stale", "it was not scraped for long before its end"

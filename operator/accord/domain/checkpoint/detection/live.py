@@ -44,7 +44,7 @@ def schedule(subject: Subject, now: datetime) -> timedelta | None:
     """Time between two checks; None where there is nothing to see: before the first attempt, or after the end."""
     if subject.policy.spec.training_run_ref is not None and subject.attempt is None:
         return None
-    if subject.ended is not None and now - subject.ended > _AFTER_THE_END:
+    if subject.ended is not None and not subject.is_unknown and now - subject.ended > _AFTER_THE_END:
         return None
     return subject.policy.spec.detection.interval
 
@@ -70,6 +70,9 @@ def ask(subject: Subject, now: datetime) -> Shared:
     """About what the newest attempt reported that no checkpoint remembers."""
     interval = subject.policy.spec.detection.interval
     reach = max(_CHECKS * interval, _LEAST_REACH)
+    if subject.ended is not None:
+        # In whole minutes, so that the question changes rarely: in the first it is that of before.
+        reach += timedelta(minutes=max(now - subject.ended, timedelta()) // timedelta(minutes=1))
     if subject.remembered is not None:
         age = timedelta(seconds=max(now.timestamp() - subject.remembered, 0.0))
         reach = _rounded(age + _OVERLAP)
@@ -139,7 +142,9 @@ def _interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     if twin := _twin(found, patience):
         words = f"two trainers report at the same time ({_name(twin)} and {_name(newest)}): which one is meant?"
         return Reading("Inconclusive", now, words, "InsufficientData", attempt, step)
-    if now.timestamp() - newest.newest > patience.total_seconds():
+    # A training that has ended reports nothing more: what it reported last is judged whenever it can be had.
+    until = now if subject.ended is None else min(now, subject.ended)
+    if until.timestamp() - newest.newest > patience.total_seconds():
         words = "the trainer's metrics are not scraped any more; nothing new is known"
         return Reading("Inconclusive", now, words, "Stale", attempt, step, saved=saved)
     return _reading(_judge(subject, lives[-1]), now, attempt, saved)
