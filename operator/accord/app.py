@@ -142,7 +142,7 @@ class Operator:
         self._ratings = Sampler(
             lambda key: self._training.read(key),
             self._prometheus,
-            lambda subject, _: ratings.query(subject),
+            ratings.query,
             ratings.interpret,
             self._queue.add,
             self._clock,
