@@ -23,9 +23,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from accord.api.v1alpha1.trainingrun import RatingWindow, Suggestion, TrainingRun
+from accord.domain import age
 from accord.domain.conditions import Wanted, find, timestamp
 from accord.domain.training.inputs import hyperparameters
-from accord.domain.training.ratings import Ratings, begin, gathered
+from accord.domain.training.ratings import Ratings, begin, gathered, schedule
 from accord.domain.training.schedule import value_at
 
 Rule = Literal["LowMean", "WideSpread", "HighMean"]
@@ -110,7 +111,7 @@ def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: st
     window = status.ratings
     if status.completion_time is not None:
         return Advice(window, standing, _finished(run))
-    if ratings is None:
+    if ratings is None or age.is_old(ratings.at, schedule(run, now) or run.spec.monitoring.interval, now):
         told = find(status.conditions, _TYPE)
         if told is not None:
             return Advice(window, standing, Wanted(_TYPE, told.status, told.reason, told.message))
@@ -119,13 +120,14 @@ def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: st
     if ratings.outcome != "Measured":
         unknown = Wanted(_TYPE, "Unknown", ratings.outcome, ratings.message)
         return Advice(window, standing, unknown if _is_asked_for(run) else None)
-    found = None if window is None else gathered(window, ratings)
+    found = None if window is None else gathered(run, window, ratings)
     if window is None or found is None:
         # The first look, or counters that began anew: what was gathered is not known any more.
-        fresh = begin(ratings)
+        fresh = begin(run, ratings)
         return Advice(fresh, standing, _condition(run, standing, fresh))
     total = round(sum(found.values()))
-    window = window.model_copy(update={"ratings": total})
+    # Prometheus may lose sight of some again.
+    window = window.model_copy(update={"ratings": max(total, window.ratings)})
     is_full = total >= run.spec.retuning.max_ratings
     is_due = is_full or (total >= run.spec.retuning.min_ratings and not _is_judged(run, window))
     if not is_due or (run.spec.retuning.mode == "Auto" and applies_in is None):
@@ -138,7 +140,7 @@ def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: st
         is_full = is_full or bool(judged)
     anew = {each.rule for each in judged}
     kept = tuple(each for each in standing if _in_force(run, each, base) and each.rule not in anew)
-    window = (begin(ratings) if is_full else window).model_copy(update={"judged": total})
+    window = (begin(run, ratings) if is_full else window).model_copy(update={"judged": total})
     return Advice(window, (*kept, *judged), _condition(run, (*kept, *judged), window))
 
 
