@@ -216,7 +216,8 @@ def test_a_node_that_is_gone_is_said_with_what_to_do() -> None:
         "node n-1",
         "pod r-1-0",
         told,
-        "kubectl taint node n-1 node.kubernetes.io/out-of-service=nodeshutdown",
+        "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute",
+        "`kubectl delete node n-1`",
     ):
         assert words in message
     assert len(world.pods) == 1
