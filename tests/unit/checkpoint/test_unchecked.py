@@ -57,6 +57,30 @@ def test_an_endpoint_that_does_not_exist_is_said_at_once() -> None:
     assert world.condition("Healthy") == ("Unknown", "NoEndpoint")
 
 
+def test_an_endpoint_that_does_not_exist_lets_nothing_be_promoted_as_an_outage_does() -> None:
+    world = World()
+    world.save(500)
+    world.bad_snapshots[1000] = None
+    world.save(1000)
+    see(world, "NoEndpoint")
+    world.bad_snapshots.clear()
+    world.settle()
+    for _ in range(2):
+        assert (world.serves[1], world.condition("Promoted")) == ("500", ("False", "QueryFailed"))
+        # An operator that was started anew has not asked yet.
+        world.book.clear()
+        world.start()
+        world.advance(600)
+
+
+def test_where_nothing_is_looked_for_nothing_is_missed() -> None:
+    nothing = {"lossSpike": {"enabled": False}, "rewardDrop": {"enabled": False}, "nanPolicy": "Ignore"}
+    world = World(detection=nothing)
+    see(world, "NoMetrics")
+    world.advance(600, checked=True)
+    assert world.condition("Ready")[0] == "True"
+
+
 def test_an_outage_after_something_was_judged_takes_nothing_back() -> None:
     world = World()
     world.check("Inconclusive", reason="InsufficientData", step=100)

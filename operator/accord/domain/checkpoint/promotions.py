@@ -7,6 +7,7 @@ from accord.domain.checkpoint import holds, switching
 from accord.domain.checkpoint.kept import Checkpoint, newest_first, value
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.pointing import impossible
+from accord.domain.checkpoint.reading import UNKNOWN
 from accord.domain.checkpoint.situation import Situation, last_rollback
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import find, parse_timestamp
@@ -75,7 +76,7 @@ def unknown(situation: Situation) -> Problem | None:
             "QueryFailed", f"promotion waits until the training can be checked. {to_serve}. {reading.message}"
         )
     told = find(situation.status.conditions, "Healthy")
-    if told is not None and told.reason == "QueryFailed" and situation.is_checked:
+    if told is not None and told.reason in UNKNOWN and situation.is_checked:
         return Problem("QueryFailed", f"promotion waits until the training can be checked. {to_serve}. {told.message}")
     if situation.is_at_work:
         return Problem("NotChecked", f"promotion waits for the next check of the training. {to_serve}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from accord.domain.checkpoint import holds
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Problem
@@ -24,7 +25,7 @@ def unchecked(situation: Situation) -> tuple[Problem | None, float | None]:
     reading, run = situation.reading, situation.observed.run
     told = find(situation.status.conditions, "Ready")
     said = told if told is not None and told.status == "False" and told.reason in REASONS else None
-    if run is not None and not run.trains:
+    if (run is not None and not run.trains) or not holds.is_watched(situation.policy.spec.detection):
         return None, None
     if reading is None:
         # It was not checked yet since this replica leads, or this attempt began.

@@ -179,8 +179,8 @@ def _lost(situation: Situation) -> Verdict | None:
         if pod.lost_since is not None and pod.lost_since + _NODE_SILENT <= situation.now:
             message = (
                 f"node {pod.node} has not responded since {timestamp(pod.lost_since)}: pod {pod.name} may still train "
-                "and write to the volume, so no other pod is started. If the node is off, delete the pod and taint the "
-                "node with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; if it will not come back: "
+                "and write to the volume, so no other pod is started. If the node is off, delete the pod and taint "
+                "the node with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; if it will not come back: "
                 f"`kubectl delete node {pod.node}`"
             )
             return _stalled("NodeLost", message)
