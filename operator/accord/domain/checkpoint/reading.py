@@ -15,6 +15,8 @@ they neither pause promotion nor end a pause."""
 
 SUSPECTED: Mapping[str, str] = {"LossSpike": "SuspectedLossSpike", "RewardDrop": "SuspectedRewardDrop"}
 """Reason of a Suspect, by its signal."""
+UNANSWERED = frozenset({"QueryFailed", "NoEndpoint"})
+"""Reasons of a check that had no answer at all."""
 
 
 @dataclass(frozen=True)
