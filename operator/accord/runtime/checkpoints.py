@@ -18,7 +18,7 @@ from accord.domain.checkpoint.detection.memory import Interval
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.pods import ServingPod, selector
-from accord.domain.checkpoint.reading import UNKNOWN, Reading
+from accord.domain.checkpoint.reading import UNANSWERED, Reading
 from accord.domain.checkpoint.situation import judged_since, training_of
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
@@ -86,7 +86,7 @@ class CheckpointPolicies:
             run.uid,
             run.created,
             self._memory(key, policy),
-            is_unknown=told is not None and told.reason in UNKNOWN,
+            is_unknown=told is not None and told.reason in UNANSWERED,
         )
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:

@@ -137,6 +137,18 @@ def test_a_rollback_that_is_done_at_once_pauses_nothing() -> None:
     assert "waitingSince" not in world.status["history"][0]
 
 
+def test_a_policy_that_is_suspended_pauses_no_training() -> None:
+    world = trained()
+    world.fail(1600)
+    world.pass_()
+    world.pass_()
+    assert "rollback" in world.status
+    world.edit(suspend=True)
+    world.settle()
+    world.advance(600)
+    assert not pauses(world)
+
+
 def test_a_step_that_a_person_named_pauses_no_training() -> None:
     world = trained()
     world.no_room = FULL

@@ -211,12 +211,12 @@ def test_a_hold_that_comes_right_after_the_deployment_was_changed_takes_it_back(
     assert "PromotionFailed" not in world.reasons()
 
 
-def without_an_answer(**spec: object) -> World:
+def without_an_answer(reason: str = "QueryFailed", **spec: object) -> World:
     """The snapshot of the newest checkpoint takes long; meanwhile Prometheus stops answering; then it is ready."""
     world = trained(**spec)
     world.bad_snapshots[2500] = None
     world.save(2500)
-    world.check("QueryFailed", reason="QueryFailed")
+    world.check("QueryFailed", reason=reason)
     world.settle()
     world.bad_snapshots.clear()
     world.settle()
@@ -251,6 +251,15 @@ def test_nothing_is_promoted_while_prometheus_cannot_be_asked(answer: str) -> No
     world.check(answer, reason={"Pass": "", "Inconclusive": "NoMetrics"}[answer])
     world.settle()
     assert world.serves[1] == "2500"
+
+
+def test_nothing_is_promoted_where_the_endpoint_was_taken_away() -> None:
+    world = without_an_answer("NoEndpoint")
+    assert (world.serves[1], world.condition("Promoted")) == ("2000", ("False", "NoEndpoint"))
+    world.book.clear()
+    world.start()
+    world.settle()
+    assert (world.serves[1], world.condition("Promoted")) == ("2000", ("False", "NoEndpoint"))
 
 
 def test_an_operator_that_was_away_checks_before_it_promotes() -> None:

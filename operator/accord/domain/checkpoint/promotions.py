@@ -7,7 +7,7 @@ from accord.domain.checkpoint import holds, switching
 from accord.domain.checkpoint.kept import Checkpoint, newest_first, value
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.pointing import impossible
-from accord.domain.checkpoint.reading import UNKNOWN
+from accord.domain.checkpoint.reading import UNANSWERED
 from accord.domain.checkpoint.situation import Situation, last_rollback
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import find, parse_timestamp
@@ -69,18 +69,19 @@ def unknown(situation: Situation) -> Problem | None:
     if not holds.is_watched(detection):
         return None
     to_serve = f"To serve step {target.step} anyway: spec.serving.follow Manual, step {target.step}"
+    told = find(situation.status.conditions, "Healthy")
     if reading is not None:
+        no_answer = Problem(reading.reason or "QueryFailed", reading.message)
         if reading.outcome != "QueryFailed":
             return None
-        return Problem(
-            "QueryFailed", f"promotion waits until the training can be checked. {to_serve}. {reading.message}"
-        )
-    told = find(situation.status.conditions, "Healthy")
-    if told is not None and told.reason in UNKNOWN and situation.is_checked:
-        return Problem("QueryFailed", f"promotion waits until the training can be checked. {to_serve}. {told.message}")
-    if situation.is_at_work:
+    elif told is not None and told.reason in UNANSWERED and situation.is_checked:
+        no_answer = Problem(told.reason, told.message)
+    elif situation.is_at_work:
         return Problem("NotChecked", f"promotion waits for the next check of the training. {to_serve}")
-    return None
+    else:
+        return None
+    words = f"promotion waits until the training can be checked. {to_serve}. {no_answer.message}"
+    return Problem(no_answer.reason, words)
 
 
 def gate(situation: Situation) -> Problem | None:

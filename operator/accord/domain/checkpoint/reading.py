@@ -13,11 +13,10 @@ Outcome = Literal["Pass", "Suspect", "Fail", "Inconclusive", "QueryFailed"]
 """Fail asks for a rollback, and it is confirmed. Suspect pauses promotion. Inconclusive and QueryFailed change nothing:
 they neither pause promotion nor end a pause."""
 
-UNKNOWN = frozenset({"QueryFailed", "NoEndpoint"})
-"""Reasons of a reading that there was no answer."""
-
 SUSPECTED: Mapping[str, str] = {"LossSpike": "SuspectedLossSpike", "RewardDrop": "SuspectedRewardDrop"}
 """Reason of a Suspect, by its signal."""
+UNANSWERED = frozenset({"QueryFailed", "NoEndpoint"})
+"""Reasons of a check that had no answer at all."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def noted(situation: Situation, move: Move, after: CheckpointPolicyStatus) -> Ch
     record = after.rollback
     if record is None or record.waiting_since is not None or record.signal == "Manual":
         return after
-    if record.phase in ("AwaitingApproval", "Restarting"):
+    if record.phase in ("AwaitingApproval", "Restarting") or situation.policy.spec.suspend:
         return after
     hindered = move.state == "Stalled" or record.phase in ("Reverting", "Retrying")
     pods_wait = after.switch is not None and after.switch.waiting is not None
