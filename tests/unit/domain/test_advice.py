@@ -20,8 +20,10 @@ from accord.domain.traffic.decide import decide
 
 ROOT = Path(__file__).parents[3]
 HOLDERS = ("another owner (managed by Helm)", "CheckpointPolicy other")
-HARMLESS = {"kubectl delete node", "delete and recreate this one"}
-"""A Node that will not come back, and a TrainingRun that has finished: its checkpoints stay."""
+HARMLESS = {"kubectl delete node", "delete and recreate this one", "delete the pod and taint"}
+"""A Node that will not come back, a TrainingRun that has finished (its checkpoints stay), and the pod of a trainer on a
+node that is off.
+"""
 ADVICE = re.compile(r"(?:[\w-]+ )?(?<!not )\b(?:delete|remove it|delete it)\b(?: \w+){0,4}", re.IGNORECASE)
 
 

@@ -18,6 +18,7 @@ from accord.domain.traffic.observed import Endpoint, Programming
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
 from accord.runtime import unlisted
+from accord.runtime.book import Book
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.index import Index
 from accord.runtime.traffic import TrafficPolicies
@@ -77,7 +78,7 @@ class World:
         policy = settled(manifest())
         policy["metadata"] |= {"resourceVersion": "1"}
         self.index, self.router = Index(), Recorder()
-        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, {}, OperatorMetrics())  # type: ignore[dict-item]
+        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), OperatorMetrics())  # type: ignore[dict-item]
         self.dispatcher = Dispatcher(self.index, (self.traffic,), lambda _: None)
         self.live: dict[str, Manifest] = {}
         self.outage = False

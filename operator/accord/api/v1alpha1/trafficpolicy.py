@@ -45,7 +45,7 @@ HostHeader = Annotated[str, Field(pattern=HOST_PATTERN, min_length=1, max_length
 
 
 class ModeHealthCheck(Model):
-    """How the proxies check the pods of one mode. What is not given follows from the pods' readinessProbe."""
+    """Health check of one mode's pods by the proxies. What is not set follows the pods' readinessProbe."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -63,34 +63,34 @@ class ModeHealthCheck(Model):
     )
 
     type: Literal["HTTP", "TCP"] | None = None
-    """`TCP` only opens a connection. HTTP where `path` is given."""
+    """`TCP` only opens a connection (default: `HTTP` if `path` is set)."""
     path: HealthPath | None = None
-    """HTTP path of this mode's health check; a status from 200 to 399 is healthy."""
+    """HTTP path of the check. A status from 200 to 399 is healthy."""
     port: Port | None = None
-    """Port to check, where it is not the one that serves requests."""
+    """Port to check (default: the port that serves requests)."""
     host: HostHeader | None = None
-    """Host header of the check; the pod's address and port when not given, as the kubelet sends it."""
+    """Host header of the check (default: the pod's address and port, as the kubelet sends it)."""
     scheme: Literal["HTTP", "HTTPS"] | None = None
-    """HTTP when not given. With HTTPS certificates are not verified, as by the kubelet."""
+    """Scheme of the check (default: `HTTP`). Certificates are not verified, as by the kubelet."""
 
 
 class Mode(Model):
-    """One mode of the service: a Deployment, and the share of the traffic that it takes."""
+    """One mode of the service: a Deployment and its share of the traffic."""
 
     name: DnsLabel
-    """Name of the mode: the value of the `mode` label in metrics and of the sticky cookie."""
+    """Name of the mode, also in the metric label `mode` and in the sticky cookie."""
     weight: Percent
-    """Share of the requests in percent. The weights of all modes sum to 100; 0 means that the mode receives none."""
+    """Share of the requests in percent. The weights of all modes must sum to 100; a mode of weight 0 gets none."""
     deployment_ref: LocalObjectReference
-    """The Deployment that serves this mode, in the policy's own namespace."""
+    """Deployment that serves this mode, in the policy's namespace."""
     port: Port
-    """Container port on which the pods of the Deployment serve HTTP."""
+    """Container port on which the pods serve HTTP."""
     app_protocol: Literal["http", "kubernetes.io/h2c", "grpc"] | None = None
-    """What the pods speak on that port, in the words of a Service's `appProtocol`: HTTP/1.1 (`http`, the default), or
-    HTTP/2 without TLS (`kubernetes.io/h2c`), also for gRPC (`grpc`)."""
+    """Protocol of the pods on that port, as in a Service's `appProtocol`: `http` (HTTP/1.1, the default),
+    `kubernetes.io/h2c` (HTTP/2 without TLS) or `grpc`."""
     health_check: ModeHealthCheck | None = None
-    """How the proxies check this mode's pods. By default as the readinessProbe of the container that declares `port`
-    does: its path, port, Host header and scheme where it is an HTTP probe, else a TCP connection."""
+    """Health check of this mode's pods by the proxies (default: the readinessProbe of the container that declares
+    `port`: path, port, Host header and scheme of an HTTP probe, else a TCP connection)."""
 
     @property
     def speaks_http2(self) -> bool:
@@ -99,16 +99,16 @@ class Mode(Model):
 
 
 class UserPreference(Model):
-    """Where a request says which mode it wishes for (strategy UserPreference)."""
+    """Where a request names its preferred mode (strategy `UserPreference`)."""
 
     header: HeaderName = "x-accord-mode"
     """Request header that names a mode."""
     cookie: HeaderName = "accord-preference"
-    """Cookie that names a mode; the header wins over it."""
+    """Cookie that names a mode. The header takes precedence."""
 
 
 class StickySession(Model):
-    """Same user, same mode, for an absolute time."""
+    """Session stickiness: a user stays with one mode for a fixed time."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("ttl", "1s", "8760h"),
@@ -122,39 +122,40 @@ class StickySession(Model):
     enabled: bool = True
     """Whether a user stays with the mode that answered first."""
     ttl: Duration = timedelta(hours=1)
-    """How long, counted from the first answer; a visit does not prolong it."""
+    """How long a user stays with a mode, counted from the first response. Later requests do not extend it."""
     cookie: HeaderName = "accord-mode"
-    """Name of the cookie that holds the mode."""
+    """Name of the cookie that contains the mode."""
     secure: bool = False
-    """Mark the cookie `Secure`: browsers send it over HTTPS only. For a router behind a gateway that ends TLS."""
+    """Set `Secure` on the cookie: browsers then send it over HTTPS only. For a router behind a gateway that terminates
+    TLS."""
     same_site: Literal["Lax", "Strict", "None"] = "Lax"
-    """`SameSite` of the cookie: `None` for a service that pages of other sites embed."""
+    """`SameSite` of the cookie. `None` if pages of other sites embed the service."""
     header: HeaderName | None = None
-    """Request header that identifies a user (say `x-user-id`), for clients without cookies: the mode is chosen by a
+    """Request header that identifies a user, such as `x-user-id`, for clients without cookies. The mode is chosen by a
     consistent hash of its value."""
 
 
 class HealthCheck(Model):
-    """Active health check of every pod by every proxy."""
+    """Active health checks: every proxy checks every pod."""
 
     rules: ClassVar[tuple[Rule, ...]] = (span_rule("interval", "1s", "1h"),)
 
     path: HealthPath | None = None
-    """HTTP path, on the port that serves requests, for every mode that gives none itself; a status from 200 to 399 is
-    healthy. When not given, each mode is checked as its readinessProbe does."""
+    """HTTP path, on the port that serves requests, for modes without a path of their own. A status from 200 to 399 is
+    healthy (default: the readinessProbe of each mode)."""
     interval: Duration = timedelta(seconds=30)
-    """Time between two checks of one pod."""
+    """Time between two checks of a pod."""
 
 
 class LoadBalancing(Model):
-    """How the requests of one mode spread over its pods."""
+    """Load balancing between the pods of a mode."""
 
     algorithm: Literal["LeastConnections", "RoundRobin", "Random"] = "LeastConnections"
-    """`LeastConnections` sends a request to the less busy of two random pods."""
+    """`LeastConnections` picks the less busy of two random pods."""
     health_check: HealthCheck = HealthCheck()
-    """Active health check of every pod by every proxy."""
+    """Active health checks: every proxy checks every pod."""
     max_queue_size: Annotated[int, Field(ge=1, le=100_000)] = 100
-    """Pending requests a mode may hold in one proxy before it answers 503 at once."""
+    """Limit of pending requests, per mode and proxy. Further requests get 503 at once."""
 
 
 LabelValue = Annotated[str, Field(pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", max_length=63)]
@@ -187,41 +188,41 @@ _RESERVED = (
 
 
 class RouterService(Model):
-    """What the router's Service has besides port and type."""
+    """Additional settings of the router's Service."""
 
     rules: ClassVar[tuple[Rule, ...]] = _kept_rules(*_RESERVED)
 
     labels: Labels = {}
-    """Labels of the Service."""
+    """Additional labels of the Service."""
     annotations: Annotations = {}
-    """Annotations of the Service, for load balancers say."""
+    """Additional annotations of the Service, for example for a cloud load balancer."""
     load_balancer_class: Annotated[
         str | None, Field(pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=253)
     ] = None
-    """`loadBalancerClass` of a Service of type LoadBalancer. The API server does not allow to change it later."""
+    """`loadBalancerClass` of a Service of type LoadBalancer. The API server does not allow changes to it."""
 
 
 class RouterPods(Model):
-    """What the proxies' pods have besides what the operator needs, and where they may run."""
+    """Additional settings of the router's pods."""
 
     rules: ClassVar[tuple[Rule, ...]] = _kept_rules(*_RESERVED)
 
     labels: Labels = {}
-    """Labels of the pods."""
+    """Additional labels of the pods."""
     annotations: Annotations = {}
-    """Annotations of the pods. They win over the operator's own `prometheus.io/…`."""
+    """Additional annotations of the pods. They override the operator's own `prometheus.io/…`."""
     node_selector: Labels = {}
-    """Labels of the nodes that may run the pods."""
+    """`nodeSelector` of the pods."""
     tolerations: Annotated[list[dict[str, Any]], Field(json_schema_extra={"x-accord-schema": "Tolerations"})] = []
-    """Taints that the pods tolerate (core/v1 Toleration)."""
+    """Tolerations of the pods (core/v1 Toleration)."""
     affinity: Annotated[dict[str, Any] | None, Field(json_schema_extra={"x-accord-schema": "Affinity"})] = None
-    """Affinity of the pods (core/v1 Affinity). With or without it they are spread over nodes where that is possible."""
+    """Affinity of the pods (core/v1 Affinity). In any case they are spread over nodes if possible."""
     priority_class_name: DnsSubdomain | None = None
     """PriorityClass of the pods."""
     image_pull_secrets: Annotated[
         list[LocalObjectReference], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = []
-    """Secrets in the policy's namespace with credentials for the registry of the proxy's image."""
+    """Secrets with registry credentials for the proxy image, in the policy's namespace."""
 
 
 class EnvoyRouter(Model):
@@ -237,24 +238,24 @@ class EnvoyRouter(Model):
     )
 
     replicas: Annotated[int, Field(ge=1, le=50)] = 2
-    """Number of proxies. From two on, a PodDisruptionBudget lets only one go at a time."""
+    """Number of proxies. With two or more, a PodDisruptionBudget allows one eviction at a time."""
     scaling: Literal["Fixed", "External"] = "Fixed"
-    """`External` leaves the number of proxies to an autoscaler, or to `kubectl scale`, once they are there: `replicas`
-    is what they begin with."""
+    """`External` leaves the number of proxies to a HorizontalPodAutoscaler or `kubectl scale`; `replicas` is then the
+    initial number."""
     drain_time: Duration = timedelta(seconds=30)
-    """How long a proxy that stops goes on serving the requests it has. What takes longer, a stream say, is cut then; a
-    pod always takes this long to stop."""
+    """How long a terminating proxy keeps serving open requests. Longer ones, such as streams, are cut off. Every pod
+    takes this long to terminate."""
     trusted_hops: Annotated[int, Field(ge=0, le=10)] = 0
-    """Number of proxies before this router whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed and reach the
-    pods: 1 behind a gateway that ends TLS. With 0 the headers of clients are replaced."""
+    """Number of trusted proxies in front of the router. Their `X-Forwarded-For` and `X-Forwarded-Proto` are passed on
+    to the pods: 1 behind a gateway that terminates TLS. With 0 these headers are replaced."""
     port: Port = 80
     """Port of the router's Service."""
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
     """Type of the router's Service."""
     service: RouterService | None = None
-    """What else the router's Service has."""
+    """Additional settings of the router's Service."""
     pods: RouterPods | None = None
-    """What else the proxies' pods have, and where they may run."""
+    """Additional settings of the router's pods."""
     resources: Annotated[
         dict[str, Any] | None, Field(json_schema_extra={"x-accord-schema": "ResourceRequirements"})
     ] = None
@@ -262,7 +263,7 @@ class EnvoyRouter(Model):
 
 
 class GatewayAPIRouter(Model):
-    """HTTPRoutes for an existing Gateway."""
+    """HTTPRoutes attached to an existing Gateway."""
 
     parent_refs: Annotated[
         list[LocalObjectReference],
@@ -270,7 +271,7 @@ class GatewayAPIRouter(Model):
     ]
     """Gateways in the policy's namespace."""
     hostnames: Annotated[list[HostName], Field(max_length=16)] = []
-    """Host names to serve; all when empty."""
+    """Host names to serve (default: all)."""
 
 
 class IstioRouter(Model):
@@ -279,11 +280,11 @@ class IstioRouter(Model):
     hosts: Annotated[list[HostName], Field(min_length=1, max_length=16)]
     """Hosts of the VirtualService."""
     gateways: Annotated[list[DnsLabel], Field(max_length=16)] = []
-    """Istio Gateways in the policy's namespace. The mesh's own sidecars when empty."""
+    """Istio Gateways in the policy's namespace (default: the sidecars of the mesh)."""
 
 
 class Router(Model):
-    """What carries the traffic."""
+    """What routes the traffic."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -295,7 +296,7 @@ class Router(Model):
     )
 
     type: Literal["Envoy", "GatewayAPI", "Istio"] = "Envoy"
-    """`Envoy` is built in and needs nothing else in the cluster."""
+    """`Envoy` is built in and requires nothing else in the cluster."""
     envoy: EnvoyRouter = EnvoyRouter()
     """Settings of type Envoy."""
     gateway_api: Annotated[GatewayAPIRouter | None, Field(alias="gatewayAPI")] = None
@@ -305,7 +306,7 @@ class Router(Model):
 
 
 class Monitoring(Model):
-    """Measuring what the traffic really does: by the service's counter in Prometheus, else by the proxies'."""
+    """Measurement of the actual split: from the service's counter in Prometheus, else from the proxies' counters."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("window", "10s", "24h"),
@@ -313,24 +314,24 @@ class Monitoring(Model):
     )
 
     endpoint: PrometheusEndpoint = "default"
-    """Name of a Prometheus endpoint that the installer of the operator configured. A URL cannot be given here."""
+    """Name of a Prometheus endpoint in the operator's configuration. URLs are not allowed."""
     window: Duration = timedelta(minutes=5)
     """Window over which requests are counted."""
     interval: Annotated[Duration, Field(json_schema_extra={"x-accord-default": "60s"})] = timedelta(seconds=60)
     """Time between two measurements."""
     alert_deviation: Annotated[float, Field(gt=0, le=100, json_schema_extra={"x-accord-min": 0.1})] = 10
-    """Alert when a mode's measured share is further from its target than this, in percentage points, and the number
-    of requests rules out chance."""
+    """Alert if the measured share of a mode differs from its target by more than this, in percentage points, and the
+    number of requests rules out chance."""
     requests_per_session: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """With sticky sessions, requests of one user are one choice, not many: how many requests a session makes on
-    average. The number of independent observations is the number of requests divided by this."""
+    """Average number of requests per session. With sticky sessions the requests of one session are a single
+    observation, so the number of requests is divided by this."""
     query: PromQL | None = None
-    """PromQL that returns the number of requests in the window, one series a mode with label `mode`. `$namespace`,
-    `$modes` (a regular expression of all mode names) and `$window` are filled in."""
+    """PromQL that returns the number of requests in the window, one series per mode with label `mode`. `$namespace`,
+    `$modes` (a regular expression for all mode names) and `$window` are substituted."""
 
 
 class CacheTTL(Model):
-    """Cache lifetimes that are published to the applications."""
+    """Cache lifetimes, published to the applications."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("normalTTL", "1s", "8760h"),
@@ -344,12 +345,12 @@ class CacheTTL(Model):
 
 
 class Share(Model):
-    """A mode that takes a part of the shifted traffic."""
+    """A mode that takes part of the shifted traffic."""
 
     mode: DnsLabel
     """Name of a mode other than the watched one."""
     weight: Percent
-    """Its part of the shifted share, in percent."""
+    """Percentage of the shifted share."""
 
 
 class CircuitBreaker(Model):
@@ -372,7 +373,7 @@ class CircuitBreaker(Model):
     )
 
     mode: DnsLabel
-    """The mode that is watched."""
+    """Mode to watch."""
     failures: Annotated[int, Field(ge=1, le=10_000)] = 3
     """Failures within the window that open the circuit."""
     window: Duration = timedelta(minutes=1)
@@ -382,14 +383,14 @@ class CircuitBreaker(Model):
     shift_to: Annotated[
         list[Share], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
     ] = []
-    """Where the mode's share goes; the fallback mode when empty."""
+    """Modes that take over the share (default: the fallback mode)."""
     recovery: Literal["Immediate", "Ramp"] = "Immediate"
-    """How the share comes back after the cooldown: at once, or in steps."""
+    """How the share returns after the cooldown: at once or in steps."""
     query: PromQL | None = None
     """PromQL that returns the number of failures in the window, as one value. `$namespace`, `$mode` and `$window` are
-    filled in."""
+    substituted."""
     cache: CacheTTL = CacheTTL()
-    """Cache lifetimes that are published to the applications."""
+    """Cache lifetimes, published to the applications."""
 
 
 class TrafficPolicySpec(Model):
@@ -425,7 +426,7 @@ class TrafficPolicySpec(Model):
         ),
         Rule(
             "self.userPreference.cookie != self.stickySession.cookie",
-            "userPreference.cookie and stickySession.cookie must differ: the sticky cookie would become a wish",
+            "userPreference.cookie and stickySession.cookie must differ: the sticky cookie would be a preference",
             ".userPreference.cookie",
         ),
         Rule(
@@ -449,26 +450,26 @@ class TrafficPolicySpec(Model):
     modes: Annotated[
         list[Mode], Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ]
-    """The modes of the service. Their weights sum to 100."""
+    """Modes of the service. Their weights must sum to 100."""
     strategy: Strategy = "WeightedRandom"
-    """`WeightedRandom` draws a mode for each new session. `RoundRobin` goes through a fixed weighted cycle.
-    `UserPreference` grants the request's own wish, and draws where there is none."""
+    """`WeightedRandom` draws a mode for each new session. `RoundRobin` follows a fixed weighted cycle. `UserPreference`
+    uses the mode that the request names, else draws one."""
     user_preference: UserPreference = UserPreference()
-    """Where a request says which mode it wishes for."""
+    """Where a request names its preferred mode."""
     sticky_session: StickySession = StickySession()
-    """Same user, same mode, for an absolute time."""
+    """Session stickiness: a user stays with one mode for a fixed time."""
     fallback_mode: DnsLabel | None = None
-    """Mode that answers where the chosen one fails or has no ready pod. The first mode when not given."""
+    """Mode that takes over if another fails or has no ready pods (default: the first mode)."""
     load_balancing: LoadBalancing = LoadBalancing()
-    """How the requests of one mode spread over its pods."""
+    """Load balancing between the pods of a mode."""
     router: Router = Router()
-    """What carries the traffic."""
+    """What routes the traffic."""
     monitoring: Monitoring = Monitoring()
-    """Measuring what the traffic really does."""
+    """Measurement of the actual split."""
     circuit_breaker: CircuitBreaker | None = None
     """Downshift: after failures of one mode, its share goes to other modes for a while."""
     suspend: bool = False
-    """Keep routing as it is and change nothing."""
+    """Freeze routing: changes of the spec have no effect until this is `false` again."""
 
     @property
     def fallback(self) -> str:
@@ -477,34 +478,34 @@ class TrafficPolicySpec(Model):
 
 
 class ModeStatus(Model):
-    """What one mode was asked to take and what it takes."""
+    """Target and actual share of one mode."""
 
     name: str
     """Name of the mode."""
     target: float
-    """Share that the spec asks for, in percent. While a new mode warms up, the share before the change."""
+    """Share in the spec, in percent. While a new mode warms up, the share before the change."""
     effective: float
-    """Share that the router is set to, after fallback and downshift, in percent."""
+    """Share that the router is set to, in percent, after fallback and downshift."""
     actual: float | None = None
-    """Share measured over the window, in percent; `countedBy` says by whom. Absent without a measurement."""
+    """Share measured over the window, in percent. Absent without a measurement."""
     deviation: float | None = None
     """actual − target, in percentage points."""
     alert: bool = False
-    """Whether the deviation is over the threshold and not explained by chance."""
+    """Whether the deviation exceeds the threshold and chance is ruled out."""
     ready_pods: int = 0
     """Pods that are ready to serve."""
     healthy_pods: int | None = None
-    """Pods that take requests: they pass the proxies' health checks and are not ejected. Where the proxies differ, as
-    the one sees that sees most. Absent while they have not been asked."""
+    """Pods that get requests: they pass the proxies' health checks and are not ejected. If the proxies differ, the
+    highest number. Absent while the proxies cannot be read."""
     ejected_pods: int | None = None
-    """Pods that pass the health checks and take no requests for now, because they failed too many."""
+    """Pods that pass the health checks but get no requests for now, because they failed too many."""
     requests: int | None = None
-    """Requests within the window that the proxies sent to this mode's pods, repeated ones included. It is written when
-    it changes by a tenth. Absent, as the next two, while the proxies do not tell."""
+    """Requests within the window that the proxies sent to this mode's pods, retries included. Updated when it changes
+    by 10 %. Absent, like the next two fields, while the proxies cannot be read."""
     errors: float | None = None
-    """Requests routed to this mode that were answered with 500 or above, in percent."""
+    """Percentage of the requests routed to this mode that got a status of 500 or above."""
     retries: float | None = None
-    """Attempts that failed and were repeated on another pod or mode, in percent of the requests routed to this mode."""
+    """Attempts that failed and were retried on another pod or mode, in percent of the requests routed to this mode."""
 
 
 class Downshift(Model):
@@ -521,69 +522,69 @@ class Downshift(Model):
 
 
 class HealthCheckInForce(Model):
-    """How the proxies check the pods of one mode now."""
+    """Current health check of one mode."""
 
     mode: DnsLabel
     """Name of the mode."""
     type: Literal["HTTP", "TCP", "GRPC"]
     """`TCP` only opens a connection. `GRPC` asks `grpc.health.v1.Health`."""
     app_protocol: str | None = None
-    """What the pods speak; `http` when absent."""
+    """Protocol of the pods (default: `http`)."""
     path: str | None = None
     """HTTP path."""
     service: str | None = None
-    """Service that a gRPC check asks about; the whole server when absent."""
+    """Service in a gRPC health check (default: the whole server)."""
     port: int | None = None
-    """Port that is checked, where it is not the one that serves requests."""
+    """Port that is checked (default: the port that serves requests)."""
     host: str | None = None
-    """Host header; the pod's address and port when absent."""
+    """Host header (default: the pod's address and port)."""
     scheme: Literal["HTTP", "HTTPS"] | None = None
-    """HTTP when absent."""
+    """Scheme of the check (default: `HTTP`)."""
 
 
 class RoutingInForce(Model):
-    """How requests are routed now, besides the shares: kept while a policy is suspended or not accepted."""
+    """Current routing, apart from the shares. Kept while the policy is suspended or not accepted."""
 
     strategy: Strategy
-    """The strategy in force."""
+    """Current strategy."""
     user_preference: UserPreference
-    """Where wishes are read."""
+    """Where requests name their preferred mode."""
     sticky_session: StickySession
-    """The stickiness in force."""
+    """Current session stickiness."""
     fallback_mode: DnsLabel
-    """The fallback mode in force."""
+    """Current fallback mode."""
     load_balancing: LoadBalancing
-    """The load balancing in force."""
+    """Current load balancing."""
     health_checks: Annotated[
         list[HealthCheckInForce], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
     ] = []
-    """How the pods of each mode are checked."""
+    """Current health check of each mode."""
     trusted_hops: int = 0
-    """Number of proxies before the router that are believed."""
+    """Number of trusted proxies in front of the router."""
     since: Timestamp
-    """When the shares changed last. Requests from before it were split otherwise."""
+    """When the shares last changed."""
 
 
 class TrafficPolicyStatus(Model):
     """Observed routing."""
 
     observed_generation: int | None = None
-    """`metadata.generation` of the spec that this status speaks of."""
+    """`metadata.generation` of the spec that this status describes."""
     conditions: Conditions = []
-    """What is true of the policy, in the terms of kstatus."""
+    """Conditions of the policy, following kstatus."""
     modes: Annotated[
         list[ModeStatus], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = []
-    """The modes that are programmed, those on their way out included."""
+    """Modes known to the proxies, including those that are being removed."""
     routing: RoutingInForce | None = None
-    """How the router splits requests, besides the shares in `modes`."""
+    """Current routing, apart from the shares in `modes`."""
     target: str | None = None
     """Target shares in the order of the modes, as `60/30/10`."""
     actual: str | None = None
     """Measured shares in the order of the modes."""
     counted_by: Literal["Service", "Proxies"] | None = None
-    """Whose counters `actual` comes from: those of the modes' own pods in Prometheus, or, where these count nothing,
-    those of the proxies."""
+    """Source of `actual`: `Service`, the counters of the modes' pods in Prometheus, or, if these count nothing,
+    `Proxies`."""
     address: str | None = None
     """Where clients reach the router, as `host:port`."""
     downshift: Downshift | None = None
@@ -608,13 +609,15 @@ class TrafficPolicy(Resource):
     )
 
     conditions: ClassVar[tuple[ConditionType, ...]] = (
-        ConditionType("Accepted", "The spec asks for nothing that the router cannot do."),
+        ConditionType("Accepted", "The router supports everything in the spec."),
         ConditionType(
-            "ResolvedRefs", "The Deployments exist and can be selected, and no name is taken by another owner."
+            "ResolvedRefs", "The Deployments exist and can be selected, and no required name is taken by another owner."
         ),
-        ConditionType("ModesAvailable", "Every mode that is to receive traffic has a ready pod."),
-        ConditionType("Programmed", "Every ready proxy has accepted the routing of this generation."),
-        ConditionType("WithinTarget", "The measured shares are those asked for; Unknown without a measurement."),
+        ConditionType(
+            "ModesAvailable", "Every mode with a share has ready pods that pass the health checks of the proxies."
+        ),
+        ConditionType("Programmed", "All ready proxies have accepted the routing of this generation."),
+        ConditionType("WithinTarget", "The measured shares match the targets. Unknown without a measurement."),
         *KSTATUS,
     )
     rules: ClassVar[tuple[Rule, ...]] = (
