@@ -81,10 +81,10 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "part"),
     [
-        ("{}", "Deployment fast: spec.selector is required"),
-        ("7", "Deployment fast: spec.selector is required"),
-        ("{selector: {matchLabels: [a]}}", "spec.selector.matchLabels must be a map of labels"),
-        ("{selector: {matchLabels: {a: b}}, replicas: two}", "spec.replicas must be a number"),
+        ("{}", "Deployment fast: spec.selector: is required"),
+        ("7", "Deployment fast: spec: must be of type object, not integer"),
+        ("{selector: {matchLabels: [a]}}", "spec.selector.matchLabels: must be of type object, not array"),
+        ("{selector: {matchLabels: {a: b}}, replicas: two}", "spec.replicas: must be of type integer, not string"),
     ],
 )
 def test_deployments_without_use(tmp_path: Path, spec: str, part: str) -> None:
@@ -92,6 +92,55 @@ def test_deployments_without_use(tmp_path: Path, spec: str, part: str) -> None:
     code, out, err = run(write(tmp_path, text))
     assert (code, out) == (2, "")
     assert f"document 2, {part}" in err or part in err
+
+
+POD = "{containers: [{name: a, ports: 7}]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (
+            DEPLOYMENT.replace("}}}", "}}, template: {spec: {containers: [7]}}}"),
+            "containers[0]: must be of type object",
+        ),
+        (DEPLOYMENT.replace("}}}", "}}, template: {spec: " + POD + "}}"), "containers[0].ports: must be of type array"),
+        (DEPLOYMENT.replace("name: fast,", "name: fast, labels: [a],"), "metadata.labels: must be of type object"),
+        (DEPLOYMENT.replace("name: fast,", "name: fast, namespace: {},"), "metadata.namespace must be a string"),
+        (
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: c}\nspec: {resources: 7}",
+            "spec.resources: must",
+        ),
+        ("apiVersion: v1\nkind: List\nitems: 7", "document 2, List: items must be a list"),
+        ("apiVersion: v1\nkind: X\nmetadata: {name: .nan}", "line 10: .nan is not a finite number"),
+    ],
+)
+def test_other_objects_that_a_plan_cannot_read(tmp_path: Path, text: str, part: str) -> None:
+    code, out, err = run(write(tmp_path, f"{POLICY % ''}---\n{text.lstrip()}"))
+    assert (code, out) == (2, "")
+    assert part in err
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("status: {modes: 7}", "TrafficPolicy shop: status.modes: "),
+        ("status: 7", "TrafficPolicy shop: status: "),
+    ],
+)
+def test_a_status_that_a_plan_cannot_begin_with(tmp_path: Path, text: str, part: str) -> None:
+    code, out, err = run(write(tmp_path, f"{POLICY % ''}{text}\n---{DEPLOYMENT}"))
+    assert (code, out) == (2, "")
+    assert part in err
+
+
+def test_the_template_of_a_run_is_read_as_a_pods(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "manifests/examples/trainingrun-linear.yaml").read_text(encoding="utf-8")
+    spec = yaml.safe_load(text)
+    spec["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "LEVEL", "value": 7}]
+    code, out, err = run(write(tmp_path, yaml.safe_dump(spec)))
+    assert (code, out) == (2, "")
+    assert "spec.template.spec.containers[0].env[0].value: must be of type string, not integer" in err
 
 
 def test_directories_lists_and_namespaces(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ and text here, `1:30` is text there and a number here, `y` is true there. A whol
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -122,6 +123,9 @@ def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
 def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float | int:
     text = str(loader.construct_scalar(node)).lower()
     value = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+    if not math.isfinite(value):  # JSON has no such number, and what is written here ends up as JSON
+        line = node.start_mark.line + 1
+        raise yaml.constructor.ConstructorError(None, None, f"line {line}: {text} is not a finite number")
     return int(value) if value.is_integer() and abs(value) < _EXACT else value
 
 

@@ -142,7 +142,10 @@ def _objects(path: Path, namespace: str | None) -> Iterator[Document]:
             continue
         place = f"{place_of(path)}, document {number}"
         is_list = isinstance(found, dict) and str(found.get("kind", "")).endswith("List") and "items" in found
-        for item in found["items"] or () if is_list else (found,):
+        items = found["items"] or [] if is_list else [found]
+        if not isinstance(items, list):
+            raise InputError(f"{place}, {found['kind']}: items must be a list")
+        for item in items:
             yield Document(place, _placed(place, item, namespace))
 
 
@@ -157,6 +160,8 @@ def _placed(place: str, content: Any, namespace: str | None) -> Manifest:
     if not isinstance(meta, dict) or not isinstance(meta.get("name"), str):
         raise InputError(f"{place}, {content['kind']}: metadata.name is required")
     said = meta.get("namespace")
+    if not isinstance(said, str | None):
+        raise InputError(f"{place}, {content['kind']} {meta['name']}: metadata.namespace must be a string")
     if said is not None and namespace is not None and said != namespace:
         raise InputError(
             f"{place}, {content['kind']} {meta['name']}: metadata.namespace is {said}, but --namespace is {namespace}"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
 from accord.cli.tables import aligned, to_the_right
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _GAP = 3  # between two columns
 _LEAST = 40  # characters of the last column of a table: wrapped shorter it could not be read
 
+T = TypeVar("T")
 Format = Literal["table", "json", "yaml"]
 
 
@@ -81,6 +82,22 @@ class Printer:
         """What is wrong, on stderr; every line with the name of the command before it."""
         for line in message.splitlines() or [""]:
             self._say(line, "bold red")
+
+    def counted(self, items: Sequence[T], what: str) -> Iterator[T]:
+        """The items, one by one; on a terminal a line on stderr says how many are done, and is gone in the end."""
+        console = _console(self._err)
+        if console is None:
+            yield from items
+            return
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(
+            console=console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        ) as line:
+            for number, item in enumerate(items):
+                line.update(Text(f"{self.program}: {number} of {len(items)} {what}"), refresh=True)
+                yield item
 
     def _say(self, message: str, style: str) -> None:
         console = _console(self._err)

@@ -63,7 +63,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace, printer: Printer) -> Exit:
-    notes, printed = _runs(args) if args.runs is not None else _one(args)
+    notes, printed = _runs(args, printer) if args.runs is not None else _one(args)
     for note in notes:
         printer.note(note)
     if args.output == "table":
@@ -86,11 +86,11 @@ def _one(args: argparse.Namespace) -> tuple[Iterable[str], Any]:
     return output.notes(given), output.as_table(given, result) if args.output == "table" else output.as_data(result)
 
 
-def _runs(args: argparse.Namespace) -> tuple[Iterable[str], Any]:
+def _runs(args: argparse.Namespace, printer: Printer) -> tuple[Iterable[str], Any]:
     """The same of a directory."""
     from accord.cli.backtest import rates, runs
 
-    judged = runs.judge(args)
+    judged = runs.judge(args, printer)
     return rates.notes(judged), rates.as_table(judged) if args.output == "table" else rates.as_data(judged)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, CheckpointPol
 from accord.cli.backtest import recording as recordings
 from accord.cli.backtest.input import paced, read_policy
 from accord.cli.errors import InputError, unreadable
+from accord.cli.printer import Printer
 from accord.domain.checkpoint.detection import rows
 from accord.domain.checkpoint.detection.replay import Replayed, Rollback, replay
 from accord.domain.checkpoint.detection.series import Life, Segment
@@ -96,7 +96,7 @@ class Judged:
     notes: Sequence[str]
 
 
-def judge(args: argparse.Namespace) -> Judged:
+def judge(args: argparse.Namespace, printer: Printer) -> Judged:
     """Judge every run below the directory. InputError for what cannot be used; it names all files that cannot be."""
     for option in ("range", "end", "plot"):
         if getattr(args, option) is not None:
@@ -106,7 +106,7 @@ def judge(args: argparse.Namespace) -> Judged:
     settings = _settings(policy.spec)
     verdicts: dict[str, list[Verdict]] = {setting.name: [] for setting in settings}
     notes, errors = [], []
-    for run in _shown(directory.runs):
+    for run in printer.counted(directory.runs, "runs"):
         try:
             recording = recordings.read(run.path)
         except InputError as error:
@@ -203,18 +203,6 @@ def _settings(spec: CheckpointPolicySpec) -> list[Setting]:
     if not adaptive:
         settings.append(Setting(detection.method, spec.model_copy(update={"rollback": rollback}), own=True))
     return settings
-
-
-def _shown(runs: Sequence[Run]) -> Iterator[Run]:
-    """The runs, with a line on a terminal that says how many are done."""
-    is_terminal = sys.stderr.isatty()
-    for number, run in enumerate(runs):
-        if is_terminal:
-            sys.stderr.write(f"\raccord backtest: {number} of {len(runs)} runs\x1b[K")
-            sys.stderr.flush()
-        yield run
-    if is_terminal:
-        sys.stderr.write("\r\x1b[K")
 
 
 def _verdict(run: Run, lives: Sequence[Life], result: Replayed) -> Verdict:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from accord.adapters.routers.envoy import objects, offering
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.api.base import Manifest
+from accord.api.v1alpha1 import KINDS
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.meta import API_VERSION, Condition
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
@@ -19,6 +22,7 @@ from accord.cli.errors import InputError
 from accord.cli.exits import Exit
 from accord.cli.plan import checkpoint_rehearsal, run_rehearsal
 from accord.cli.plan.rehearsal import Outcome, Stage, rehearse
+from accord.cli.plan.shapes import misshapen
 from accord.cli.printer import Block, Format, Printer, Table
 from accord.config import Config
 from accord.domain.conditions import find
@@ -37,9 +41,9 @@ def plan(paths: Sequence[Path], namespace: str | None, form: Format, config: Con
     ours = [document for document in found if document.manifest["apiVersion"] == API_VERSION]
     if not ours:
         raise InputError(f"none of the {len(found)} objects has apiVersion {API_VERSION}: nothing to plan")
-    given = {document.key: document.manifest for document in found}
-    said = [problem for document in found for problem in _misshapen(document)]
-    invalid = {} if said else {each.key: wrong for each in ours if (wrong := documents.problems(each))}
+    said = [f"{each}: {error}" for each in found if each not in ours for error in misshapen(each.manifest)]
+    invalid = {} if said else {each.key: wrong for each in ours if (wrong := _problems(each))}
+    given = {document.key: document.manifest for document in found if document.key not in invalid}
     planned: list[tuple[Document, Outcome]] = []
     for document in () if said else ours:
         if document.key in invalid:
@@ -56,6 +60,19 @@ def plan(paths: Sequence[Path], namespace: str | None, form: Format, config: Con
     if not said:
         return Exit.OK
     return Exit.FINDINGS if planned and not invalid else Exit.INVALID
+
+
+def _problems(document: Document) -> list[str]:
+    """What is wrong with an object of ours: as the API server sees it, and in the status that a plan begins with."""
+    found = documents.problems(document) or [f"{document}: {error}" for error in misshapen(document.manifest)]
+    if found:
+        return found
+    kind = next(kind for kind in KINDS if kind.kind == document.key.kind)
+    try:
+        kind.model_validate(stored(document.manifest))
+    except ValidationError as error:
+        return [f"{document}: {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return []
 
 
 def _run_of(document: Document) -> set[ObjectKey]:
@@ -100,21 +117,6 @@ def _stalls(document: Document, outcome: Outcome) -> Iterator[str]:
     told = find(outcome.conditions, "Stalled")
     if told is not None:
         yield f"{document}: {told.message}"
-
-
-def _misshapen(document: Document) -> Iterator[str]:
-    """What would make a Deployment useless here. All else about it is the API server's business."""
-    if document.key[:2] != ("apps/v1", "Deployment"):
-        return
-    spec = document.manifest.get("spec")
-    spec = spec if isinstance(spec, dict) else {}
-    selector = spec.get("selector")
-    if not isinstance(selector, dict):
-        yield f"{document}: spec.selector is required"
-    elif not isinstance(selector.get("matchLabels") or {}, dict):
-        yield f"{document}: spec.selector.matchLabels must be a map of labels"
-    elif not isinstance(spec.get("replicas", 1), int | None):
-        yield f"{document}: spec.replicas must be a number"
 
 
 def _complaints(document: Document, outcome: Outcome, given: dict[ObjectKey, Manifest]) -> Iterator[str]:

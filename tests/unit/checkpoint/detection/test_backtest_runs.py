@@ -242,5 +242,9 @@ def test_progress_is_for_terminals(
     main(command)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
     main(command)
-    assert "\raccord backtest: 4 of 5 runs" in capsys.readouterr().err
+    assert "accord backtest: 4 of 5 runs" in capsys.readouterr().err
+    monkeypatch.setenv("TERM", "dumb")
+    main(command)
+    assert capsys.readouterr().err == ""
