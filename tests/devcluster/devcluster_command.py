@@ -101,7 +101,8 @@ def machine() -> dict[str, list[str]]:
         "nftables": sorted(tables),
         "namespaces": sorted(namespaces),
         "mounts": sorted(mounts),
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}")),
+        # os.walk passes over what goes meanwhile: pods of other clusters have groups, too
+        "cgroups": sorted(f"{path}/{NAME}" for path, folders, _ in os.walk("/sys/fs/cgroup") if NAME in folders),
         "settings": [f"{name}={(Path('/proc/sys') / name).read_text().strip()}" for name in settings],
         "state": sorted(state - other_clusters - {"kubelet", "cni"}),
         # the last cluster to go removes them
