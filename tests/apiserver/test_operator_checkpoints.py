@@ -59,7 +59,7 @@ def stage(
     with prometheus(tmp_path / "prometheus", trainers) as server, Cluster(api, namespace) as cluster:
 
         def start(**config: Any) -> OperatorProcess:
-            endpoints = {"default": {"url": server.url, "timeout": "2s"}}
+            endpoints = {"default": {"url": server.url, "timeout": "30s"}}
             return start_operator(prometheus={"endpoints": endpoints}, **config).ready()
 
         yield Stage(namespace, training, cluster, server, start(), start)

@@ -42,7 +42,7 @@ class Trainer(Exporter):
 
 
 def operator(start_operator: StartOperator, url: str) -> OperatorProcess:
-    return start_operator(prometheus={"endpoints": {"default": {"url": url, "timeout": "2s"}}}).ready()
+    return start_operator(prometheus={"endpoints": {"default": {"url": url, "timeout": "30s"}}}).ready()
 
 
 def test_progress_milestones_and_schedule(namespace: Namespace, start_operator: StartOperator, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ BROKEN: dict[str, tuple[Callable[[Request], None], str]] = {
 }
 
 
-def policy(namespace: Namespace, start_operator: StartOperator, url: str) -> OperatorProcess:
-    endpoints = {"default": {"url": url, "timeout": "1s"}}
+def policy(namespace: Namespace, start_operator: StartOperator, url: str, timeout: str = "30s") -> OperatorProcess:
+    endpoints = {"default": {"url": url, "timeout": timeout}}
     operator = start_operator(prometheus={"endpoints": endpoints}).ready()
     for mode in WEIGHTS:
         namespace.deployment(mode)
@@ -64,7 +64,7 @@ def test_an_answer_that_says_nothing_changes_nothing(
 ) -> None:
     handle, reason = BROKEN[case]
     with serving(handle) as url:
-        operator = policy(namespace, start_operator, url)
+        operator = policy(namespace, start_operator, url, timeout="1s" if case == "slow" else "30s")
         said = wait_until(
             lambda: (
                 (found := namespace.condition("demo", "WithinTarget")).get("status") == "Unknown"
