@@ -11,7 +11,8 @@ import tempfile
 from pathlib import Path
 
 from devcluster import gosource, programs
-from devcluster.kubectl import Kubectl
+from devcluster.kubectl import Kubectl, KubectlError
+from devcluster.waiting import wait_for
 
 KINDS = ("volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots")
 GROUP = "snapshot.storage.k8s.io"
@@ -30,7 +31,17 @@ def crds() -> str:
 def install(kubectl: Kubectl) -> None:
     """Apply them and wait until the API server serves them. Raises KubectlError."""
     kubectl("apply", "--server-side", "-f", "-", input=crds())
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{kind}.{GROUP}" for kind in KINDS))
+    kubectl("wait", "--for=condition=Established", "--timeout=120s", *(f"crd/{kind}.{GROUP}" for kind in KINDS))
+    # A kind that is established is refused for a moment all the same.
+    wait_for("the kinds of VolumeSnapshots", lambda: all(_served(kubectl, kind) for kind in KINDS), seconds=120)
+
+
+def _served(kubectl: Kubectl, kind: str) -> bool:
+    try:
+        kubectl("get", "--raw", f"/apis/{GROUP}/v1/{kind}?limit=1")
+    except KubectlError:
+        return False
+    return True
 
 
 def _write(path: Path, text: str) -> None:

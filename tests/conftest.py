@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("accord")
 
+
+# The machine may have much else to do. It costs only where a test fails.
+os.environ.setdefault("ACCORD_PATIENCE", "5")
 
 TOGETHER = ("e2e", "devcluster")
 """Folders whose tests share a cluster."""

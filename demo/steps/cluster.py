@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import yaml
+from devcluster.waiting import patience
 from kubernetes import client, config
 from urllib3.exceptions import HTTPError
 
@@ -238,11 +238,6 @@ def documents(text: str) -> list[Manifest]:
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-def patience(seconds: float) -> float:
-    """How long is waited for what takes so long at most: ACCORD_PATIENCE times as long, where that is set."""
-    return seconds * float(os.environ.get("ACCORD_PATIENCE") or 1)
-
-
 def wait_until(
     what: str,
     holds: Callable[[], object],
@@ -252,8 +247,7 @@ def wait_until(
 ) -> float:
     """Asks until the answer is true; returns the seconds that took.
 
-    `StepError` with `why_not()` where it is not after `seconds`, which are many for a machine that has nothing else
-    to do, or `patience` times as many.
+    `StepError` with `why_not()` where it is not after `seconds`, or as many as `patience` makes of them.
     """
     began, seconds = time.monotonic(), patience(seconds)
     while not holds():

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from demo.steps.cluster import ApiError, Cluster, Manifest, condition, path_of, patience, wait_until
+from devcluster.waiting import patience
+
+from demo.steps.cluster import ApiError, Cluster, Manifest, condition, path_of, wait_until
 from demo.steps.errors import StepError
 
 Line = dict[str, Any]

@@ -266,6 +266,11 @@ def reasons(namespace: Namespace) -> list[str]:
     return [event["reason"] for event in events if event["regarding"]["kind"] == "CheckpointPolicy"]
 
 
+def until_told(namespace: Namespace, *wanted: str) -> None:
+    """Until there are events with these reasons: they are written after the status."""
+    wait_until(lambda: set(wanted) <= set(reasons(namespace)), 10, f"events of {wanted}")
+
+
 def at_rest(*operators: OperatorProcess, seconds: float = 2.0, limit: float = 60.0) -> None:
     """Until the operators have written nothing for some seconds."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from devcluster.controlplane import ControlPlane
-from tests.apiserver.rig import Api, wait_until
+from tests.apiserver.rig import GROUP, KINDS, Api, wait_until
 
 from accord.api.crd import files
 
@@ -25,4 +25,14 @@ def install_kinds(control_plane: ControlPlane) -> Api:
         return conditions.count(("Established", "True")) == 3
 
     wait_until(established, 20, "CRDs are not established")
-    return Api(control_plane.kubeconfig)
+    api = Api(control_plane.kubeconfig)
+    wait_until(lambda: _served(api), 20, "the kinds are not served")
+    return api
+
+
+def _served(api: Api) -> bool:
+    """A kind that is established is refused for a moment all the same."""
+    try:
+        return all(api.get(f"{GROUP}/{kind}") for kind in KINDS)
+    except AssertionError:
+        return False

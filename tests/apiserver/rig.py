@@ -19,15 +19,22 @@ from typing import Any
 
 import requests
 import yaml
+from devcluster.waiting import patience
 from tests.ports import free_port
 
 GROUP = "/apis/accord.dev/v1alpha1"
+KINDS = ("trafficpolicies", "trainingruns", "checkpointpolicies")
 ROOT = Path(__file__).resolve().parents[2]
 _NUMBERS = itertools.count(1)
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The first true answer of `condition`, asked every few milliseconds; AssertionError after the deadline."""
+    """The first true answer of `condition`, asked every few milliseconds.
+
+    AssertionError where it is not after `seconds`, or as many as `patience` makes of them: a limit ends a wait that is
+    in vain, and says nothing of how fast something is.
+    """
+    seconds = patience(seconds)
     deadline = time.monotonic() + seconds
     while True:
         answer = condition()
@@ -66,7 +73,7 @@ class Api:
     def call(self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str) -> Any:
         """The answer as JSON; None for 404; AssertionError for every other refusal."""
         answer = self._session.request(
-            method, self.server + path, json=body, params=query, headers={"Content-Type": kind}, timeout=30
+            method, self.server + path, json=body, params=query, headers={"Content-Type": kind}, timeout=120
         )
         if answer.status_code == 404:
             return None
@@ -81,8 +88,8 @@ class Api:
 
     def events(self, path: str, since: str) -> list[tuple[str, Any]]:
         """What became of the objects of a collection since a resourceVersion: ADDED, MODIFIED or DELETED, and what."""
-        query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"}
-        answer = self._session.get(self.server + path, params=query, timeout=30)
+        query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "10"}
+        answer = self._session.get(self.server + path, params=query, timeout=120)
         assert answer.ok, f"watch of {path}: {answer.status_code} {answer.text[:500]}"
         found = [json.loads(line) for line in answer.text.splitlines()]
         assert all(event["type"] != "ERROR" for event in found), found
@@ -110,7 +117,7 @@ class Namespace:
         if "/" in collection:
             group, collection = collection.rsplit("/", 1)
             base = f"/apis/{group}"
-        elif collection in ("trafficpolicies", "trainingruns", "checkpointpolicies"):
+        elif collection in KINDS:
             base = GROUP
         else:
             base = "/api/v1"
@@ -229,8 +236,8 @@ class OperatorProcess:
         with requests.Session() as session:
             session.trust_env = False
             try:
-                return session.get(f"http://127.0.0.1:{self.port}{path}", timeout=5)
-            except requests.ConnectionError:
+                return session.get(f"http://127.0.0.1:{self.port}{path}", timeout=60)
+            except requests.RequestException:  # also one that ends in the middle of its answer
                 return None
 
     def ready(self) -> OperatorProcess:
@@ -265,6 +272,19 @@ class OperatorProcess:
             and (labels["resource"] in resources if resources else labels["resource"] != "leases")
         )
 
+    def until_at_rest(self, seconds: float = 2.0) -> None:
+        """Until it has written nothing for so long."""
+        writes, since = self.writes(), time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal writes, since
+            if (now := self.writes()) != writes:
+                writes, since = now, time.monotonic()
+            time.sleep(0.1)
+            return time.monotonic() - since > seconds
+
+        wait_until(quiet, 60, f"operator {self.name} does not come to rest")
+
     @property
     def leads(self) -> bool:
         return self.fetch("/metrics") is not None and self.metric("accord_leader") == 1
@@ -272,7 +292,7 @@ class OperatorProcess:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def terminate(self, seconds: float = 10) -> int:
+    def terminate(self, seconds: float = 120) -> int:
         """SIGTERM; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -26,8 +26,6 @@ RESTRICTED = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture(scope="module")
 def plane() -> Iterator[ControlPlane]:
@@ -173,6 +171,6 @@ def test_the_example_policies_are_accepted(plane: ControlPlane) -> None:
     root = CHART.parent.parent
     crds = sorted((root / "crds").glob("accord.dev_*.yaml"))
     plane.kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={crd}" for crd in crds))
-    plane.kubectl("wait", "--for=condition=Established", "crd/trafficpolicies.accord.dev", "--timeout=20s")
+    plane.kubectl("wait", "--for=condition=Established", "crd/trafficpolicies.accord.dev", "--timeout=120s")
     for example in sorted((root / "manifests" / "examples").glob("*.yaml")):
         plane.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(example))

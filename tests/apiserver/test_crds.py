@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from kubernetes import client, config
 from tests.apiserver.crd_cases.cases import ALL, REFUSED, VIOLATIONS, Cases, Refused, Violation, merge_patch
+from tests.apiserver.kinds import install_kinds
 
 from accord.api.validation import stored
 
@@ -63,7 +64,8 @@ def api(control_plane: Any) -> Iterator[Api]:
     """The API server with our CRDs established and a namespace of this module's own."""
     kubectl = control_plane.kubectl
     kubectl("apply", "--server-side", "--force-conflicts", *CRDS)
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", *CRDS)
+    kubectl("wait", "--for=condition=Established", "--timeout=120s", *CRDS)
+    install_kinds(control_plane)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     kubectl("apply", "-f", "-", input=json.dumps(namespace))
     yield Api(control_plane.kubeconfig, kubectl)

@@ -75,7 +75,7 @@ def start(doubt: Doubt, start_operator: StartOperator, prometheus_url: str) -> O
         name=doubt.what.replace(" ", "-"),
         program=(DOUBTFUL, *DOUBTS[doubt.what]),
         namespaces=[doubt.restarted.name, doubt.going_on.name],
-        prometheus={"endpoints": {"default": {"url": prometheus_url, "timeout": "5s"}}},
+        prometheus={"endpoints": {"default": {"url": prometheus_url, "timeout": "30s"}}},
     )
 
 

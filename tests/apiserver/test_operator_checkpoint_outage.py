@@ -41,7 +41,7 @@ def test_a_rollback_is_carried_on_after_an_outage(
     cp.policy(namespace)
     trainers = Trainers(trainings={namespace.name: training})
     with prometheus(tmp_path / "prometheus", trainers) as server, Cluster(api, namespace):
-        endpoints = {"default": {"url": server.url, "timeout": "5s"}}
+        endpoints = {"default": {"url": server.url, "timeout": "30s"}}
         operator = start_operator(prometheus={"endpoints": endpoints}).ready()
         cp.save(namespace, training, 1000, 1500, 2000)
         training.step, training.sick = 2100, True

@@ -59,7 +59,7 @@ def stage(
     with prometheus(tmp_path / "prometheus", trainers) as server, Cluster(api, namespace) as cluster:
 
         def start(**config: Any) -> OperatorProcess:
-            endpoints = {"default": {"url": server.url, "timeout": "2s"}}
+            endpoints = {"default": {"url": server.url, "timeout": "30s"}}
             return start_operator(prometheus={"endpoints": endpoints}, **config).ready()
 
         yield Stage(namespace, training, cluster, server, start(), start)
@@ -98,8 +98,9 @@ def test_checkpoints_are_kept_promoted_and_gone_back_to(stage: Stage) -> None:
         1500,
     )
     assert (live["rollbacks"], cp.condition(namespace, "RolledBack")) == (1, ("True", "RollbackDone"))
-    assert stage.operator.metric("checkpoint_rollbacks_total", policy="p") == 1
-    assert {"Promoted", "RollbackStarted", "RollbackDone", "NonFinite"} <= set(cp.reasons(namespace))
+    counted = lambda: stage.operator.metric("checkpoint_rollbacks_total", policy="p")  # noqa: E731
+    wait_until(lambda: counted() == 1, 5, "the metrics do not count it")
+    cp.until_told(namespace, "Promoted", "RollbackStarted", "RollbackDone", "NonFinite")
 
     # The next attempt goes on from there, and is followed.
     wait_until(lambda: namespace.get(cp.RUNS, "r")["status"]["attempt"] == 2, 20, "no second attempt")
@@ -128,7 +129,7 @@ def test_a_checkpoint_that_crashes_when_served_is_left_again(stage: Stage) -> No
     wait_until(lambda: cp.quarantined(namespace) == {1500}, 60, f"not quarantined: {cp.status(namespace)}")
     cp.until_served(namespace, 1000)
     assert cp.serves(namespace)[1] == "1000"
-    assert "PromotionFailed" in cp.reasons(namespace)
+    cp.until_told(namespace, "PromotionFailed")
     cp.save(namespace, stage.training, 2000)
 
 
@@ -268,7 +269,7 @@ def test_the_target_does_not_start_and_the_one_before_is_tried(stage: Stage) -> 
     assert cp.quarantined(namespace) == {1500, 2000}
     assert cp.status(namespace)["rollbacks"] == 1
     assert namespace.get(cp.RUNS, "r")["metadata"]["annotations"]["accord.dev/restart-from"] == "1000"
-    assert "RollbackReverting" in cp.reasons(namespace)
+    cp.until_told(namespace, "RollbackReverting")
 
 
 def test_no_target_starts_and_what_was_served_comes_back(stage: Stage) -> None:
@@ -365,7 +366,7 @@ def test_a_run_made_anew_does_not_replace_what_an_earlier_one_has_learnt(stage: 
     # When a run of the same name begins anew, and has saved nothing. Its pods are told from those before by their age,
     # as far as clocks may be apart.
     series = f'ppo_training_step{{namespace="{namespace.name}"}}'
-    stage.prometheus.wait_for(f"time() - min_over_time(timestamp({series})[5m:1s]) > 32", seconds=60)
+    stage.prometheus.wait_for(f"time() - min_over_time(timestamp({series})[5m:1s]) > 32")
     namespace.delete(cp.RUNS, "r")
     stage.training.step, stage.training.saved, stage.training.reward, stage.training.pod = 0, 0, 1.0, "fghij"
     cp.run(namespace)
@@ -440,7 +441,8 @@ def test_two_replicas_make_one_rollback(stage: Stage) -> None:
     replicas = [stage.start(name=name, leaderElection=election) for name in ("one", "two")]
     stage.break_down()
     wait_until(lambda: "rollback" in cp.status(namespace), 30, "no rollback")
-    leader = next(replica for replica in replicas if replica.leads)
+    # On a busy machine a Lease this short may be nobody's for a moment.
+    leader = wait_until(lambda: next((r for r in replicas if r.leads), None), 20, "nobody leads")
     leader.kill()
     cp.until_served(namespace, 1500)
     live = cp.status(namespace)

@@ -197,7 +197,8 @@ def test_a_removed_owner_reference_is_put_back(demo: Namespace) -> None:
 
 def test_children_go_with_the_policy_and_nothing_holds_it(demo: Namespace, operator: OperatorProcess) -> None:
     assert "finalizers" not in demo.get("trafficpolicies", "demo")["metadata"]
-    assert operator.metric("accord_traffic_target_ratio", mode="fast", namespace=demo.name) == 0.6
+    target = lambda: operator.metric("accord_traffic_target_ratio", mode="fast", namespace=demo.name)  # noqa: E731
+    wait_until(lambda: target() == 0.6, 5, "the gauge does not show the target")
     demo.delete("trafficpolicies", "demo")
     # The garbage collector of the controller manager learns of a new kind within half a minute.
     wait_until(lambda: not demo.children("demo"), 90, "children are left")
@@ -245,10 +246,8 @@ def test_a_policy_recreated_under_its_name_gets_children_of_its_own(demo: Namesp
 
 
 def test_at_rest_nothing_is_written(demo: Namespace, operator: OperatorProcess) -> None:
-    before, seen = -1.0, time.monotonic()
-    while time.monotonic() - seen < 4:
-        if (now := operator.writes()) != before:
-            before, seen = now, time.monotonic()
+    operator.until_at_rest(4)
+    before = operator.writes()
     versions = {name: child["metadata"]["resourceVersion"] for name, child in demo.children("demo").items()}
     policy = demo.get("trafficpolicies", "demo")["metadata"]["resourceVersion"]
     # An event about a Deployment that changes nothing for us makes a pass, and the pass must find nothing to do.

@@ -95,6 +95,11 @@ def reasons(namespace: Namespace) -> Iterator[str]:
             yield event["reason"]
 
 
+def until_told(namespace: Namespace, *wanted: str) -> None:
+    """Until there are events with these reasons: they are written after the status."""
+    wait_until(lambda: set(wanted) <= set(reasons(namespace)), 10, f"events of {wanted}")
+
+
 def test_a_run_gets_a_claim_and_a_job_with_the_contract(namespace: Namespace, operator: OperatorProcess) -> None:
     user = {"env": [{"name": "PPO_GAMMA", "value": "0.1"}, {"name": "MINE", "value": "1"}]}
     began = time.monotonic()
@@ -135,13 +140,15 @@ def test_a_run_gets_a_claim_and_a_job_with_the_contract(namespace: Namespace, op
     time.sleep(1)
     assert list(jobs(namespace)) == []
     assert namespace.get(RUNS, "r")["status"]["phase"] == "Succeeded"
-    assert set(reasons(namespace)) == {"AttemptStarted", "Adjusted", "Succeeded", "AlreadyFinished"}
+    told = {"AttemptStarted", "Adjusted", "Succeeded", "AlreadyFinished"}
+    until_told(namespace, *told)
+    assert set(reasons(namespace)) == told
 
 
 def test_at_rest_nothing_is_written(namespace: Namespace, operator: OperatorProcess) -> None:
     create(namespace)
     running(namespace)
-    time.sleep(1)
+    operator.until_at_rest()
     before = operator.writes()
     namespace.patch(JOBS, "r-1", {"metadata": {"labels": {"touched": "yes"}}})
     time.sleep(3)
@@ -164,7 +171,7 @@ def test_a_pod_that_was_killed_is_replaced_and_the_last_reason_is_the_runs(
     assert (status["phase"], status["failedPods"], status["attempt"]) == ("Failed", 2, 1)
     assert namespace.condition("r", "Stalled", RUNS)["status"] == "True"
     assert "resources.limits.memory" in namespace.condition("r", "Failed", RUNS)["message"]
-    assert {"PodFailed", "OOMKilled"} <= set(reasons(namespace))
+    until_told(namespace, "PodFailed", "OOMKilled")
 
 
 def test_a_job_deleted_by_hand_is_followed_by_the_next_attempt_once_its_pod_is_gone(
@@ -202,6 +209,7 @@ def test_a_changed_spec_starts_the_next_attempt_and_never_two_at_once(
     running(namespace, 2)
     status = namespace.get(RUNS, "r")["status"]
     assert (status["attempt"], status["jobRef"]["name"]) == (2, "r-2")
+    until_told(namespace, "AttemptStarted")
     assert list(reasons(namespace)).count("AttemptStarted") == 2
 
 
@@ -225,7 +233,7 @@ def test_suspend_and_resume(namespace: Namespace, operator: OperatorProcess) -> 
     wait_until(lambda: jobs(namespace)["r-1"]["spec"]["suspend"] is False, 10, "the Job is not resumed")
     running(namespace)
     assert namespace.get(RUNS, "r")["status"]["attempt"] == 1
-    assert {"Suspended", "Resumed"} <= set(reasons(namespace))
+    until_told(namespace, "Suspended", "Resumed")
 
 
 def test_a_queued_run_is_left_to_kueue(namespace: Namespace, operator: OperatorProcess) -> None:
@@ -402,14 +410,19 @@ def test_killed_after_any_write_it_ends_the_same(
         edit(namespace, ppo={"gamma": 0.9})
     else:
         create(namespace)
+    want = 2 if first == "change" else 1
     seen: set[str] = set()
     for _ in range(12):
-        # Each dies after its first write; the next one goes on from there.
+        # Each dies after its first write; the next one goes on from there, until one finds nothing to do.
         dying = start_operator(program=(DYING, "1"))
         quiet: float | None = None
         while dying.process.poll() is None and (quiet is None or time.monotonic() < quiet):
             answer = dying.fetch("/readyz") if quiet is None else None
-            if answer is not None and answer.status_code == 200:
+            arrived = (
+                list(jobs(namespace)) == [f"r-{want}"]
+                and namespace.get(RUNS, "r").get("status", {}).get("attempt") == want
+            )
+            if arrived and answer is not None and answer.status_code == 200:
                 quiet = time.monotonic() + 8
             kubelet(namespace)
             at_work = [name for name, job in jobs(namespace).items() if not job["metadata"].get("deletionTimestamp")]
@@ -420,7 +433,6 @@ def test_killed_after_any_write_it_ends_the_same(
             dying.kill()
             break
         assert dying.process.returncode == 137, dying.log()
-    want = 2 if first == "change" else 1
     assert list(jobs(namespace)) == [f"r-{want}"]
     assert seen == {f"r-{number}" for number in range(1, want + 1)}
     assert namespace.get(RUNS, "r")["status"]["attempt"] == want

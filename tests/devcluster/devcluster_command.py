@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from devcluster.waiting import wait_for
@@ -37,7 +38,7 @@ class Devcluster:
             stderr=subprocess.STDOUT,
         )
 
-    def __call__(self, *arguments: str, timeout: float = 300) -> str:
+    def __call__(self, *arguments: str, timeout: float = 1500) -> str:
         process = self.start(*arguments)
         output, _ = process.communicate(timeout=timeout)
         assert process.returncode == 0, f"devcluster {' '.join(arguments)}:\n{output}"
@@ -60,6 +61,15 @@ class Devcluster:
             except OSError:
                 continue
         return found
+
+
+def lasting(devcluster: Devcluster) -> dict[int, str]:
+    """Its processes without those that come and go: what was there each of five times."""
+    found = devcluster.processes().items()
+    for _ in range(4):
+        time.sleep(0.25)
+        found &= devcluster.processes().items()
+    return dict(found)
 
 
 def kill_everything(devcluster: Devcluster) -> None:
@@ -91,7 +101,8 @@ def machine() -> dict[str, list[str]]:
         "nftables": sorted(tables),
         "namespaces": sorted(namespaces),
         "mounts": sorted(mounts),
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{NAME}")),
+        # os.walk passes over what goes meanwhile: pods of other clusters have groups, too
+        "cgroups": sorted(f"{path}/{NAME}" for path, folders, _ in os.walk("/sys/fs/cgroup") if NAME in folders),
         "settings": [f"{name}={(Path('/proc/sys') / name).read_text().strip()}" for name in settings],
         "state": sorted(state - other_clusters - {"kubelet", "cni"}),
         # the last cluster to go removes them

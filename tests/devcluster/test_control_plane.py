@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,10 @@ def test_its_processes_die_with_the_one_that_started_them(tmp_path: Path):
     wait_for("the end of all three", lambda: not any(_runs(pid) for pid in pids), seconds=10)
 
 
-def test_what_a_killed_one_left_is_cleared_away_by_the_next():
+def test_what_a_killed_one_left_is_cleared_away_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # A place of its own: there other tests begin control planes, too.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     script = (
         "import os, signal\n"
         "from devcluster.controlplane import ControlPlane\n"

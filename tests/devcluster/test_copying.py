@@ -46,7 +46,7 @@ def test_all_that_a_directory_holds_is_copied(tmp_path: Path):
 def test_a_copy_made_while_a_trainer_saves_is_of_one_moment(tmp_path: Path):
     source = tmp_path / "source"
     source.mkdir()
-    with _trainer(source, rest=0.05) as saved:
+    with _trainer(source, rest=0.2) as saved:
         number = 0
         # However fast copies are here: until the trainer has saved, and deleted, between some of them.
         while number < 10 or len(saved) <= 5:

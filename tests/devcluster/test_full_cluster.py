@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from devcluster_command import Devcluster, kill_everything, machine
+from devcluster_command import Devcluster, kill_everything, lasting, machine
 
 POD = {
     "apiVersion": "v1",
@@ -50,7 +50,7 @@ def test_pods_run_and_are_reached_by_the_name_of_their_service(devcluster: Devcl
     address = json.loads(devcluster.kubectl("get", "service", "web", "-n", "t", "-o", "json"))["spec"]["clusterIP"]
     resolved = devcluster.kubectl("exec", "-n", "t", "web", "--", "nslookup", "web.t.svc.cluster.local")
     assert address in resolved
-    ask = f"printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 80"
+    ask = f"printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 60 {address} 80"
     assert devcluster.kubectl("exec", "-n", "t", "web", "--", "sh", "-c", ask).endswith("hello\n")
     assert devcluster.kubectl("logs", "-n", "t", "web") == "hello\n"
 
@@ -63,24 +63,24 @@ def test_privileged_pods_are_refused_where_the_namespace_says_so(devcluster: Dev
     file.write_text(json.dumps(privileged))
 
     process = devcluster.start("kubectl", "--", "apply", "-n", "t", "-f", str(file))
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=600)
 
     assert process.returncode != 0
     assert "violates PodSecurity" in output
 
 
 def test_up_is_at_once_when_it_is_up(devcluster: Devcluster):
-    before = devcluster.processes()
+    before = lasting(devcluster)
     output = devcluster("up")
 
     assert "up already" in output
-    assert devcluster.processes() == before
+    assert lasting(devcluster) == before
 
 
 @pytest.mark.parametrize("name", ["kubelet", "etcd", "containerd", "kube-apiserver"])
 def test_a_component_that_was_killed_comes_back_and_pods_live_on(devcluster: Devcluster, name: str):
     uid = devcluster.kubectl("get", "pod", "web", "-n", "t", "-o", "jsonpath={.metadata.uid}{.status.phase}")
-    (victim,) = [pid for pid, comm in devcluster.processes().items() if comm == name[:15]]
+    (victim,) = [pid for pid, comm in lasting(devcluster).items() if comm == name[:15]]
     os.kill(victim, signal.SIGKILL)
 
     output = devcluster("up")
@@ -170,4 +170,4 @@ def _run_a_pod(devcluster: Devcluster, tmp_path: Path) -> None:
     devcluster.kubectl("create", "namespace", "t")
     devcluster.kubectl("label", "namespace", "t", "pod-security.kubernetes.io/enforce=restricted")
     devcluster.kubectl("apply", "-n", "t", "-f", str(tmp_path / "pod.json"), "-f", str(tmp_path / "service.json"))
-    devcluster.kubectl("wait", "-n", "t", "pod/web", "--for=condition=Ready", "--timeout=60s")
+    devcluster.kubectl("wait", "-n", "t", "pod/web", "--for=condition=Ready", "--timeout=600s")

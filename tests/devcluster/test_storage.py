@@ -66,7 +66,7 @@ def test_a_restored_volume_can_be_written_without_a_trace_in_the_snapshot(cluste
     for number in (1, 2):
         _apply(cluster, _claim(f"copy-{number}", snapshot="first", storage_class="accord-dir-at-once"))
         claims = f"pvc/copy-{number}"
-        cluster.kubectl("wait", "-n", "t", claims, "--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
+        cluster.kubectl("wait", "-n", "t", claims, "--for=jsonpath={.status.phase}=Bound", "--timeout=600s")
 
     _apply(cluster, _pod("changer", "copy-1", "echo changed > /data/step-1/model; exec sleep 3600"))
     _ready(cluster, "changer")
@@ -200,7 +200,7 @@ def _apply(cluster: Devcluster, *manifests: dict[str, Any]) -> None:
 
 
 def _delete(cluster: Devcluster, *names: str) -> None:
-    cluster.kubectl("delete", "-n", "t", "--timeout=90s", *names)
+    cluster.kubectl("delete", "-n", "t", "--timeout=600s", *names)
 
 
 def _all_gone(cluster: Devcluster) -> None:
@@ -210,12 +210,12 @@ def _all_gone(cluster: Devcluster) -> None:
 
 
 def _ready(cluster: Devcluster, pod: str) -> None:
-    cluster.kubectl("wait", "-n", "t", f"pod/{pod}", "--for=condition=Ready", "--timeout=90s")
+    cluster.kubectl("wait", "-n", "t", f"pod/{pod}", "--for=condition=Ready", "--timeout=600s")
 
 
 def _snapshot_ready(cluster: Devcluster, name: str) -> None:
     state = "--for=jsonpath={.status.readyToUse}=true"
-    cluster.kubectl("wait", "-n", "t", f"volumesnapshot/{name}", state, "--timeout=90s")
+    cluster.kubectl("wait", "-n", "t", f"volumesnapshot/{name}", state, "--timeout=600s")
 
 
 def _in(cluster: Devcluster, pod: str, command: str) -> str:

@@ -16,7 +16,6 @@ from devcluster.progress import Progress
 @pytest.fixture(scope="session")
 def installation() -> Iterator[World]:
     """Cluster, images, chart, example service, Prometheus, policy at 60/30/10, and load that never stops."""
-    os.environ.setdefault("ACCORD_PATIENCE", "5")  # it costs only where a test fails
     given = os.environ.get("ACCORD_TEST_KUBECONFIG")
     local = LocalCluster("accord-e2e", "10.200.0.0/14")
     keep = bool(given) or local.running()

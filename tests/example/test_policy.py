@@ -63,7 +63,7 @@ def fails_to_start(**more: str) -> str:
         env=environment(PORT="1", **more),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 1

@@ -20,7 +20,7 @@ from devcluster.rootfs import RootFilesystem
 from tests.ports import free_port
 
 UID = 65532
-PATIENCE = 240
+PATIENCE = 900
 """Seconds for what takes two on an idle machine."""
 _ROOT = Path(__file__).parents[2]
 _RUNNER = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
@@ -87,7 +87,7 @@ class Attempt:
 
     def series(self) -> dict[str, float]:
         """All series without labels; none while it does not serve them."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
         try:
             connection.request("GET", "/metrics")
             text = connection.getresponse().read().decode()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.trainer.rig import TrainerImage, ended
+from tests.trainer.rig import PATIENCE, TrainerImage, ended
 
 QUICK = {
     "PPO_UPDATE_FREQUENCY": 250,
@@ -46,11 +46,11 @@ def test_a_paced_training_can_be_watched_and_still_stops(trainer: TrainerImage, 
         attempt.wait(lambda series: series.get("ppo_training_step", 0) >= 1)
         # Two seconds a step: it hears the signal between two of them.
         attempt.process.terminate()
-        assert attempt.process.wait(60) == 143
+        assert attempt.process.wait(PATIENCE) == 143
     assert "told to stop at step" in attempt.said
 
 
 def test_a_pace_that_is_none_is_refused(trainer: TrainerImage, checkpoints: Path) -> None:
     with ended(trainer.start(checkpoints, ACCORD_STEPS_PER_SECOND="-3")) as attempt:
-        assert attempt.process.wait(60) == 2
+        assert attempt.process.wait(PATIENCE) == 2
     assert "is not a number greater than 0" in attempt.said

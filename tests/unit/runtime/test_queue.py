@@ -252,7 +252,7 @@ async def test_workers_handle_different_keys_at_once_and_equal_ones_in_turn() ->
     workers = [asyncio.create_task(queue.work(handle)) for _ in range(4)]
     for key in "abc":
         queue.add(key)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while handled < 50 or running:  # noqa: ASYNC110 - one step of the loop at a time
             await asyncio.sleep(0)
     await queue.drained()

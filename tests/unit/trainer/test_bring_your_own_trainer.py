@@ -45,8 +45,9 @@ def _environment(directory: Path, **changes: str) -> dict[str, str]:
 
 
 def _wait_for(directory: Path, step: int) -> None:
-    deadline = time.monotonic() + 60
-    while not (directory / f"checkpoints/step-{step:08d}").exists():
+    """Until there is a checkpoint of that step or of a later one: those before it do not stay for long."""
+    deadline = time.monotonic() + 300
+    while max((int(found.name[5:]) for found in directory.glob("checkpoints/step-*")), default=0) < step:
         assert time.monotonic() < deadline, "no checkpoint came"
         time.sleep(0.01)
 
@@ -56,7 +57,7 @@ def test_it_trains_stops_and_resumes_past_a_torn_checkpoint(program: Path, tmp_p
     with subprocess.Popen([sys.executable, program], env=environment) as first:
         _wait_for(tmp_path, 1000)
         first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == 143
+        assert first.wait(300) == 143
     store = CheckpointStore(tmp_path / "checkpoints")
     stopped = store.latest_verified()
     assert stopped is not None
@@ -73,9 +74,9 @@ def test_it_trains_stops_and_resumes_past_a_torn_checkpoint(program: Path, tmp_p
         [sys.executable, program], env=_environment(tmp_path, **changes), stderr=subprocess.PIPE, text=True
     ) as second:
         _wait_for(tmp_path, end)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=120) as answer:
             assert f"ppo_training_step {float(end)}\n" in answer.read().decode()
-        _, log = second.communicate(timeout=60)
+        _, log = second.communicate(timeout=600)
     assert second.returncode == 0
     assert "state.json has 10 bytes" in log
     assert "falling back to the one before" in log
@@ -86,16 +87,16 @@ def test_the_one_with_a_session_stops_and_goes_on_to_its_end(session_program: Pa
     with subprocess.Popen([sys.executable, session_program], env=environment) as first:
         _wait_for(tmp_path, 1000)
         first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == 143
+        assert first.wait(300) == 143
     stopped = CheckpointStore(tmp_path / "checkpoints").latest_verified()
     assert stopped is not None
     end, port = stopped.step + 1000, free_port()
     changes = {"PPO_TOTAL_STEPS": str(end), "METRICS_PORT": str(port), "ACCORD_ATTEMPT": "2"}
     with subprocess.Popen([sys.executable, session_program], env=_environment(tmp_path, **changes)) as second:
         _wait_for(tmp_path, end)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=120) as answer:
             assert f"ppo_training_step {float(end)}\n" in answer.read().decode()
-        assert second.wait(60) == 0
+        assert second.wait(600) == 0
     newest = CheckpointStore(tmp_path / "checkpoints").load(end)
     assert newest.attempt == 2
     assert newest.metrics["rewardCount"] == 500

@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,7 +45,7 @@ class Trainer:
             assert line, f"the trainer ended without saying {text!r}"
 
     def scrape(self) -> dict[str, float]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=120) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
         return {each.name: each.value for family in families for each in family.samples if "le" not in each.labels}
 
@@ -53,7 +54,7 @@ class Trainer:
         self.wait_for_log("finished")
         found = self.scrape()
         while self.process.poll() is None:
-            with suppress(OSError):  # it leaves as soon as one scrape is through
+            with suppress(OSError, HTTPException):  # it leaves as soon as one scrape is through
                 found = self.scrape()
         assert self.process.returncode == 0
         return found
@@ -166,7 +167,7 @@ def test_a_finished_run_that_is_started_again_changes_nothing(tmp_path: Path) ->
 def test_a_wrong_environment_ends_it_at_once_with_every_mistake() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "trainer"), "PPO_GAMMA": "2", "PPO_TOTAL_STEPS": "many"}
     done = subprocess.run(
-        [sys.executable, str(PROGRAM)], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(PROGRAM)], env=environment, capture_output=True, text=True, timeout=6000, check=False
     )
     assert done.returncode == 2
     assert "PPO_GAMMA='2': must be from 0 to 1" in done.stderr

@@ -189,19 +189,19 @@ def test_metrics_are_served_over_http(metrics: Metrics) -> None:
     metrics.step(7, entropy_coef=0.5, learning_rate=0.25)
     with metrics.serve(0) as server:
         for host in ("127.0.0.1", "localhost"):
-            with urllib.request.urlopen(f"http://{host}:{server.port}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://{host}:{server.port}/metrics", timeout=120) as answer:
                 assert "ppo_training_step 7.0\n" in answer.read().decode()
         with pytest.raises(OSError, match="in use"):
             metrics.serve(server.port)
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10)
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=120)
 
 
 def test_a_trainer_can_wait_until_its_last_values_are_scraped(metrics: Metrics) -> None:
     with metrics.serve(0) as server:
 
         def scrape() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=120) as answer:
                 text: str = answer.read().decode()
                 return text
 

@@ -38,7 +38,7 @@ def serve(directory: Path, step: str, *arguments: str) -> subprocess.CompletedPr
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
 

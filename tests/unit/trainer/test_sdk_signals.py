@@ -32,7 +32,7 @@ def test_a_stopped_trainer_saves_and_says_that_it_is_not_finished(tmp_path: Path
         assert trainer.stdout is not None
         assert trainer.stdout.readline() == b"training\n"
         trainer.send_signal(number)
-        assert trainer.wait(30) == 128 + number
+        assert trainer.wait(300) == 128 + number
     found = CheckpointStore(tmp_path).latest_verified()
     assert found is not None
     assert found.file("state").read_bytes() == str(found.step).encode()
