@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import tempfile
 import time
@@ -164,6 +165,8 @@ def main() -> int:
     parser.add_argument("--policies", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
     chosen = parser.parse_args()
+    # What fails is counted.
+    logging.getLogger("accord.runtime.sampler").setLevel(logging.ERROR)
     say("machine", f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}")
     trainers = Trainers(runs=max(chosen.runs, chosen.policies))
     with tempfile.TemporaryDirectory() as scratch, prometheus(Path(scratch), trainers, "5s") as server:
