@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,8 +93,8 @@ def then(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Then]:
 class Then:
     """The store as of one moment. Implements `Metrics`."""
 
-    def __init__(self, url: str, at: datetime) -> None:
-        self.endpoint, self.at = PrometheusEndpoint(Endpoint(url, timeout=30)), at
+    def __init__(self, url: str, at: datetime, most_mib: int = 8) -> None:
+        self.endpoint, self.at = PrometheusEndpoint(Endpoint(url, timeout=30, most_mib=most_mib)), at
         self.asked: list[str] = []
 
     async def query(self, endpoint: str, promql: str, shape: Shape = "vector", author: str | None = None) -> Answer:
@@ -210,3 +211,47 @@ async def test_traffic(then: Then) -> None:
 
 def _in(run: TrainingRun) -> dict[str, str]:
     return {"namespace": run.metadata.namespace}
+
+
+class Hog(Everything):
+    """Healthy trainers, and one whose pod shows thousands of series of its steps."""
+
+    def show(self, request: rig.Request) -> None:
+        self.turn += 1
+        self.lines = []
+        for run in ("r", "q.x", "r-1", "hog"):
+            pod = f"{progress.names.job(run, 1)}-abcde"
+            for number in range(4000 if run == "hog" else 1):
+                labels = {"namespace": "a", "pod": pod, "shard": str(number)}
+                self.line("ppo_training_step", labels, self.turn * 100)
+        rig.answer(request, "\n".join([*self.lines, ""]), kind="text/plain; version=0.0.4")
+
+
+async def test_the_huge_series_of_one_blind_nobody_else(tmp_path: Path) -> None:
+    subjects = [each for each in runs() if each.metadata.namespace == "a"][:-1]
+    hog = subjects[0].model_copy(update={"metadata": subjects[0].metadata.model_copy(update={"name": "hog"})})
+    with rig.serving(Hog().show) as url:
+        store = rig.Prometheus(tmp_path, url.removeprefix("http://"))
+        try:
+            store.wait_for('count_over_time(ppo_training_step{pod="r-1-abcde"}[1m]) >= 2', 60)
+            then = Then(store.url, datetime.now(UTC), most_mib=1)
+            asker = Asker(then, "vector")
+            found: dict[str, progress.Progress] = {}
+
+            async def deliver(key: ObjectKey, answer: Answer) -> None:
+                about = next(each for each in (*subjects, hog) if each.metadata.name == key.name)
+                found[key.name] = progress.interpret(about, answer, then.at)
+
+            for queries in (5, 2):
+                then.asked.clear()
+                then.at = datetime.now(UTC)
+                asks = {each.metadata.name: progress.ask(each, then.at) for each in (*subjects, hog)}
+                members = [Member(ObjectKey("v1", "K", "a", name), ask.scope) for name, ask in asks.items()]
+                await asker.ask("default", asks["hog"].template, members, deliver)
+                told = {name: each.outcome for name, each in found.items()}
+                assert told == {"r": "Measured", "q.x": "Measured", "r-1": "Measured", "hog": "QueryFailed"}
+                assert "larger than 1 MiB" in found["hog"].message
+                # Then it is asked by itself, and the others are asked together
+                assert len(then.asked) <= queries
+        finally:
+            store.stop()

@@ -109,10 +109,9 @@ class Sampler(Generic[S, R]):
         """
         try:
             while True:
-                self._admit()
-                now = time.monotonic()
-                self._begin(now)
-                await self._sleep(self._due[0][0] - now if self._due else None)
+                await self._admit()
+                await self._begin(time.monotonic())
+                await self._sleep(self._due[0][0] - time.monotonic() if self._due else None)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -123,9 +122,11 @@ class Sampler(Generic[S, R]):
             self._book.clear()
             self._broken.clear()
 
-    def _admit(self) -> None:
+    async def _admit(self) -> None:
         now, wanted = time.monotonic(), self._book.take()
         for key in wanted:
+            # There may be many, and others have work to do as well.
+            await asyncio.sleep(0)
             interval = self._interval(key)
             known = self._known.get(key)
             if interval is None or (known is not None and known.interval == interval):
@@ -150,7 +151,7 @@ class Sampler(Generic[S, R]):
         except ValueError:
             return None
 
-    def _begin(self, now: float) -> None:
+    async def _begin(self, now: float) -> None:
         """Start what is due, and with it what may be asked about in the same queries."""
         groups: dict[tuple[str, Template], list[_Turn]] = {}
 
@@ -165,10 +166,12 @@ class Sampler(Generic[S, R]):
         while self._due and self._due[0][0] <= now:
             if (turn := self._turn(*heapq.heappop(self._due))) is not None:
                 sort(turn)
+            await asyncio.sleep(0)
         if groups:
             for entry in self._take_soon(now):
                 if (turn := self._turn(*entry)) is not None:
                     sort(turn)
+                await asyncio.sleep(0)
         for turns in groups.values():
             self._start([turn._replace(due=min(turn.due, now)) for turn in turns])
 
@@ -222,7 +225,7 @@ class Sampler(Generic[S, R]):
                 except Exception:  # noqa: BLE001 - whatever it is, it is said
                     self._complain(key)
             self._next(turn.due, key, turn.beat)
-            # Many answers may have come at once, and others have work to do as well.
+            # Many answers may have come at once.
             await asyncio.sleep(0)
 
         first = turns[0]

@@ -318,12 +318,12 @@ class Crowd(World):
 
     async def go_on(self, seconds: float) -> list[tuple[float, str]]:
         """When what was asked."""
-        self.sampler._admit()
+        await self.sampler._admit()
         begin = time.monotonic()
         asked = []
         while self.sampler._due and (now := self.sampler._due[0][0]) <= begin + seconds:
             seen = Counter(self.asked)
-            self.sampler._begin(now)
+            await self.sampler._begin(now)
             await asyncio.gather(*self.sampler._tasks)
             asked += [(now - begin, promql) for promql in (self.asked - seen).elements()]
         return asked
