@@ -15,6 +15,7 @@ from accord.domain.checkpoint.views import ClaimView
 from accord.domain.plan import ObjectKey
 from accord.domain.training.pauses import Pause
 from accord.domain.warned import Warned
+from accord.domain.words import MESSAGE_LIMIT
 from accord.ports.cluster import ClusterError
 
 FULL = "0/1 nodes are available: 1 Insufficient example.com/gpu. preemption: no victims found for incoming pod."
@@ -334,6 +335,23 @@ def test_a_rollback_that_is_tried_again_and_again_ends_when_a_person_says_so() -
     assert world.status["history"][0]["phase"] == "Rejected"
     assert quarantined(world) == set()
     assert step(world) == "2000"
+
+
+def test_what_stops_such_a_rollback_is_said_however_much_the_scheduler_says() -> None:
+    world = trained()
+    zones = ", ".join(f"{number} node(s) had volume node affinity conflict of zone {number}" for number in range(20))
+    world.no_room = f"0/190 nodes are available: {zones}. preemption: 0/190 nodes are available."
+    world.fail(1600)
+    world.settle()
+    world.advance(1900)
+    record = world.status["rollback"]
+    assert (record["phase"], world.condition("Stalled")) == ("Retrying", ("True", "VolumePending"))
+    message = world.message("Stalled")
+    assert len(message) <= MESSAGE_LIMIT
+    assert message.startswith("rollback to step 1500 failed: pod serve-new is waiting for its volume: 0/190 nodes")
+    assert message.endswith(
+        f"accord approve p -n ns --reject, or annotation accord.dev/rejected-rollback={record['id']}"
+    )
 
 
 def test_the_command_rejects_what_waits_for_room_and_approves_it_not() -> None:

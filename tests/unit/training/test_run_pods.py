@@ -216,7 +216,8 @@ def test_a_node_that_is_gone_is_said_with_what_to_do() -> None:
         "node n-1",
         "pod r-1-0",
         told,
-        "kubectl taint node n-1 node.kubernetes.io/out-of-service=nodeshutdown",
+        "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute",
+        "`kubectl delete node n-1`",
     ):
         assert words in message
     assert len(world.pods) == 1
@@ -275,6 +276,19 @@ def test_a_pod_that_is_not_ready_by_its_own_probe_is_on_no_lost_node() -> None:
         pod["status"]["conditions"] = [by_kubelet, {"type": "ContainersReady", "status": "False"}]
     world.wait(600)
     assert condition(world.settle(), "Ready")[:2] == ("True", "Running")
+
+
+def test_of_a_node_with_the_longest_name_it_is_said_as_well() -> None:
+    world = training()
+    node = ".".join(["n" * 63] * 4)[:253]
+    for pod in world.pods.values():
+        pod["spec"]["nodeName"] = node
+    lost(world)
+    world.wait(61)
+    _, reason, message = condition(world.settle(), "Stalled")
+    assert reason == "NodeLost"
+    assert message.startswith("node nnn")
+    assert message.endswith(f"if it will not come back: `kubectl delete node {node}`")
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,8 @@ def _await_approval(situation: Situation, record: RollbackRecord) -> Move:
     paused = "; the training is paused until then" if _is_paused(situation) else ""
     message = (
         f"{record.message}{paused}. To go back to step {record.to_step}: accord approve {meta.name} -n "
-        f"{meta.namespace}, or "
-        f"kubectl annotate cp {meta.name} -n {meta.namespace} {names.APPROVED_ANNOTATION}={record.id}; to stay: "
-        f"{names.REJECTED_ANNOTATION}, or --reject"
+        f"{meta.namespace}, or annotation {names.APPROVED_ANNOTATION}={record.id}; to stay: the same with --reject, "
+        f"or {names.REJECTED_ANNOTATION}={record.id}"
     )
     return Move("Stalled", "AwaitingApproval", message)
 

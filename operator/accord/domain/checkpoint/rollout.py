@@ -15,6 +15,7 @@ from accord.domain import podstatus
 from accord.domain.checkpoint.pods import ServingPod
 from accord.domain.checkpoint.views import ClaimView, DeploymentView
 from accord.domain.warned import Warned
+from accord.domain.words import quote
 
 Cause = Literal["Elsewhere", "Volume", "Checkpoint", "OnePod"]
 
@@ -29,7 +30,6 @@ _PLACED_ELSEWHERE = (
     "didn't find available persistent volumes",
 )
 """A volume in a zone where no node takes the pod is no want of room: another volume might do."""
-_LIMIT = 300
 _PROOF = 2
 
 
@@ -213,5 +213,4 @@ def _is_about_the_claim(words: str) -> bool:
 
 def _short(words: str | None) -> str:
     """In one line."""
-    text = " ".join(podstatus.scheduling(words).split()).rstrip(".,: ")
-    return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}…"
+    return quote(podstatus.scheduling(words).rstrip(".,: "))

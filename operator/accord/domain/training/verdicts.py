@@ -172,8 +172,7 @@ def _lost(situation: Situation) -> Verdict | None:
             message = (
                 f"node {pod.node} is not responding: pod {pod.name} has been terminating since "
                 f"{timestamp(pod.told_to_end or pod.due_to_end)} and may still write to the volume, so no other pod is "
-                f"started. If the node is off: `kubectl taint node {pod.node} "
-                "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`; "
+                "started. If the node is off, taint it with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute; "
                 f"if it will not come back: `kubectl delete node {pod.node}`"
             )
             return _stalled("NodeLost", message)
