@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -177,5 +178,5 @@ def test_a_step_that_is_none_is_refused(step: str, tmp_path: Path) -> None:
 def test_the_query_that_retuning_asks_by_default_reads_these_ratings(start_service: Start, tmp_path: Path) -> None:
     service = start_service(MODE="balanced", CHECKPOINT_DIR=str(tmp_path))
     run = TrainingRun.model_validate({"metadata": {"name": "r", "namespace": "ns"}, "spec": {"template": {}}})
-    assert ratings.query(run) == 'sum by (rating) (user_ratings_total{namespace="ns"})'
+    assert ratings.query(run, datetime.now(UTC)) == 'sum by (rating) (user_ratings_total{namespace="ns"})'
     assert 'user_ratings_total{mode="balanced",rating="5"}' in service.call("/metrics")[1]

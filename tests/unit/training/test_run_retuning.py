@@ -13,10 +13,11 @@ import pytest
 from tests.unit.training.test_run_decisions import env
 from tests.unit.training.world import NOW, World, condition, run
 
+from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.conditions import timestamp
 from accord.domain.plan import Plan
 from accord.domain.samples import Answer, Sample
-from accord.domain.training.ratings import Ratings, interpret, query, schedule
+from accord.domain.training.ratings import Ratings, interpret, knows_window, query, schedule
 from accord.domain.training.retuning import HIGH_MEAN, LOW_MEAN, WIDE_SPREAD, weigh
 
 BELL = (0.05, 0.15, 0.3, 0.35, 0.15)
@@ -30,18 +31,42 @@ class Rated(World):
 
     ratings: Ratings | None = None
 
+    def __init__(self, **spec: Any) -> None:
+        super().__init__(**spec)
+        self.total: dict[str, float] = {}
+        self.begun: dict[str, float] = {}
+        """The counters when the window began."""
+
     def gather(self) -> Any:
         return replace(super().gather(), ratings=self.ratings)
 
     def counted(self, *counts: float) -> Plan:
         """These counters for ratings 1, 2, …"""
-        values = {str(rating): count for rating, count in enumerate(counts, 1)}
-        self.ratings = Ratings("Measured", self.now, counts=values)
-        return self.step()
+        self.total = {str(rating): count for rating, count in enumerate(counts, 1)}
+        self.look()
+        since = self.since
+        plan = self.step()
+        if self.since != since:
+            self.begun = self.total
+        return plan
+
+    @property
+    def since(self) -> str | None:
+        window = self.status.get("ratings")
+        return None if window is None else window["since"]
+
+    def look(self) -> None:
+        """Prometheus is asked, as the run is now."""
+        self.wait(1)
+        assert self.run is not None
+        read = TrainingRun.model_validate(self.run)
+        before = self.begun if self.since is not None and knows_window(read) else {}
+        samples = [sample(rating, count - before.get(rating, 0)) for rating, count in self.total.items()]
+        self.ratings = interpret(read, Answer(tuple(samples)), self.now)
 
     def rate(self, number: int, shares: tuple[float, ...]) -> Plan:
         """So many more ratings, of this distribution."""
-        before = self.ratings.counts if self.ratings is not None else {}
+        before = self.total
         return self.counted(*(before.get(str(i), 0) + number * share for i, share in enumerate(shares, 1)))
 
     def advice(self) -> list[tuple[str, str, float]]:
@@ -59,9 +84,15 @@ def rated(**spec: Any) -> Rated:
 
 
 def test_what_is_asked() -> None:
-    assert query(run()) == 'sum by (rating) (user_ratings_total{namespace="ns"})'
-    own = run(retuning={"query": 'sum by (rating) (stars{ns="$namespace",x="${namespace}"})'})
-    assert query(own) == 'sum by (rating) (stars{ns="ns",x="ns"})'
+    assert query(run(), NOW) == 'sum by (rating) (user_ratings_total{namespace="ns"})'
+    own = 'sum by (rating) (increase(stars{ns="$namespace",x="${namespace}"}[$window]))'
+    assert query(run(retuning={"query": own}), NOW) == 'sum by (rating) (increase(stars{ns="ns",x="ns"}[5m]))'
+    window = {"ratings": {"since": timestamp(NOW - timedelta(seconds=90))}}
+    asked = query(run(retuning={"query": own}, status=window), NOW)
+    assert asked == 'sum by (rating) (increase(stars{ns="ns",x="ns"}[90000ms]))'
+    assert "[90000ms]" in query(run(status=window), NOW)
+    old = {"ratings": {"since": timestamp(NOW - timedelta(days=30))}}
+    assert "[604800000ms]" in query(run(status=old), NOW), "no more than Prometheus keeps"
 
 
 def sample(rating: str | None, value: float) -> Sample:
@@ -99,6 +130,10 @@ def test_when_ratings_are_read() -> None:
     assert at() is None
     assert at(attempt=1) == timedelta(seconds=15)
     assert at("Off", attempt=1) is None
+    # A long window is read as a whole each time
+    for hours, seconds in ((0.9, 15), (2, 60), (30, 300)):
+        window = {"since": timestamp(NOW - timedelta(hours=hours))}
+        assert at(attempt=1, ratings=window) == timedelta(seconds=seconds)
     assert at(attempt=1, completionTime=timestamp(NOW)) is None
 
 
@@ -192,12 +227,57 @@ def test_bounds_end_every_series_of_suggestions() -> None:
 
 
 def test_counters_that_fall_begin_a_new_window() -> None:
-    world = rated()
+    """Of a query that knows no window."""
+    world = rated(retuning={"query": "sum by (rating) (stars)"})
     world.rate(90, POOR)
+    assert world.status["ratings"]["ratings"] == 90
     world.counted(5, 5, 5, 5, 5)
     assert (world.status["ratings"]["ratings"], world.advice()) == (0, [])
     world.rate(100, POOR)
     assert len(world.advice()) == 1
+
+
+def test_what_was_read_of_an_earlier_window_counts_for_nothing() -> None:
+    world = rated()
+    world.rate(90, POOR)
+    late = world.ratings
+    world.rate(210, POOR)
+    assert (world.status["ratings"]["ratings"], world.status["ratings"]["judged"]) == (0, 300)
+    world.ratings = late
+    world.step()
+    assert world.status["ratings"]["ratings"] == 0
+
+
+def test_in_a_window_that_has_begun_no_ratings_are_none_yet() -> None:
+    """Prometheus has not scraped since."""
+    world = rated(retuning={"mode": "Auto"})
+    world.total = {}
+    world.look()
+    assert condition(world.step(), "Retuning")[:2] == ("True", "Collecting")
+
+
+def test_what_prometheus_loses_sight_of_is_not_judged_twice() -> None:
+    world = rated()
+    world.rate(101, POOR)
+    told = len(world.events)
+    for change in (-1, 1, -2, 2):
+        world.rate(change, (0, 1, 0, 0, 0))
+    assert (world.status["ratings"]["ratings"], len(world.events)) == (101, told)
+
+
+@pytest.mark.parametrize("own", [{}, {"query": "sum by (rating) (increase(stars[$window]))"}])
+def test_a_query_that_is_changed_within_a_window_makes_no_ratings_of_old_ones(own: dict[str, str]) -> None:
+    world = rated(retuning=own)
+    world.rate(50, POOR)
+    world.edit(retuning={"query": "sum by (rating) (stars)"})
+    world.counted(*world.total.values())
+    assert world.status["ratings"]["ratings"] == 0
+    world.rate(60, POOR)
+    assert world.status["ratings"]["ratings"] == 60
+    world.edit(retuning=own)
+    world.begun = world.total
+    world.counted(*world.total.values())
+    assert world.advice() == []
 
 
 @pytest.mark.parametrize("outcome", ["NoRatings", "QueryFailed"])
@@ -284,9 +364,8 @@ def test_mode_auto_waits_while_nothing_trains() -> None:
 @pytest.mark.parametrize("writes", [0, 1, 2])
 def test_killed_while_it_retunes_it_ends_the_same(writes: int) -> None:
     world = rated(retuning={"mode": "Auto"})
-    before = dict(world.ratings.counts) if world.ratings is not None else {}
-    values = {str(i): before[str(i)] + 300 * share for i, share in enumerate(POOR, 1)}
-    world.ratings = Ratings("Measured", world.now, counts=values)
+    world.total = {str(i): world.total[str(i)] + 300 * share for i, share in enumerate(POOR, 1)}
+    world.look()
     for _ in range(4):
         world.step(writes)
         world.controllers()

@@ -242,10 +242,11 @@ class Retuning(Model):
     """New ratings before advice is given."""
     max_ratings: Annotated[int, Field(ge=10, le=1_000_000)] = 300
     """New ratings after which the next window begins. A window is judged when it holds `minRatings`, and again when it
-    holds this many; counters tell no more than what came between two looks."""
+    holds this many."""
     query: PromQL | None = None
-    """PromQL that returns the number of ratings so far, one series a value with label `rating`. By default
-    `user_ratings_total` of the run's namespace."""
+    """PromQL that returns the number of ratings in the window, one series a value with label `rating`. `$namespace` and
+    `$window` are filled in. Without `$window` it returns counters, and a new window begins whenever one of them falls.
+    By default `user_ratings_total` of the run's namespace, of pods that have gone as well."""
 
 
 class TrainingRunSpec(Model):
@@ -381,7 +382,7 @@ class RatingWindow(Model):
     counts: Annotated[
         list[RatingCount], Field(max_length=100, json_schema_extra={"x-kubernetes-list-map-keys": ["rating"]})
     ] = []
-    """The counters then."""
+    """The counters then, where `retuning.query` returns counters."""
     ratings: int = 0
     """New ratings since."""
     judged: int = 0

@@ -119,13 +119,14 @@ def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: st
     if ratings.outcome != "Measured":
         unknown = Wanted(_TYPE, "Unknown", ratings.outcome, ratings.message)
         return Advice(window, standing, unknown if _is_asked_for(run) else None)
-    found = None if window is None else gathered(window, ratings)
+    found = None if window is None else gathered(run, window, ratings)
     if window is None or found is None:
         # The first look, or counters that began anew: what was gathered is not known any more.
-        fresh = begin(ratings)
+        fresh = begin(run, ratings)
         return Advice(fresh, standing, _condition(run, standing, fresh))
     total = round(sum(found.values()))
-    window = window.model_copy(update={"ratings": total})
+    # Prometheus may lose sight of some again.
+    window = window.model_copy(update={"ratings": max(total, window.ratings)})
     is_full = total >= run.spec.retuning.max_ratings
     is_due = is_full or (total >= run.spec.retuning.min_ratings and not _is_judged(run, window))
     if not is_due or (run.spec.retuning.mode == "Auto" and applies_in is None):
@@ -138,7 +139,7 @@ def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: st
         is_full = is_full or bool(judged)
     anew = {each.rule for each in judged}
     kept = tuple(each for each in standing if _in_force(run, each, base) and each.rule not in anew)
-    window = (begin(ratings) if is_full else window).model_copy(update={"judged": total})
+    window = (begin(run, ratings) if is_full else window).model_copy(update={"judged": total})
     return Advice(window, (*kept, *judged), _condition(run, (*kept, *judged), window))
 
 
