@@ -221,6 +221,7 @@ class Operator:
             self._queue.close()
             self._metrics.leader.set(0)
             await _cancel([*tasks, changed])
+            self._reconciler.end_term()
             # Last, for a pass that was about to end may have shown some.
             self._metrics.forget_shares()
             log.info("lost leadership")

@@ -77,6 +77,10 @@ class Contests:
         """The object that asked is gone."""
         self._writes.pop(key, None)
 
+    def clear(self) -> None:
+        """Somebody else writes from now on."""
+        self._writes.clear()
+
 
 def _recent(writes: _Writes, now: datetime) -> dict[Difference, list[datetime]]:
     """The writes that still count, by what they were for."""

@@ -132,6 +132,14 @@ class Reconciler:
         self._contests.forget(key)
         self._kinds[key.kind].forget(key)
 
+    def end_term(self) -> None:
+        """Another replica leads from now on: what writes of this one have met says nothing in a later term."""
+        self._complaints.clear()
+        self._deleted.clear()
+        self._contests.clear()
+        for kind in self._kinds.values():
+            kind.refusals.clear()
+
     async def _pass(self, key: ObjectKey) -> Outcome:
         kind, manifest = self._kinds[key.kind], self._index.get(key)
         if manifest is None:

@@ -55,6 +55,10 @@ class Refusals:
         """The object is gone."""
         self._book.pop(key, None)
 
+    def clear(self) -> None:
+        """Nothing is written for a while, so that nothing is known any more."""
+        self._book.clear()
+
     def decide(self, key: ObjectKey, decide: Callable[[], Plan]) -> Plan:
         """The decision, taken again without the refusals of what it wants no more."""
         plan = decide()

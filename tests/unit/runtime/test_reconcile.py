@@ -312,6 +312,25 @@ async def test_a_refused_deletion_is_told(world: World) -> None:
     assert world.writes[-1] == "event WebhookFailed"
 
 
+async def test_in_a_later_term_nothing_is_known_of_what_was_refused_in_an_earlier_one() -> None:
+    """What forbade it may have gone meanwhile: another replica has written since."""
+    world = Wishing()
+    world.admit = rewritten
+    await world.settle()
+    world.refuse["y"] = QUOTA
+    world.index.remove(ObjectKey.of(service("y")), "y", 10_000)
+    assert (await world.reconciler(KEY)).failed
+    assert {key.name for key in world.refusals.of(KEY)} == {"x", "y"}
+    world.reconciler.end_term()
+    assert world.refusals.of(KEY) == {}
+    world.admit = lambda manifest: manifest
+    world.refuse.clear()
+    world.writes.clear()
+    assert not (await world.reconciler(KEY)).failed
+    assert world.writes == ["apply x", "apply y", "status"]
+    assert told(world) == "100"
+
+
 async def test_a_fault_of_the_server_is_told_only_when_it_lasts(world: World) -> None:
     world.next = Plan(apply=(service("x"),), status={"target": "100"})
     world.refuse["x"] = NO_LEADER

@@ -81,7 +81,7 @@ def test_a_target_without_a_step_is_no_trainer() -> None:
         (Answer(failure="Timeout", message="no answer in 5 s"), "QueryFailed", "no answer in 5 s"),
         (Answer(failure="Refused"), "QueryFailed", "Refused"),
         (Answer(), "NoMetrics", "port 8000"),
-        (Answer(tuple(answer(age=91, training_step=5))), "Stale", "no longer scraped"),
+        (Answer(tuple(answer(age=151, training_step=5))), "Stale", "no longer scraped"),
         (Answer((sample("ppo_training_step", 5),)), "Stale", "no longer scraped"),
     ],
 )

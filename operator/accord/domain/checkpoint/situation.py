@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, CheckpointPolicyStatus, Hold, RollbackRecord
+from accord.domain import age
 from accord.domain.checkpoint import holds, kept, names
 from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
@@ -19,8 +20,6 @@ PUT_BACK_LIMIT = 3
 PUT_BACK_WINDOW = timedelta(minutes=5)
 TRUCE = timedelta(hours=1)
 """How long a Deployment that somebody else insists on is left alone."""
-_FRESH = timedelta(seconds=150)
-"""A check may be acted on for so long, or for four intervals: later nobody knows whether it still holds."""
 _CLOCKS_APART = timedelta(seconds=30)
 """How far the clock of Prometheus may be from the one that the end of a rollback was read from."""
 
@@ -179,7 +178,7 @@ def _valid(observed: Observed, attempt: int, now: datetime) -> Reading | None:
     reading, run = observed.reading, observed.run
     if reading is None or (reading.attempt or 0) != attempt:
         return None
-    if now - reading.at > max(4 * observed.policy.spec.detection.interval, _FRESH):
+    if age.is_old(reading.at, observed.policy.spec.detection.interval, now):
         return None
     if run is not None and reading.run not in (None, run.uid):
         return None

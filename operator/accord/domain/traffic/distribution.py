@@ -13,13 +13,12 @@ from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain import age
 from accord.domain.questions import Ask, Custom, Question, Shared, literally, matcher, quoted
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import names
 from accord.domain.traffic.observed import Measurement
 
-_LEAST_PATIENCE = timedelta(seconds=90)
-"""Prometheus scrapes once a minute by default; a sample may be that old and a little more."""
 _PART = "accord"
 """Label that tells the two halves of our own query apart: `requests` and `sampled`."""
 
@@ -180,13 +179,14 @@ def _stale(policy: TrafficPolicy, sampled: list[Sample]) -> str | None:
     """
     if policy.spec.monitoring.query is not None:
         return None
-    patience = max(2 * policy.spec.monitoring.interval, _LEAST_PATIENCE)
+    interval = policy.spec.monitoring.interval
     if not sampled:
         return "the pods that counted these requests are no longer scraped"
-    old = sorted(s.labels["mode"] for s in sampled if not s.at.timestamp() - s.value <= patience.total_seconds())
+    old = sorted(s.labels["mode"] for s in sampled if age.is_unscraped(s.value, s.at.timestamp(), interval))
     if not old:
         return None
-    return f"the newest samples of {', '.join(old)} are older than {format_duration(patience)}: is Prometheus scraping?"
+    limit = format_duration(age.of_sample(interval))
+    return f"the newest samples of {', '.join(old)} are older than {limit}: is Prometheus scraping?"
 
 
 def _names(policy: TrafficPolicy) -> list[str]:

@@ -20,11 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain import age
 from accord.domain.conditions import Wanted, find
 from accord.domain.traffic.observed import Counted, Measurement
 from accord.domain.traffic.shares import percent
@@ -135,7 +136,7 @@ def _divergence(q: float, p: float) -> float:
 
 def is_outdated(policy: TrafficPolicy, measurement: Measurement, now: datetime) -> bool:
     """Whether the measurement is from another time, say from before this replica lost the lease."""
-    return now - measurement.at > 3 * policy.spec.monitoring.interval + timedelta(minutes=1)
+    return age.is_old(measurement.at, policy.spec.monitoring.interval, now)
 
 
 def _remembered(situation: Situation, alerts: Mapping[str, bool]) -> Judgement:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accord.api.v1alpha1.trainingrun import EntropySchedule, LearningRateSchedule, Milestone, TrainingRunStatus
+from accord.domain import age
 from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
 from accord.domain.training.progress import Progress
 from accord.domain.training.schedule import QUARTERS, milestone_step, value_at
@@ -30,7 +31,7 @@ def current(situation: Situation) -> Progress | None:
     measured, run = situation.observed.progress, situation.run
     if measured is None or measured.attempt != situation.attempt:
         return None
-    outdated = situation.now - measured.at > 3 * run.spec.monitoring.interval + timedelta(minutes=1)
+    outdated = age.is_old(measured.at, run.spec.monitoring.interval, situation.now)
     # Of a finished run nothing newer will come.
     return None if outdated and run.status.completion_time is None else measured
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trainingrun import TrainingRun
+from accord.domain import age
 from accord.domain.conditions import parse_timestamp
 from accord.domain.questions import Question, Scope, Shared, matchers, split
 from accord.domain.samples import Answer, Sample
@@ -23,8 +24,6 @@ WINDOW = timedelta(minutes=5)
 """Latest steps: those of this time. Also how long a value is remembered after its pod is gone."""
 AFTER_THE_END = timedelta(minutes=1)
 """How long a finished run is still looked at: its last steps are scraped after the last look at it."""
-_LEAST_PATIENCE = timedelta(seconds=90)
-"""Prometheus scrapes once a minute by default; a sample may be that old and a little more."""
 _FINENESS = "5s"
 """How exactly the time of a newest sample is known."""
 _PART = "accord"
@@ -173,9 +172,8 @@ def _mean(values: Mapping[str, Sample], name: str) -> float | None:
 
 def _stale(run: TrainingRun, values: Mapping[str, Sample]) -> str | None:
     """Ages are taken against the time at which Prometheus evaluated the query, which is `Sample.at`."""
-    patience = max(2 * run.spec.monitoring.interval, _LEAST_PATIENCE)
-    sampled = values.get("sampled")
-    if sampled is not None and sampled.at.timestamp() - sampled.value <= patience.total_seconds():
+    interval, sampled = run.spec.monitoring.interval, values.get("sampled")
+    if sampled is not None and not age.is_unscraped(sampled.value, sampled.at.timestamp(), interval):
         return None
     return "the pod's metrics are no longer scraped; showing the last values"
 

@@ -23,9 +23,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from accord.api.v1alpha1.trainingrun import RatingWindow, Suggestion, TrainingRun
+from accord.domain import age
 from accord.domain.conditions import Wanted, find, timestamp
 from accord.domain.training.inputs import hyperparameters
-from accord.domain.training.ratings import Ratings, begin, gathered
+from accord.domain.training.ratings import Ratings, begin, gathered, schedule
 from accord.domain.training.schedule import value_at
 
 Rule = Literal["LowMean", "WideSpread", "HighMean"]
@@ -110,7 +111,7 @@ def advise(run: TrainingRun, ratings: Ratings | None, now: datetime, *, base: st
     window = status.ratings
     if status.completion_time is not None:
         return Advice(window, standing, _finished(run))
-    if ratings is None:
+    if ratings is None or age.is_old(ratings.at, schedule(run, now) or run.spec.monitoring.interval, now):
         told = find(status.conditions, _TYPE)
         if told is not None:
             return Advice(window, standing, Wanted(_TYPE, told.status, told.reason, told.message))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
-from accord.domain import questions
+from accord.domain import age, questions
 from accord.domain.checkpoint.detection import memory, scrapes
 from accord.domain.checkpoint.detection.history import History, Judgement
 from accord.domain.checkpoint.detection.memory import Interval
@@ -32,9 +32,6 @@ _OVERLAP = timedelta(minutes=5)
 are apart."""
 _REACHES = (6, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 960, 1440)
 """In minutes."""
-_LEAST_PATIENCE = timedelta(seconds=150)
-"""Prometheus scrapes once a minute by default; a sample may be that old, one scrape may fail, and the clock of
-Prometheus may be half a minute off."""
 _CLOCKS_APART = timedelta(seconds=30)
 """How far the clock of Prometheus may be from that of the API server."""
 _AFTER_THE_END = timedelta(minutes=1)
@@ -134,17 +131,17 @@ def _interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     if not found:
         return Reading("Inconclusive", now, _where_to_look(subject), "NoMetrics", attempt)
     newest = found[-1]
-    patience = max(2 * subject.policy.spec.detection.interval, _LEAST_PATIENCE)
+    interval = subject.policy.spec.detection.interval
     each = subject.policy.spec.detection.method == "Ratio"
     lives = scrapes.lives(newest, each=each)
     saved = _saved(subject, [target for target in found if target.newest > _since(subject)])
     step = lives[-1].moments[-1].step
-    if twin := _twin(found, patience):
+    if twin := _twin(found, age.of_sample(interval)):
         words = f"two trainers report at the same time ({_name(twin)} and {_name(newest)}): which one is meant?"
         return Reading("Inconclusive", now, words, "InsufficientData", attempt, step)
     # A training that has ended reports nothing more: what it reported last is judged whenever it can be had.
     until = now if subject.ended is None else min(now, subject.ended)
-    if until.timestamp() - newest.newest > patience.total_seconds():
+    if age.is_unscraped(newest.newest, until.timestamp(), interval):
         words = "the trainer's metrics are not scraped any more; nothing new is known"
         return Reading("Inconclusive", now, words, "Stale", attempt, step, saved=saved)
     return _reading(_judge(subject, lives[-1]), now, attempt, saved)
