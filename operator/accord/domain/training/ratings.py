@@ -55,34 +55,24 @@ def schedule(run: TrainingRun, now: datetime) -> timedelta | None:
 
 
 @dataclass(frozen=True)
-class _SoFar:
-    """The number of ratings so far, one series a value."""
+class _Template:
+    """The number of ratings in the window, or, before the first one, so far; one series a value."""
+
+    span: str | None
+    """How long the window has lasted, as PromQL has it."""
 
     def promql(self, scopes: Sequence[Scope]) -> str:
         """In these namespaces."""
-        return f"sum by ({_by(scopes)}) (user_ratings_total{{{matchers(scopes)}}})"
-
-    def parts(self, answer: Answer, scopes: Sequence[Scope]) -> Mapping[Scope, Answer]:
-        """By namespace."""
-        return split(answer, scopes)
-
-
-@dataclass(frozen=True)
-class _InWindow:
-    """The number of ratings in a window of this length, one series a value."""
-
-    span: str
-
-    def promql(self, scopes: Sequence[Scope]) -> str:
-        """In these namespaces."""
+        by = "rating" if len(scopes) == 1 else "namespace, rating"
         ratings, span = f"user_ratings_total{{{matchers(scopes)}}}", self.span
+        if span is None:
+            return f"sum by ({by}) ({ratings})"
         # Of a pod that has come since, everything counts, also where it has gone again and was scraped only once.
         # Unless nothing is known of the begin: a Prometheus that has lost its data would take all pods for new ones.
         # Of the others the difference counts, or, where one has begun anew in place, the increase.
         before = f"last_over_time({ratings}[{_BEFORE}] offset {span})"
-        anything = f"{before} and on ({'' if len(scopes) == 1 else 'namespace'}) {before}"
         return (
-            f"sum by ({_by(scopes)}) (max_over_time({ratings}[{span}]) unless {anything}"
+            f"sum by ({by}) (max_over_time({ratings}[{span}]) unless {before} and on (namespace) {before}"
             f" or (last_over_time({ratings}[{span}]) - {before} >= 0 and resets({ratings}[{span}]) == 0)"
             f" or increase({ratings}[{span}]))"
         )
@@ -92,20 +82,14 @@ class _InWindow:
         return split(answer, scopes)
 
 
-def _by(scopes: Sequence[Scope]) -> str:
-    return "rating" if len(scopes) == 1 else "namespace, rating"
-
-
 def ask(run: TrainingRun, now: datetime) -> Ask:
-    """About the ratings in the window, or, before the first one, so far. In the user's own query `$namespace` and
-    `$window` are filled in.
-    """
+    """About the ratings in the run's namespace. In the user's own query, `$namespace` and `$window` are filled in."""
     namespace, window, own = run.metadata.namespace, run.status.ratings, run.spec.retuning.query
-    span = _NO_WINDOW if window is None else _span(window, now)
+    span = None if window is None else _span(window, now)
     if own is not None:
-        values = {"namespace": namespace, "window": span}
+        values = {"namespace": namespace, "window": span or _NO_WINDOW}
         return Custom(_FILLED.sub(lambda match: values[match[1] or match[2]], own))
-    return Shared(_SoFar() if window is None else _InWindow(span), Scope((("namespace", namespace),)))
+    return Shared(_Template(span), Scope((("namespace", namespace),)))
 
 
 def query(run: TrainingRun, now: datetime) -> str:
