@@ -66,7 +66,7 @@ def test_an_endpoint_that_does_not_exist_lets_nothing_be_promoted_as_an_outage_d
     world.bad_snapshots.clear()
     world.settle()
     for _ in range(2):
-        assert (world.serves[1], world.condition("Promoted")) == ("500", ("False", "QueryFailed"))
+        assert (world.serves[1], world.condition("Promoted")) == ("500", ("False", "NoEndpoint"))
         # An operator that was started anew has not asked yet.
         world.book.clear()
         world.start()
