@@ -30,7 +30,7 @@ def test_killed_after_every_third_write_a_rollback_ends_the_same(
     reference, *cuts = namespaces
     trainers = Trainers(trainings={namespace.name: Training() for namespace in namespaces})
     everywhere: list[str] = []  # All namespaces: a watch of each kind in each of them would be hundreds.
-    with prometheus(tmp_path / "prometheus", trainers) as server, Cluster(api, *namespaces):
+    with prometheus(tmp_path / "prometheus", trainers, every="3s") as server, Cluster(api, *namespaces):
         endpoints = {"default": {"url": server.url, "timeout": "30s"}}
         # The same for all operators of this test: routers are not what is tested here.
         config = {"prometheus": {"endpoints": endpoints}, "xds": {"host": "127.0.0.1", "port": free_port()}}

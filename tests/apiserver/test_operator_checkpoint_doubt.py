@@ -42,7 +42,7 @@ def test_wrong_clocks_and_late_watches_change_nothing(
     doubts = [Doubt(what, Namespace(api), Namespace(api)) for what in DOUBTS]
     namespaces = [namespace for doubt in doubts for namespace in (doubt.restarted, doubt.going_on)]
     trainers = Trainers(trainings={namespace.name: Training() for namespace in namespaces})
-    with prometheus(tmp_path / "prometheus", trainers) as server, Cluster(api, *namespaces):
+    with prometheus(tmp_path / "prometheus", trainers, every="2s") as server, Cluster(api, *namespaces):
         operators = [start(doubt, start_operator, server.url) for doubt in doubts]
         for operator in operators:
             operator.ready()

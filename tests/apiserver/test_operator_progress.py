@@ -60,7 +60,7 @@ def test_progress_milestones_and_schedule(namespace: Namespace, start_operator: 
         trainer.step = 5_000
         began = time.monotonic()
         wait_until(lambda: at(5_000), 20, "step 5000 is not shown")
-        print(f"a step is in the status after {time.monotonic() - began:.1f} s (scrape 0.5 s, interval 1 s)")
+        print(f"a step is in the status after {time.monotonic() - began:.1f} s (scrape 1 s, interval 1 s)")
         status = namespace.get(RUNS, "r")["status"]
         assert (status["progress"], status["progressBar"]) == (50.0, "█████░░░░░ 50%")
         assert status["entropyCoef"] == pytest.approx(0.0125)

@@ -162,7 +162,7 @@ def main() -> int:
         numbers = range(chosen.policies)
         in_parallel(plane.kubeconfig, lambda at, number: make_snapshots(at, number, chosen.checkpoints), numbers)
         in_parallel(plane.kubeconfig, make_policy, numbers)
-        with prometheus(Path(scratch) / "prometheus", trainers) as server:
+        with prometheus(Path(scratch) / "prometheus", trainers, "500ms") as server:
             server.wait_for(f"count(ppo_training_step) == {chosen.policies}", 60)
             endpoints = {"default": {"url": server.url, "timeout": "14s"}}
             config: dict[str, Any] = {"namespaces": [NS], "leaderElection": {"enabled": False}}

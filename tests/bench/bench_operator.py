@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--rest", type=float, default=300, help="seconds to watch the operator at rest")
     parsed = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="accord-bench-"))
-    with ControlPlane() as plane, prometheus(directory / "prometheus", Exporter()) as metrics:
+    with ControlPlane() as plane, prometheus(directory / "prometheus", Exporter(), "500ms") as metrics:
         plane.kubectl("apply", "--server-side", "-f", "-", input="---\n".join(files().values()))
         plane.kubectl("wait", "--for=condition=Established", "crd/trafficpolicies.accord.dev", "--timeout=30s")
         return measure(plane.kubeconfig, directory, metrics.url, parsed.policies, parsed.rest)
