@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Protocol
 
-from devcluster.controlplane import ControlPlane
+from devcluster.kubectl import Kubectl
 from tests.apiserver.rig import GROUP, KINDS, Api, wait_until
 
 from accord.api.crd import files
 
 
-def install_kinds(control_plane: ControlPlane) -> Api:
+class Server(Protocol):
+    """An API server, by the file that names it."""
+
+    @property
+    def kubeconfig(self) -> Path: ...
+
+    @property
+    def kubectl(self) -> Kubectl: ...
+
+
+def install_kinds(control_plane: Server) -> Api:
     """Apply the CRDs and wait until they are served; returns a client that knows them."""
     control_plane.kubectl("apply", "--server-side", "-f", "-", input="---\n".join(files().values()))
 
