@@ -51,8 +51,12 @@ class Run:
     label: str
     """healthy, harmed, collapsed, or harmless: a fault that did no lasting harm."""
     begun: int | None
-    """Step at which the fault was put in; of a run that fell over by itself, the one at which it began to."""
+    """Step at which the fault was put in; of a run that fell over by itself, the one at which it began to fall."""
     rows: Sequence[Row]
+    fell: int | None = None
+    """Step at which the return began to fall for good, and"""
+    halved: int | None = None
+    """the one at which half of what was learnt was gone; None: at once."""
 
     @property
     def is_harmed(self) -> bool:
@@ -83,9 +87,8 @@ class Run:
                     return Alarm(row.step, good[name])
         return None
 
-    def lag(self, alarm: Alarm) -> tuple[int, int]:
-        """Episodes and updates from the beginning of the harm until then."""
-        begun = self.begun or 0
+    def lag(self, alarm: Alarm, begun: int) -> tuple[int, int]:
+        """Episodes and updates from a step until then."""
         return (
             _between([sample.step for sample in self.returns], begun, alarm.step),
             _between([row.step for row in self.rows if row.loss is not None], begun, alarm.step),
@@ -110,7 +113,8 @@ def load(line: dict[str, str], corpus: Path = CORPUS) -> Run:
     """The run that a line of the index is about."""
     with gzip.open(corpus / line["file"], "rt", newline="") as file:
         rows = [Row(int(row["step"]), _value(row["loss"]), _value(row["reward"])) for row in csv.DictReader(file)]
-    begun = line["fault_step"]
+    fell, halved = (line.get(key) for key in ("harm_step", "half_lost_step"))
+    begun = fell if line["label"] == "collapsed" and fell else line["fault_step"]
     return Run(
         file=line["file"],
         environment=line["file"].partition("/")[0],
@@ -118,6 +122,8 @@ def load(line: dict[str, str], corpus: Path = CORPUS) -> Run:
         label=line["label"],
         begun=int(begun) if begun else None,
         rows=rows,
+        fell=int(fell) if fell else None,
+        halved=int(halved) if halved else None,
     )
 
 

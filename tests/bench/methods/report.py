@@ -20,8 +20,8 @@ def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Settin
             f"and {any_score.faulty - any_score.harmed} with a fault that did no lasting harm.",
             "",
             "| method | setting | healthy runs rolled back | before the fault | caught "
-            f"| within {SOON[0]} episodes or {SOON[1]} updates | lag in episodes: median, 90 % | in updates "
-            "| target from before |",
+            f"| within {SOON[0]} episodes or {SOON[1]} updates of the fault; of the fall; of half lost "
+            "| lag in episodes: median, 90 % | in updates | target from before the fault; the fall |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *(_line(name, settings[name], found) for name, found in scores.items()),
             "",
@@ -37,8 +37,9 @@ def _line(name: str, setting: Setting, found: Score) -> str:
     chosen = ", ".join(f"{key} {value}" for key, value in setting.items() if key not in ("sensitivity", "method"))
     return (
         f"| {name} | {chosen or '–'} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
-        f"| {found.caught} of {found.harmed} | {found.soon} of {found.harmed} | {_lags(found.episodes)} "
-        f"| {_lags(found.updates)} | {found.restored} of {found.caught} |"
+        f"| {found.caught} of {found.harmed} "
+        f"| {found.soon}; {found.soon_fallen}; {found.soon_halved} of {found.harmed} | {_lags(found.episodes)} "
+        f"| {_lags(found.updates)} | {found.restored}; {found.restored_fallen} of {found.caught} |"
     )
 
 
@@ -62,6 +63,7 @@ def short(name: str, found: Score) -> str:
     """On one line."""
     return (
         f"{name}: false {found.wrong}/{found.healthy} and {found.early}/{found.faulty}, caught "
-        f"{found.caught}/{found.harmed}, soon {found.soon}, lag {_lags(found.episodes)} episodes, "
-        f"target {found.restored}/{found.caught}"
+        f"{found.caught}/{found.harmed}, soon {found.soon} after the fault, {found.soon_fallen} after the fall, "
+        f"{found.soon_halved} after half was lost, lag {_lags(found.episodes)} episodes, target from before the fault "
+        f"{found.restored}/{found.caught}, before the fall {found.restored_fallen}/{found.caught}"
     )

@@ -27,10 +27,17 @@ class Outcome(NamedTuple):
     """An alarm without a fault, or before it. After one that did no lasting harm it is neither true nor false."""
     caught: bool = False
     episodes: int = 0
-    """From the harm to the alarm."""
+    """From the fault to the alarm."""
     updates: int = 0
+    soon: bool = False
+    soon_fallen: bool = False
+    """From when the return began to fall for good, and"""
+    soon_halved: bool = False
+    """from when half of what was learnt was gone."""
     restored: bool = False
-    """To a checkpoint from before the harm."""
+    """To a checkpoint from before the fault, and"""
+    restored_fallen: bool = False
+    """to one from before the return began to fall."""
 
 
 def judged(run: Run, alarm: Alarm | None) -> Outcome:
@@ -41,7 +48,9 @@ def judged(run: Run, alarm: Alarm | None) -> Outcome:
         return Outcome(run.environment, run.label, false=True)
     if not run.is_harmed:
         return Outcome(run.environment, run.label, false=False)
-    episodes, updates = run.lag(alarm)
+    episodes, updates = run.lag(alarm, run.begun)
+    fell = run.begun if run.fell is None else run.fell
+    halved = fell if run.halved is None else run.halved
     saved = ((step, True, False) for step in range(SAVED, alarm.step + 1, SAVED))
     target = choose(saved, alarm.onset, 1)
     return Outcome(
@@ -51,8 +60,16 @@ def judged(run: Run, alarm: Alarm | None) -> Outcome:
         caught=True,
         episodes=episodes,
         updates=updates,
+        soon=_is_soon(episodes, updates),
+        soon_fallen=_is_soon(*run.lag(alarm, fell)),
+        soon_halved=_is_soon(*run.lag(alarm, halved)),
         restored=target is not None and target <= run.begun,
+        restored_fallen=target is not None and target <= fell,
     )
+
+
+def _is_soon(episodes: int, updates: int) -> bool:
+    return episodes <= SOON[0] or updates <= SOON[1]
 
 
 class Score(NamedTuple):
@@ -68,7 +85,10 @@ class Score(NamedTuple):
     harmed: int
     caught: int
     soon: int
+    soon_fallen: int
+    soon_halved: int
     restored: int
+    restored_fallen: int
     episodes: tuple[int, ...]
     """Lags of those that were caught, in order."""
     updates: tuple[int, ...]
@@ -97,8 +117,11 @@ def score(outcomes: Iterable[Outcome]) -> Score:
         early=sum(each.false for each in faulty),
         harmed=sum(each.label in HARM for each in faulty),
         caught=len(caught),
-        soon=sum(each.episodes <= SOON[0] or each.updates <= SOON[1] for each in caught),
+        soon=sum(each.soon for each in caught),
+        soon_fallen=sum(each.soon_fallen for each in caught),
+        soon_halved=sum(each.soon_halved for each in caught),
         restored=sum(each.restored for each in caught),
+        restored_fallen=sum(each.restored_fallen for each in caught),
         episodes=tuple(sorted(each.episodes for each in caught)),
         updates=tuple(sorted(each.updates for each in caught)),
     )

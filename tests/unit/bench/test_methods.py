@@ -170,6 +170,18 @@ def test_an_alarm_before_the_harm_is_false_and_one_after_it_has_a_lag() -> None:
     assert not judged(run, Alarm(9000, 8000)).restored
 
 
+def test_harm_that_comes_later_than_its_fault_is_measured_from_both() -> None:
+    rows = [Row(10 * (index + 1), None, 1.0) for index in range(1000)]
+    rows += [Row(100 * (index + 1), 0.5, None) for index in range(100)]
+    run = Run("a/x", "a", "build", "harmed", 5000, sorted(rows, key=lambda row: row.step), fell=7000, halved=8000)
+    found = judged(run, Alarm(8300, 7900))
+    assert (found.soon, found.soon_fallen, found.soon_halved) == (False, False, True)
+    assert (found.restored, found.restored_fallen) == (False, False)
+    found = judged(run, Alarm(7100, 6900))
+    assert (found.soon, found.soon_fallen, found.soon_halved) == (False, True, True)
+    assert (found.restored, found.restored_fallen) == (False, True)
+
+
 def test_an_alarm_in_a_healthy_run_is_false() -> None:
     assert judged(of_returns([1.0]), Alarm(10, 0)).false
     assert not judged(of_returns([1.0]), None).false
@@ -199,7 +211,10 @@ def test_where_all_are_often_wrong_the_one_that_is_so_least_is_the_best() -> Non
 def test_tables_and_plot_say_what_was_found() -> None:
     found = score(outcomes(3, 50))
     text = tables("judge", {"`Adaptive`, Medium": found}, {"`Adaptive`, Medium": {}}, outcomes(3, 50))
-    assert "| `Adaptive`, Medium | – | 3 of 100 | 0 of 100 | 50 of 100 | 50 of 100 | 0, 0 | 0, 0 | 0 of 50 |" in text
+    assert (
+        "| `Adaptive`, Medium | – | 3 of 100 | 0 of 100 | 50 of 100 | 0; 0; 0 of 100 | 0, 0 | 0, 0 | 0; 0 of 50 |"
+        in text
+    )
     assert "| a | 3 of 100 | 0 of 100 | 50 of 100 |" in text
     assert "1.5% false, 50.0% caught" in picture({"A": found, "B": score(outcomes(0, 0))})
 

@@ -73,6 +73,15 @@ def test_twenty_episodes_are_enough_where_all_is_lost() -> None:
     assert 160 * LENGTH <= (found[first].onset or 0) <= 200 * LENGTH
 
 
+def test_of_harm_that_comes_by_and_by_the_target_is_from_its_first_part() -> None:
+    slowly, fast = [400 - 60 * number / 100 for number in range(100)], [340 - 320 * number / 60 for number in range(60)]
+    for seed in range(4):
+        found = judged(learnt(20, 400, 15, seed, after=slowly + fast + [20.0] * 20))
+        first = next(finding for finding in found if finding.outcome == "Fail")
+        # After more than a tenth of the loss no window is at the level any more: the fast part begins at 300.
+        assert 190 * LENGTH <= (first.onset or 0) <= 250 * LENGTH
+
+
 def test_an_improvement_is_never_a_drop() -> None:
     chance = random.Random(2)
     steps = [-500.0] * 60 + [-220.0] * 60 + [-125.0] * 60 + [-80.0] * 60

@@ -83,6 +83,17 @@ def judge(blocks: Blocks, question: Question) -> Finding:
     return _finding("Pass", blocks, stretches[0], question)
 
 
+def first_onset(blocks: Blocks, question: Question, after: int) -> int | None:
+    """Of the first time after that step that something was wrong which was not before; None where nothing was."""
+    was_good = False
+    for count in range(bisect_right(blocks.lasts, after), len(blocks.closed) + 1):
+        onset = judge(blocks.first(count), question).onset
+        if onset is not None and was_good:
+            return onset
+        was_good = onset is None
+    return None
+
+
 def _finding(outcome: Literal["Pass", "Fail"], blocks: Blocks, stretch: Stretch, question: Question) -> Finding:
     begin, end, late = stretch
     n = len(blocks.closed)
@@ -221,12 +232,16 @@ def _onset(blocks: Blocks, stretch: Stretch, question: Question) -> int:
     begin, end, _ = stretch
     closed, bad = blocks.closed, question.bad
     line = _line(blocks, stretch, question)
+    # What gets better by itself is held against its trend: its mean is that of a worse time.
+    lead = line.led - line.mean if bad * (line.led - line.mean) < 0 else 0.0
+    middle = (end - begin - 1) / 2
     grown, onset = 0.0, closed[begin].first
     # Half of the baseline too: its end may hold the first of the fault.
-    for block in closed[(begin + end) // 2 :]:
-        grown += bad * (block.value - line.mean) - _ONSET * line.sigma
+    for place in range((begin + end) // 2, len(closed)):
+        expected = line.mean + lead * min((place - begin) / middle - 1, 1.0)
+        grown += bad * (closed[place].value - expected) - _ONSET * line.sigma
         if grown <= 0:
-            grown, onset = 0.0, block.last
+            grown, onset = 0.0, closed[place].last
     return max(onset - question.window, 0)
 
 

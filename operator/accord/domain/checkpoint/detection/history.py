@@ -60,7 +60,9 @@ class History:
         self._returns = Returns(
             kinds["reward"], drop.threshold, drop.window, drop.baseline_window, detection.sensitivity
         )
-        self._losses = Blocks.of(detection.loss_spike.window)
+        spike = detection.loss_spike
+        self._losses = Blocks.of(spike.window)
+        self._question = Question(kinds["loss"], 1, spike.threshold - 1, spike.window, spike.baseline_window)
         self._means = {name: ratio.Means() for name in _NAMES}
         self._loss: Finding | None = None
         self._updates = 0
@@ -133,14 +135,23 @@ class History:
             factor = rule.threshold if name == "loss" else 1 - rule.threshold
             return ratio.judge(self._means[name], self.step or 0, _bad(name), factor, rule.window, rule.baseline_window)
         if name == "reward":
-            return self._returns.judge()
+            return self._from_its_cause(self._returns.judge())
         if self._loss is None:
-            question = Question(self._kinds[name], 1, rule.threshold - 1, rule.window, rule.baseline_window)
-            self._loss = adaptive.judge(self._losses, question)
+            self._loss = adaptive.judge(self._losses, self._question)
         if self._loss.outcome == "Fail" and self._has_returns:
             # A breakthrough looks like that: what it did to the return decides.
             return replace(self._loss, outcome="Suspect", onset=None)
         return self._loss
+
+    def _from_its_cause(self, found: Finding) -> Finding:
+        """What did harm is often seen in the losses first, and thousands of steps later in the returns.
+
+        A spike from before the level was reached did none.
+        """
+        if found.onset is None or found.reached is None or "loss" not in self._enabled:
+            return found
+        spike = adaptive.first_onset(self._losses, self._question, found.reached)
+        return found if spike is None else replace(found, onset=min(found.onset, spike))
 
     def _judgement(self, name: Name, findings: Mapping[Name, Finding]) -> Judgement:
         finding = findings[name]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from accord.domain.checkpoint.detection.finding import Finding, Outcome
@@ -55,6 +55,9 @@ _LENGTHS = (1, 4)
 """Windows that the best level is looked for with, in windows: a level that lasts is known better."""
 _LUCK = 0.8
 """The best of many levels of noise is above the true one by less than theory's bound, as windows overlap."""
+_PLACES = 3
+"""Of a window that slides, within its own length, those that count as different ones: about what the range of a moving
+average of noise asks for where five standard errors are (Leadbetter, Lindgren and Rootzén, 1983, chapter 12)."""
 _SPREADS_KEPT = 8
 """Stretches of `_START` episodes that tell how much single episodes differ lately."""
 _SOMETHING = 2.0
@@ -64,7 +67,10 @@ _GRAIN = 1e-6
 _SPREADS = 4.0
 """Standard deviations of an episode that stand in for what was learnt where that is nothing, and there is no level to
 take a share of. Where there is a value a step they are the most, however much was learnt."""
-_SKEWED = 1.5
+_SCALE = 2.0
+"""Standard deviations of a value that a positive level must be, to be one to take a share of where there is a value a
+step: less is noise around zero."""
+_SKEWED = 1.0
 """Standard deviation as a part of the level, up to which positive returns are many sizes and not mostly nothing."""
 _TAIL = 0.5
 """Of the share, what the last third of a window must have lost by itself: less is a dip that is over."""
@@ -76,6 +82,8 @@ _BEGUN = 0.5
 """Of the loss: from there on it has begun."""
 _UNSURE = 3.0
 """Log-likelihood by which a place may be worse than the likeliest one and still be where it began."""
+_CLEAR = 0.1
+"""Of the loss: a window that has lost no more is from before it."""
 
 
 class Level(NamedTuple):
@@ -100,6 +108,8 @@ class Best(NamedTuple):
     level: Level
     end: int
     """Segments until its end."""
+    begun: int
+    """Step after which it began."""
 
 
 class Loss(NamedTuple):
@@ -111,8 +121,6 @@ class Loss(NamedTuple):
     """Level from which on it is a fault."""
     share: float
     """Of what was learnt, lost now; below 0 where more is learnt."""
-    errors: float
-    """By which the level is below the best."""
     tail: float
     """The same share, of the window's last third."""
     since: int
@@ -162,7 +170,7 @@ class Returns:
         if loss is None or self._start is None:
             return Finding("Inconclusive", self._lacking())
         if self._fail.onset is not None:
-            return self._finding("Fail", loss, self._fail.onset)
+            return replace(self._finding("Fail", loss, self._fail.onset), reached=self._fail.reached)
         if self._suspect.onset is not None and self._suspect.loss is not None:
             return self._finding("Suspect", self._suspect.loss, None)
         return self._finding("Pass", loss, None)
@@ -225,6 +233,18 @@ class _Sums:
             self._spreads.append(self._level(self._spread_from, len(self)))
             self._spread_from = len(self)
 
+    def width(self, begin: int, end: int) -> float | None:
+        """Standard deviation of an episode as a part of the level, of late; None where that says nothing.
+
+        Of positive returns that are as wide as they are high at most, also now. In a game that is rarely won they are
+        wider, the more so the less it is won.
+        """
+        now = self._level(begin, end)
+        lately = [now, *self._spreads]
+        if not self.positive or min(each.mean for each in lately) <= 0 or now.variance > now.mean**2:
+            return None
+        return math.sqrt(sum(each.variance / each.mean**2 for each in lately) / len(lately))
+
     def covers(self, begin: int, end: int, units: int, updates: int, steps: int) -> bool:
         """Whether the segments `begin`, …, `end - 1` hold as much."""
         return (
@@ -251,9 +271,9 @@ class _Window:
     """The level of the newest episodes, and the best that it ever had."""
 
     def __init__(self, episodes: int, updates: int, steps: int) -> None:
-        self._size = episodes, updates, steps
-        self._levels: list[Level | None] = []
-        """Of the window that ends with each segment."""
+        self.size = episodes, updates, steps
+        self._levels: list[tuple[Level, int] | None] = []
+        """Of the window that ends with each segment, and the step after which it begins."""
         self._known = 0
         self.begin = 0
         self.best: Best | None = None
@@ -262,21 +282,22 @@ class _Window:
         """The level with the newest segment; None where the window is not full."""
         end = len(sums)
         self._levels += [None] * (end - 1 - len(self._levels))
-        while self.begin + 1 < end and sums.covers(self.begin + 1, end, *self._size):
+        while self.begin + 1 < end and sums.covers(self.begin + 1, end, *self.size):
             self.begin += 1
-        level = sums.level(self.begin, end) if sums.covers(self.begin, end, *self._size) else None
-        self._levels.append(level)
+        level = sums.level(self.begin, end) if sums.covers(self.begin, end, *self.size) else None
+        self._levels.append(None if level is None else (level, sums.firsts[self.begin]))
         return level
 
     def learn(self, sums: _Sums, end: int) -> None:
         """The best of all windows that ended by then."""
         for index in range(self._known, end):
-            level = self._levels[index]
-            if level is None:
+            found = self._levels[index]
+            if found is None:
                 continue
+            level, begun = found
             sure = level.mean - luck(sums.units[index + 1] / level.episodes) * level.error
             if self.best is None or sure > self.best.sure:
-                self.best = Best(sure, level, index + 1)
+                self.best = Best(sure, level, index + 1, begun)
         self._known = max(self._known, end)
 
 
@@ -285,24 +306,9 @@ def luck(windows: float) -> float:
     return _LUCK * math.sqrt(2 * math.log(max(windows, 1.0)))
 
 
-def doubt(windows: float, chance: float) -> float:
-    """Standard errors that none of so many levels is off by, but for this chance: Chernoff's bound for a normal one."""
-    return math.sqrt(2 * math.log(max(windows, 1.0) / chance))
-
-
-def _errors(best: float, recent: float, error: float, *, skewed: bool) -> float:
-    """Standard errors by which a level is below the best.
-
-    Positive values whose spread grows with them are `skewed`: their square roots are less so (Bartlett, Supplement to
-    the Journal of the Royal Statistical Society 3, 1936), and a low mean of few says more than a high one. Not where
-    most values are 0, as in a game that is rarely won: there a low mean of few says little.
-    """
-    if error <= 0:
-        return math.copysign(math.inf, best - recent) if best != recent else 0.0
-    found = (best - recent) / error
-    if skewed and best > recent > 0:
-        found = max(found, 2 * (math.sqrt(best) - math.sqrt(recent)) * math.sqrt(best) / error)
-    return found
+def doubt(pairs: float, chance: float) -> float:
+    """Standard errors that no two levels of so many pairs differ by, but for this chance: Chernoff's bound for each."""
+    return math.sqrt(2 * math.log(max(pairs, 1.0) / chance))
 
 
 class _Watch:
@@ -313,6 +319,8 @@ class _Watch:
         self.loss: Loss | None = None
         self.onset: int | None = None
         """Step from before which a checkpoint must be; None while nothing is found."""
+        self.reached = 0
+        """Step after which the level that was lost by then had been reached."""
         self._share, self._steps = share, window
         self._newest, *_ = self._windows = [
             _Window(factor * proof.episodes, factor * proof.updates, factor * window) for factor in _LENGTHS
@@ -332,13 +340,15 @@ class _Watch:
         found = [window.best for window in self._windows if window.best is not None]
         if not found:
             return
-        loss = self.loss = self._compare(sums, start, recent, max(found))
+        best = max(found)
+        loss = self.loss = self._compare(sums, start, recent, best)
         self._follow(loss, sums.lasts[-1])
         if self.onset is not None:
             if loss.share < _BACK * self._share:
                 self.onset = None
-        elif self._is_wrong(loss, doubt(sums.units[-1] / recent.episodes, self.proof.chance)):
-            self.onset = _onset(sums, loss, self._steps)
+        elif self._is_wrong(loss) and self._is_sure_of_any(sums, recent, found):
+            self.reached = best.begun
+            self.onset = _onset(sums, loss, self._steps, self._newest.size)
 
     def _compare(self, sums: _Sums, start: Level, recent: Level, best: Best) -> Loss:
         level, single = best.level, math.sqrt(max(best.level.variance, recent.variance))
@@ -347,7 +357,8 @@ class _Watch:
             learnt = best.sure if sums.positive else _SPREADS * single
         elif sums.dense:
             learnt = min(learnt, _SPREADS * single)
-        error = single / math.sqrt(recent.episodes)
+            if best.sure >= _SCALE * single:
+                learnt = min(learnt, best.sure)
         end = len(sums)
         tail = sums.level(end - max((end - self._newest.begin) // 3, 1), end)
         lost = best.sure - recent.mean
@@ -358,7 +369,6 @@ class _Watch:
             recent=recent,
             limit=best.sure - self._share * learnt,
             share=lost / learnt if learnt > 0 else 0.0,
-            errors=_errors(best.sure, recent.mean, error, skewed=sums.positive and single <= _SKEWED * best.sure),
             tail=(best.sure - tail.mean) / learnt if learnt > 0 else 0.0,
             since=best.end,
         )
@@ -373,13 +383,28 @@ class _Watch:
             self._dips = [dip for dip in self._dips if dip.depth > gone.depth or dip.length > gone.length] + [gone]
             self._dip = None
 
-    def _is_wrong(self, loss: Loss, errors: float) -> bool:
-        return (
-            loss.share >= self._share
-            and loss.errors >= errors
-            and loss.tail >= _TAIL * self._share
-            and self._is_unusual()
-        )
+    def _is_sure_of_any(self, sums: _Sums, recent: Level, found: list[Best]) -> bool:
+        width = sums.width(self._newest.begin, len(sums))
+        return any(self._is_sure(sums, recent, best.level, width) for best in found)
+
+    def _is_sure(self, sums: _Sums, recent: Level, best: Level, width: float | None) -> bool:
+        """Whether noise alone would not make any two levels of this training differ like that, but for the chance.
+
+        Where the spread grows with the level, so do the errors of means, but not those of their cube roots (Wilson and
+        Hilferty, Proceedings of the National Academy of Sciences 17, 1931): a low mean of few says more than a
+        high one.
+        """
+        episodes = sums.units[-1]
+        pairs = (_PLACES * episodes / recent.episodes) * (_PLACES * episodes / best.episodes) / 2
+        limit = doubt(pairs, self.proof.chance)
+        apart = math.sqrt(1 / recent.episodes + 1 / best.episodes)
+        both = (recent.episodes * recent.variance + best.episodes * best.variance) / (recent.episodes + best.episodes)
+        if best.mean - recent.mean >= limit * max(math.hypot(recent.error, best.error), math.sqrt(both) * apart):
+            return best.mean > recent.mean
+        return width is not None and 3 * (1 - math.cbrt(recent.mean / best.mean)) >= limit * width * apart
+
+    def _is_wrong(self, loss: Loss) -> bool:
+        return loss.share >= self._share and loss.tail >= _TAIL * self._share and self._is_unusual()
 
     def _is_unusual(self) -> bool:
         """Whether it is deeper or longer than each dip before."""
@@ -389,7 +414,7 @@ class _Watch:
         )
 
 
-def _onset(sums: _Sums, loss: Loss, window: int) -> int:
+def _onset(sums: _Sums, loss: Loss, window: int, size: tuple[int, int, int]) -> int:
     """A step from before which the newest good checkpoint is.
 
     Where the episodes change from the best level to the newest one is the place of the highest likelihood, both sides
@@ -408,9 +433,26 @@ def _onset(sums: _Sums, loss: Loss, window: int) -> int:
         found.append((grown, index))
         likeliest = max(likeliest, grown)
     place = min(index for grown, index in found if grown >= likeliest - _UNSURE)
+    place = _cleared(sums, loss, place, size)
     if not sums.counts_updates:
         return max(sums.firsts[place] - window, 0)
     before = bisect_left(sums.updates, sums.updates[place], 0, place + 1)
     if sums.units[place] - sums.units[before] >= _INNOCENT:
         return sums.firsts[place]
     return sums.lasts[before - 2] if before >= 2 else sums.firsts[0]
+
+
+def _cleared(sums: _Sums, loss: Loss, place: int, size: tuple[int, int, int]) -> int:
+    """The newest place until then that comes after a whole window at the level.
+
+    A jump has one before it. Of harm that comes by and by the likeliest place is on the way down.
+    """
+    limit = loss.best - _CLEAR * (loss.best - loss.recent.mean)
+    begin = place
+    for end in range(place, loss.since, -1):
+        begin = min(begin, end - 1)
+        while begin > 0 and not sums.covers(begin, end, *size):
+            begin -= 1
+        if sums.level(begin, end).mean >= limit:
+            return end
+    return loss.since

@@ -131,6 +131,10 @@ class Blocks:
         """Empty, for a window of so many steps."""
         return cls(max(window // _PART, 1))
 
+    def first(self, count: int) -> Blocks:
+        """As they were when so many were closed."""
+        return Blocks(self.steps, self.closed[:count], self.lasts[:count], self.units[: count + 1], self.sums)
+
     def add(self, segment: Segment) -> bool:
         """One more segment; whether it closed a block."""
         if not self._open:
