@@ -8,12 +8,14 @@ import random
 import numpy as np
 import pytest
 
+from accord.api.v1alpha1.checkpointpolicy import Detection
 from accord.domain.checkpoint.detection import adaptive
 from accord.domain.checkpoint.detection.adaptive import Question
 from accord.domain.checkpoint.detection.held import is_held, kind, reports
+from accord.domain.checkpoint.detection.history import History
 from accord.domain.checkpoint.detection.ratio import Means, judge
 from accord.domain.checkpoint.detection.scrapes import Target, lives, saved, targets
-from accord.domain.checkpoint.detection.series import Blocks, Segment, Sums
+from accord.domain.checkpoint.detection.series import Blocks, Moment, Segment, Sums
 from accord.domain.checkpoint.detection.student import tail
 from accord.domain.samples import Series
 
@@ -169,3 +171,24 @@ def test_a_sum_that_is_not_a_number_counts_only_where_its_count_is_one() -> None
     [life] = lives(Target({}, told), each=False)
     found = [moment.reward if isinstance(moment.reward, str) else moment.reward is not None for moment in life.moments]
     assert found == [False, True, False, True, "NotFinite"]
+
+
+def test_harm_that_the_losses_show_first_is_from_before_its_first_spike() -> None:
+    def onset(spike: float) -> int | None:
+        chance = random.Random(1)
+        history = History(Detection(), {"loss": "updates", "reward": "episodes"})
+        found = None
+        for number in range(60):
+            # The policy is harmed in update 40, and its returns fall from update 46 on.
+            level = 20 + 10 * min(number, 36) if number < 46 else 20
+            values = [level + chance.gauss(0, 20) for _ in range(10)]
+            reward = Segment(500 * number, 500 * (number + 1), 10, sum(values), sum(each**2 for each in values), 10)
+            loss = (spike if number >= 40 else 1.0) * chance.uniform(0.9, 1.1)
+            history.add(Moment(500 * (number + 1), Segment(500 * number, 500 * (number + 1), 1, loss, loss**2), reward))
+            judgement = history.judge()
+            if judgement.outcome == "Fail" and found is None:
+                found = judgement.onset
+        return found
+
+    assert 18_000 <= (onset(spike=12.0) or 0) <= 20_000
+    assert 20_000 < (onset(spike=1.0) or 0) <= 23_000

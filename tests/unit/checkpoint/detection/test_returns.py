@@ -13,6 +13,8 @@ from accord.domain.checkpoint.detection.series import Segment
 
 LENGTH = 50
 """Steps of an episode; an update is 500."""
+NOISY, LUCKY = (1, 13, 23, 33), (0, 4, 11, 14)
+"""Seeds of trainings in which some two windows of plain noise are far apart."""
 
 
 def judged(returns: Iterable[float], sensitivity: Sensitivity = "Medium", per_look: int = 1) -> list[Finding]:
@@ -94,6 +96,32 @@ def test_noise_alone_is_no_fault_however_long_one_looks() -> None:
     chance = random.Random(3)
     assert "Fail" not in outcomes(judged(chance.gauss(-100, 40) for _ in range(3000)))
     assert "Fail" not in outcomes(judged(float(chance.random() < 0.05) for _ in range(3000)))
+
+
+@pytest.mark.parametrize("seed", NOISY)
+def test_noise_as_large_as_what_was_learnt_is_no_fault(seed: int) -> None:
+    chance = random.Random(seed)
+    assert "Fail" not in outcomes(judged(min(number / 100, 1) + chance.gauss(0, 1) for number in range(700)))
+
+
+@pytest.mark.parametrize("seed", LUCKY)
+def test_a_game_that_is_won_by_chance_is_no_fault(seed: int) -> None:
+    chance = random.Random(seed)
+    won = (float(chance.random() < 0.02 + 0.4 * min(number / 100, 1)) for number in range(700))
+    assert "Fail" not in outcomes(judged(won))
+
+
+def test_where_there_is_a_value_a_step_a_share_of_the_level_counts_too() -> None:
+    chance = random.Random(1)
+    rule = Returns("steps", 0.5, 100, 1000, "Medium")
+    for number in range(220):
+        level = -1 + 1.65 * min(number / 200, 1) if number < 200 else 0.2
+        values = [level + chance.gauss(0, 0.25) for _ in range(25)]
+        rule.add(Segment(number * 25, (number + 1) * 25, 25, sum(values), sum(each**2 for each in values), 25), None)
+        if number == 199:
+            assert rule.judge().outcome == "Pass"
+    # Less than half of what was learnt (1.65), but more than half of the level (0.65).
+    assert rule.judge().outcome == "Fail"
 
 
 def test_returns_that_are_all_alike_are_healthy() -> None:

@@ -232,8 +232,8 @@ def _onset(blocks: Blocks, stretch: Stretch, question: Question) -> int:
     begin, end, _ = stretch
     closed, bad = blocks.closed, question.bad
     line = _line(blocks, stretch, question)
-    # What gets better by itself is held against its trend: its mean is that of a worse time.
-    lead = line.led - line.mean if bad * (line.led - line.mean) < 0 else 0.0
+    # What gets better by itself is held against its trend, as far as that is sure: its mean is that of a worse time.
+    lead = bad * min(bad * (line.level - line.mean), 0.0)
     middle = (end - begin - 1) / 2
     grown, onset = 0.0, closed[begin].first
     # Half of the baseline too: its end may hold the first of the fault.

@@ -26,5 +26,3 @@ class Finding:
     """In the recent level."""
     onset: int | None = None
     """Last step before which nothing of the fault is seen; only with Fail."""
-    reached: int | None = None
-    """Step after which the level was reached that is lost now; only with Fail, of returns."""

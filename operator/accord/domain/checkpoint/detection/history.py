@@ -65,6 +65,10 @@ class History:
         self._question = Question(kinds["loss"], 1, spike.threshold - 1, spike.window, spike.baseline_window)
         self._means = {name: ratio.Means() for name in _NAMES}
         self._loss: Finding | None = None
+        self._reached: int | None = None
+        """Step after which the level was reached that is lost now, and"""
+        self._spike: int | None = None
+        """the one from before which nothing is seen of the spike that may have done it."""
         self._updates = 0
         self._has_returns = False
         self._enabled = [name for name in _NAMES if _rule(detection, name).enabled]
@@ -100,6 +104,7 @@ class History:
             by_updates = self._kinds["loss"] == "updates" and self._updates > 0
             self._returns.add(segment, self._updates if by_updates else None)
             self._has_returns = True
+            self._find_cause()
         else:
             self._updates += segment.units
             if self._losses.add(segment):
@@ -135,7 +140,10 @@ class History:
             factor = rule.threshold if name == "loss" else 1 - rule.threshold
             return ratio.judge(self._means[name], self.step or 0, _bad(name), factor, rule.window, rule.baseline_window)
         if name == "reward":
-            return self._from_its_cause(self._returns.judge())
+            found = self._returns.judge()
+            if found.onset is None or self._spike is None:
+                return found
+            return replace(found, onset=min(found.onset, self._spike))
         if self._loss is None:
             self._loss = adaptive.judge(self._losses, self._question)
         if self._loss.outcome == "Fail" and self._has_returns:
@@ -143,15 +151,17 @@ class History:
             return replace(self._loss, outcome="Suspect", onset=None)
         return self._loss
 
-    def _from_its_cause(self, found: Finding) -> Finding:
+    def _find_cause(self) -> None:
         """What did harm is often seen in the losses first, and thousands of steps later in the returns.
 
-        A spike from before the level was reached did none.
+        A spike from before the level was reached did none. Looked for once, when the harm is found.
         """
-        if found.onset is None or found.reached is None or "loss" not in self._enabled:
-            return found
-        spike = adaptive.first_onset(self._losses, self._question, found.reached)
-        return found if spike is None else replace(found, onset=min(found.onset, spike))
+        if self._returns.reached == self._reached:
+            return
+        self._reached = self._returns.reached
+        self._spike = None
+        if self._reached is not None and "loss" in self._enabled:
+            self._spike = adaptive.first_onset(self._losses, self._question, self._reached)
 
     def _judgement(self, name: Name, findings: Mapping[Name, Finding]) -> Judgement:
         finding = findings[name]

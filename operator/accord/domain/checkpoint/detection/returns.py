@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from accord.domain.checkpoint.detection.finding import Finding, Outcome
@@ -161,6 +161,11 @@ class Returns:
         for watch in (self._fail, self._suspect):
             watch.see(sums, self._start)
 
+    @property
+    def reached(self) -> int | None:
+        """Step after which the level was reached that is lost now; None where none is."""
+        return None if self._fail.onset is None else self._fail.reached
+
     def judge(self) -> Finding:
         """As of the newest segment."""
         sums, loss = self._sums, self._fail.loss
@@ -170,7 +175,7 @@ class Returns:
         if loss is None or self._start is None:
             return Finding("Inconclusive", self._lacking())
         if self._fail.onset is not None:
-            return replace(self._finding("Fail", loss, self._fail.onset), reached=self._fail.reached)
+            return self._finding("Fail", loss, self._fail.onset)
         if self._suspect.onset is not None and self._suspect.loss is not None:
             return self._finding("Suspect", self._suspect.loss, None)
         return self._finding("Pass", loss, None)
