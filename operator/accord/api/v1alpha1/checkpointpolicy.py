@@ -156,9 +156,12 @@ class Detection(Model):
 
     method: Literal["Adaptive", "Ratio"] = "Adaptive"
     """`Adaptive` asks for harm in the return that is no chance, lasts, and is deeper than what the training has come
-    through before. `Ratio` compares the means of two windows and nothing else; it fires on most healthy trainings."""
+    through before. `Ratio` compares the means of two windows and nothing else: of 121 healthy recorded runs it rolled
+    back 115."""
     sensitivity: Literal["Low", "Medium", "High"] = "Medium"
-    """How much proof `Adaptive` asks for. See docs/explanation/detection.md for the rates of each on recorded runs."""
+    """How much proof `Adaptive` asks for. Of 242 recorded runs that nobody built on, 121 of them healthy and 54 harmed,
+    `Low`, `Medium` and `High` rolled back 0, 0 and 0 healthy ones, and 0, 0 and 2 before their fault; they caught 52,
+    52 and 51, of which 43, 49 and 50 within 20 episodes or 3 updates of when half was lost."""
     loss_spike: LossSpike = LossSpike()
     """The loss is high against its past."""
     reward_drop: RewardDrop = RewardDrop()
