@@ -71,7 +71,7 @@ async def test_a_refused_configuration_is_seen_and_healed(world: World, monkeypa
 
         for refused in (3, 4):
             await until(offered_again, f"refusal {refused}")
-        known = world.operator.router._policies[NAMESPACE, NAME].ledger.everything()
+        known = world.operator.router._policies[NAMESPACE, NAME].acks.everything()
         (record,) = [record for _, key, record in known if key.kind == "routes"]
         assert record.resend_at is not None, "it is offered again with pauses"
         async with world.client() as client:

@@ -178,7 +178,7 @@ async def test_only_the_leaders_own_standbys_pass_on_acknowledgements(door: Worl
     for headers in ("", "authorization: Bearer guess\r\n", "authorization: Bearer \xff\r\n"):
         for address in (PROXY, STRANGER):
             assert (await ask(port, address, path, forged, headers=headers))[0] == 403
-    routes = door.operator.router._policies[NAMESPACE, NAME].ledger
+    routes = door.operator.router._policies[NAMESPACE, NAME].acks
     assert [record.runs for _, key, record in routes.everything() if key.kind == "routes"] == [""]
     assert (await ask(port, STRANGER, path, forged, headers=f"authorization: Bearer {KEY}\r\n"))[0] == 204
     assert [record.runs for _, key, record in routes.everything() if key.kind == "routes"] == [version.split("-")[1]]
@@ -190,7 +190,7 @@ async def test_names_that_nothing_has_are_not_remembered(door: World) -> None:
         for n in range(200)
     ]
     await until(lambda: len(door.operator.router._waiters) == 200, "the polls to be held")
-    assert not list(door.operator.router._policies[NAMESPACE, NAME].ledger.everything())
+    assert not list(door.operator.router._policies[NAMESPACE, NAME].acks.everything())
     for each in asking:
         each.cancel()
 

@@ -13,13 +13,13 @@ from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, DE
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain.checkpoint import names
+from accord.domain.checkpoint.assessment import judged_since, training_of
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.detection import live
 from accord.domain.checkpoint.detection.memory import Interval
-from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.pods import ServingPod, selector
 from accord.domain.checkpoint.reading import UNANSWERED, Reading
-from accord.domain.checkpoint.situation import judged_since, training_of
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.conditions import find

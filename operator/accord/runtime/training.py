@@ -14,12 +14,12 @@ from accord.domain.plan import ObjectKey, Plan
 from accord.domain.training import progress as measuring
 from accord.domain.training import ratings as rating
 from accord.domain.training import resources
+from accord.domain.training.assessment import is_finished
 from accord.domain.training.names import INPUTS_ANNOTATION, RUN_LABEL
 from accord.domain.training.observed import Observed
 from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
-from accord.domain.training.situation import is_finished
 from accord.domain.training.views import JobView, PodView
 from accord.domain.warned import Warned
 from accord.runtime.book import AnyInquiry, Book, Inquiry

@@ -19,9 +19,9 @@ from accord.domain.checkpoint.detection import live
 from accord.domain.traffic import distribution
 from accord.domain.traffic.judgement import is_outdated
 from accord.domain.traffic.observed import Measurement
-from accord.domain.training import metering, progress
+from accord.domain.training import progress, schedule_compliance
+from accord.domain.training.assessment import assess
 from accord.domain.training.progress import Progress
-from accord.domain.training.situation import assess
 
 # Interval → how old a look may be, and the newest sample that it rests on.
 RULE = {
@@ -40,7 +40,7 @@ def of_training(interval: str, old: timedelta) -> bool:
     world = World(monitoring={"interval": interval})
     world.settle()
     world.progress = Progress("Measured", world.now - old, step=5, attempt=1)
-    return metering.current(assess(world.gather(), world.now)) is not None
+    return schedule_compliance.current(assess(world.gather(), world.now)) is not None
 
 
 def of_checkpoints(interval: str, old: timedelta) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from accord.adapters.routers.envoy.quantities import canonical_quantity
 from accord.domain.checkpoint import names
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.children import quantity
 from accord.domain.numbers import finite, whole

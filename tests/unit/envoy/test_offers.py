@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.envoy.rig import make_policy
 
-from accord.adapters.routers.envoy.acknowledgements import Ledger
-from accord.adapters.routers.envoy.forwarding import Said, parse_said
+from accord.adapters.routers.envoy.acknowledgements import AckStore
+from accord.adapters.routers.envoy.forwarding import Ack, parse_said
 from accord.adapters.routers.envoy.offering import Published
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.snapshot import Offer, Snapshot, Version
@@ -57,62 +57,62 @@ def test_equal_content_keeps_its_version_and_changed_content_never_goes_back() -
 
 
 class TestRefusals:
-    def ledger(self) -> tuple[Ledger, Snapshot, Offer]:
+    def acks(self) -> tuple[AckStore, Snapshot, Offer]:
         snapshot = Snapshot()
         snapshot.put(ROUTES, [{"name": "x"}], 5)
-        return Ledger(snapshot), snapshot, snapshot.offers[ROUTES]
+        return AckStore(snapshot), snapshot, snapshot.offers[ROUTES]
 
     def test_two_lost_answers_are_no_refusal(self) -> None:
-        ledger, _, offer = self.ledger()
-        ledger.hear("p", ROUTES, None, NOW)
+        acks, _, offer = self.acks()
+        acks.hear("p", ROUTES, None, NOW)
         for _ in range(2):
-            ledger.sent("p", ROUTES, offer)
-            ledger.hear("p", ROUTES, None, NOW)
-        assert list(ledger.refuses("p")) == []
-        assert ledger.pause("p", ROUTES, offer, NOW) is None
+            acks.sent("p", ROUTES, offer)
+            acks.hear("p", ROUTES, None, NOW)
+        assert list(acks.refuses("p")) == []
+        assert acks.pause("p", ROUTES, offer, NOW) is None
 
     def test_a_subscription_that_is_made_anew_again_and_again_refuses_nothing(self) -> None:
-        ledger, _, offer = self.ledger()
+        acks, _, offer = self.acks()
         for _ in range(20):
-            ledger.hear("p", ROUTES, None, NOW)
-            ledger.sent("p", ROUTES, offer)
-            ledger.renewed(Kind.ROUTES)
-        assert list(ledger.refuses("p")) == []
+            acks.hear("p", ROUTES, None, NOW)
+            acks.sent("p", ROUTES, offer)
+            acks.renewed(Kind.ROUTES)
+        assert list(acks.refuses("p")) == []
 
     def test_three_are_one_and_pauses_grow(self) -> None:
-        ledger, _, offer = self.ledger()
-        ledger.hear("p", ROUTES, None, NOW)
+        acks, _, offer = self.acks()
+        acks.hear("p", ROUTES, None, NOW)
         pauses = []
         now = NOW
         for _ in range(12):
-            ledger.sent("p", ROUTES, offer)
-            ledger.hear("p", ROUTES, None, now)
-            pause = ledger.pause("p", ROUTES, offer, now)
+            acks.sent("p", ROUTES, offer)
+            acks.hear("p", ROUTES, None, now)
+            pause = acks.pause("p", ROUTES, offer, now)
             pauses.append(pause.total_seconds() if pause else 0)
             now += pause or timedelta()
         assert pauses[:6] == [0, 0, 1, 2, 4, 8]
         assert pauses[-1] == 60
-        assert list(ledger.refuses("p")) == [ROUTES]
+        assert list(acks.refuses("p")) == [ROUTES]
 
     def test_new_content_is_offered_at_once_and_clears_the_refusal(self) -> None:
-        ledger, snapshot, offer = self.ledger()
+        acks, snapshot, offer = self.acks()
         for _ in range(4):
-            ledger.sent("p", ROUTES, offer)
-            ledger.hear("p", ROUTES, None, NOW)
+            acks.sent("p", ROUTES, offer)
+            acks.hear("p", ROUTES, None, NOW)
         snapshot.put(ROUTES, [{"name": "y"}], 6)
         better = snapshot.offers[ROUTES]
-        assert list(ledger.refuses("p")) == []
-        assert ledger.pause("p", ROUTES, better, NOW) is None
-        assert ledger.hear("p", ROUTES, better.version, NOW)
-        assert ledger.runs("p", ROUTES) == better.version.digest
+        assert list(acks.refuses("p")) == []
+        assert acks.pause("p", ROUTES, better, NOW) is None
+        assert acks.hear("p", ROUTES, better.version, NOW)
+        assert acks.runs("p", ROUTES) == better.version.digest
 
     def test_strangers_are_bounded(self) -> None:
-        ledger, _, _ = self.ledger()
-        ledger.proxies = frozenset({"known"})
-        ledger.hear("known", ROUTES, None, NOW)
+        acks, _, _ = self.acks()
+        acks.proxies = frozenset({"known"})
+        acks.hear("known", ROUTES, None, NOW)
         for number in range(1000):
-            ledger.hear(f"stranger-{number}", ROUTES, None, NOW)
-        pods = {pod for pod, _, _ in ledger.everything()}
+            acks.hear(f"stranger-{number}", ROUTES, None, NOW)
+        pods = {pod for pod, _, _ in acks.everything()}
         assert len(pods) < 300
         assert "known" in pods
 
@@ -133,7 +133,7 @@ class TestPublished:
 
     def acknowledge(self, now: datetime, *keys: Key) -> None:
         for key in keys or tuple(self.published.snapshot.offers):
-            self.published.ledger.hear("p", key, self.published.snapshot.offers[key].version, now)
+            self.published.acks.hear("p", key, self.published.snapshot.offers[key].version, now)
 
     def test_only_what_changed_is_offered_anew(self) -> None:
         policy = make_policy({"fast": 60, "slow": 40})
@@ -201,7 +201,7 @@ class TestPublished:
     def test_a_proxy_that_starts_anew_is_cold(self) -> None:
         self.publish(make_policy({"fast": 100}), fast=("10.0.0.1",))
         self.acknowledge(NOW)
-        self.published.ledger.hear("p", FAST, None, later(5))
+        self.published.acks.hear("p", FAST, None, later(5))
         assert self.published.programming(later(5)).warm == set()
 
     def test_what_another_replica_offered_first_counts_once_it_is_known_here(self) -> None:
@@ -210,7 +210,7 @@ class TestPublished:
         endpoints = {"fast": (Endpoint("10.0.0.1", True),)}
         other.update(policy, endpoints, (), 11, NOW)
         self.publish(policy)
-        self.published.ledger.hear_said("p", FAST, other.snapshot.offers[FAST].version, "", NOW)
+        self.published.acks.hear_ack("p", FAST, other.snapshot.offers[FAST].version, "", NOW)
         self.publish(policy, now=later(1), fast=("10.0.0.1",))
         assert self.published.programming(later(3)).warm == {"fast"}
 
@@ -229,8 +229,8 @@ class TestPublished:
         self.publish(make_policy({"fast": 100}))
         offer = self.published.snapshot.offers[CLUSTERS]
         for _ in range(3):
-            self.published.ledger.sent("p", CLUSTERS, offer)
-            self.published.ledger.hear("p", CLUSTERS, None, NOW)
+            self.published.acks.sent("p", CLUSTERS, offer)
+            self.published.acks.hear("p", CLUSTERS, None, NOW)
         (proxy,) = self.published.programming(NOW).proxies
         assert proxy.rejected == ("proxy p refuses the clusters offered to it and keeps what it had; its log says why")
         assert self.published.refused("p", CLUSTERS) == offer.version.digest
@@ -239,7 +239,7 @@ class TestPublished:
 
 def test_what_was_said_survives_the_way_to_the_leader() -> None:
     for version in (None, Version(4, "ab")):
-        said = Said("shop", "assistant", "router-0", FAST, version, "cd")
+        said = Ack("shop", "assistant", "router-0", FAST, version, "cd")
         assert parse_said(json.loads(json.dumps(said.to_json()))) == said
 
 
@@ -247,7 +247,7 @@ def test_what_was_said_survives_the_way_to_the_leader() -> None:
     "change", [{"kind": "secrets"}, {"node": "a/b"}, {"version": None}, {"name": "x" * 2000}, {"refused": 1}]
 )
 def test_what_cannot_have_been_said_is_refused(change: dict[str, object]) -> None:
-    said = Said("shop", "assistant", "router-0", FAST, None).to_json() | change
+    said = Ack("shop", "assistant", "router-0", FAST, None).to_json() | change
     with pytest.raises(ValueError, match=r"must be|needs the strings"):
         parse_said(said)
 

@@ -16,9 +16,9 @@ from accord.api.v1alpha1.trainingrun import EntropySchedule, TrainingRun
 from accord.domain.conditions import parse_timestamp, timestamp
 from accord.domain.plan import Plan
 from accord.domain.samples import Answer, Sample
-from accord.domain.training.metering import bar, follows
 from accord.domain.training.progress import Progress, interpret, query, schedule
 from accord.domain.training.schedule import value_at
+from accord.domain.training.schedule_compliance import bar, follows
 
 RUN = run(status={"attempt": 2})
 

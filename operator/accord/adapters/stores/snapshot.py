@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from accord.api.base import Manifest
 from accord.domain.checkpoint import names
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Saved
 from accord.domain.checkpoint.views import ClaimView

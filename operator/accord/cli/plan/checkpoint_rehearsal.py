@@ -15,8 +15,8 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.cli.plan.rehearsal import Outcome
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.decide import decide
-from accord.domain.checkpoint.kept import Checkpoint
 from accord.domain.checkpoint.names import SERVED_STEP_ANNOTATION
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Reading, Saved

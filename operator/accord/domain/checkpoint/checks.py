@@ -9,17 +9,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from accord.api.v1alpha1.checkpointpolicy import Verdict
+from accord.domain.checkpoint.assessment import Assessment
 from accord.domain.checkpoint.reading import Reading
-from accord.domain.checkpoint.situation import Situation
 from accord.domain.conditions import Status, Wanted, find, parse_timestamp, timestamp
 
 _REFRESHED = timedelta(minutes=5)
 
 
-def verdict(situation: Situation) -> Verdict | None:
+def verdict(assessment: Assessment) -> Verdict | None:
     """The last check, for the status."""
-    reading = situation.reading
-    before = None if situation.is_new_training else situation.status.detection
+    reading = assessment.reading
+    before = None if assessment.is_new_training else assessment.status.detection
     if reading is None:
         return before
     now = Verdict(
@@ -36,7 +36,7 @@ def verdict(situation: Situation) -> Verdict | None:
         message=reading.message or None,
         at=timestamp(reading.at),
     )
-    told = find(situation.status.conditions, "Healthy")
+    told = find(assessment.status.conditions, "Healthy")
     if before is None or told is None or (told.status, told.reason) != (_status(reading), _reason(reading)):
         return now
     if now.model_dump(exclude={"at"}) == before.model_dump(exclude={"at"}):
@@ -45,15 +45,15 @@ def verdict(situation: Situation) -> Verdict | None:
     return before if fresh else now
 
 
-def healthy(situation: Situation) -> Wanted:
+def healthy(assessment: Assessment) -> Wanted:
     """The condition. Without a check, what was said last stays: a run that has ended is checked no more."""
-    reading = situation.reading
+    reading = assessment.reading
     if reading is not None:
-        shown = verdict(situation)
+        shown = verdict(assessment)
         message = shown.message if shown is not None else None
         return Wanted("Healthy", _status(reading), _reason(reading), message or "")
-    told = find(situation.status.conditions, "Healthy")
-    if told is not None and not _is_new_attempt(situation) and not situation.is_new_training:
+    told = find(assessment.status.conditions, "Healthy")
+    if told is not None and not _is_new_attempt(assessment) and not assessment.is_new_training:
         return Wanted("Healthy", told.status, told.reason, told.message)
     return Wanted("Healthy", "Unknown", "NotChecked", "training not checked yet")
 
@@ -72,9 +72,9 @@ def _reason(reading: Reading) -> str:
     )
 
 
-def _is_new_attempt(situation: Situation) -> bool:
-    last = next(iter(situation.status.history), None)
-    return last is not None and last.attempt is not None and last.attempt < situation.attempt
+def _is_new_attempt(assessment: Assessment) -> bool:
+    last = next(iter(assessment.status.history), None)
+    return last is not None and last.attempt is not None and last.attempt < assessment.attempt
 
 
 def _rounded(value: float | None) -> float | None:

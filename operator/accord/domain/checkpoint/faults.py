@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from accord.api.v1alpha1.checkpointpolicy import RollbackRecord
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.assessment import Assessment
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import training_of
 from accord.domain.checkpoint.reading import Reading
-from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Problem
 from accord.domain.checkpoint.targets import choose
 from accord.domain.conditions import parse_timestamp, timestamp
@@ -18,33 +18,33 @@ _ON_ITS_WAY = timedelta(minutes=1)
 """Longer than any query takes."""
 
 
-def begin(situation: Situation) -> Move | None:
+def begin(assessment: Assessment) -> Move | None:
     """Record a rollback; nothing else is done in this pass. None where there is no reason for one."""
-    asked = _asked(situation)
+    asked = _asked(assessment)
     if asked is not None:
-        step = situation.policy.spec.rollback_to
+        step = assessment.policy.spec.rollback_to
         return Move("Reconciling", "RollingBack", asked.message or "", {"rollback": asked, "handled_rollback_to": step})
-    record = _answer(situation)
+    record = _answer(assessment)
     if record is None:
         return None
     return Move("Reconciling", "RollingBack", record.message or "", {"rollback": record})
 
 
-def hindrance(situation: Situation) -> Problem | None:
+def hindrance(assessment: Assessment) -> Problem | None:
     """Why a rollback that there is a reason for does not begin."""
-    spec, reading = situation.policy.spec, situation.reading
-    if spec.rollback_to is not None and spec.rollback_to != situation.status.handled_rollback_to:
-        if _named(situation) is None:
+    spec, reading = assessment.policy.spec, assessment.reading
+    if spec.rollback_to is not None and spec.rollback_to != assessment.status.handled_rollback_to:
+        if _named(assessment) is None:
             return Problem(
                 "NoSuchCheckpoint",
                 f"spec.rollbackTo: no usable checkpoint of step {spec.rollback_to}; see status.checkpoints",
             )
         return None
-    if reading is None or not _is_news(situation, reading) or spec.serving is None or not spec.rollback.enabled:
+    if reading is None or not _is_news(assessment, reading) or spec.serving is None or not spec.rollback.enabled:
         return None
-    if cooling(situation) > 0:
+    if cooling(assessment) > 0:
         return Problem("CoolingDown", f"in cooldown after the last rollback: {reading.message}")
-    if _target(situation, reading) is None:
+    if _target(assessment, reading) is None:
         return Problem(
             "NoTarget",
             f"no checkpoint to roll back to: no verified one is {spec.rollback.steps} back and older than step "
@@ -53,65 +53,65 @@ def hindrance(situation: Situation) -> Problem | None:
     return None
 
 
-def cooling(situation: Situation) -> float:
+def cooling(assessment: Assessment) -> float:
     """Seconds until there may be another rollback."""
     ended = [
         r.completed_at
-        for r in situation.status.history
-        if training_of(r.id) == situation.training and r.phase in ("Done", "Failed")
+        for r in assessment.status.history
+        if training_of(r.id) == assessment.training and r.phase in ("Done", "Failed")
     ]
-    return max((situation.seconds_until(at, situation.policy.spec.rollback.cooldown) for at in ended), default=0.0)
+    return max((assessment.seconds_until(at, assessment.policy.spec.rollback.cooldown) for at in ended), default=0.0)
 
 
-def _asked(situation: Situation) -> RollbackRecord | None:
+def _asked(assessment: Assessment) -> RollbackRecord | None:
     """A person named a step. It waits for nobody's approval, and for no cooldown."""
-    spec, status = situation.policy.spec, situation.status
+    spec, status = assessment.policy.spec, assessment.status
     if spec.rollback_to is None or spec.rollback_to == status.handled_rollback_to:
         return None
-    target = _named(situation)
+    target = _named(assessment)
     if target is None:
         return None
     served = status.serving
     return RollbackRecord(
-        id=f"{situation.training}-to-{spec.rollback_to}-g{situation.policy.metadata.generation}",
+        id=f"{assessment.training}-to-{spec.rollback_to}-g{assessment.policy.metadata.generation}",
         phase="Restoring",
-        attempt=situation.attempt,
-        confirmed_step=max((c.step for c in situation.checkpoints if c.training == situation.training), default=None),
+        attempt=assessment.attempt,
+        confirmed_step=max((c.step for c in assessment.checkpoints if c.training == assessment.training), default=None),
         from_step=served.step if served is not None else None,
         to_step=target.step,
         to_attempt=target.attempt,
         to_training=target.training,
         signal="Manual",
-        started_at=timestamp(situation.now),
+        started_at=timestamp(assessment.now),
         message=f"spec.rollbackTo is {target.step}",
     )
 
 
-def _named(situation: Situation) -> Checkpoint | None:
-    step = situation.policy.spec.rollback_to
-    return next((c for c in situation.checkpoints if c.step == step and c.is_good), None)
+def _named(assessment: Assessment) -> Checkpoint | None:
+    step = assessment.policy.spec.rollback_to
+    return next((c for c in assessment.checkpoints if c.step == step and c.is_good), None)
 
 
-def _answer(situation: Situation) -> RollbackRecord | None:
+def _answer(assessment: Assessment) -> RollbackRecord | None:
     """The answer to a check that failed."""
-    spec, status, reading = situation.policy.spec, situation.status, situation.reading
-    if reading is None or spec.serving is None or not spec.rollback.enabled or not _is_news(situation, reading):
+    spec, status, reading = assessment.policy.spec, assessment.status, assessment.reading
+    if reading is None or spec.serving is None or not spec.rollback.enabled or not _is_news(assessment, reading):
         return None
-    if cooling(situation) > 0 or reading.signal is None:
+    if cooling(assessment) > 0 or reading.signal is None:
         return None
-    earlier = _unfinished(situation, reading)
-    target = _target(situation, reading)
+    earlier = _unfinished(assessment, reading)
+    target = _target(assessment, reading)
     if target is None:
         return None
-    spent = situation.rollbacks >= spec.rollback.max
+    spent = assessment.rollbacks >= spec.rollback.max
     waits = spent or spec.rollback.approval == "Manual"
-    why = f"rollbacks of this training so far: {situation.rollbacks}; " if spent else ""
+    why = f"rollbacks of this training so far: {assessment.rollbacks}; " if spent else ""
     served = status.serving
     return RollbackRecord(
         id=(earlier.rollback if earlier is not None else None)
-        or f"{situation.training}-a{situation.attempt}-{reading.onset}",
+        or f"{assessment.training}-a{assessment.attempt}-{reading.onset}",
         phase="AwaitingApproval" if waits else "Restoring",
-        attempt=situation.attempt,
+        attempt=assessment.attempt,
         onset=reading.onset,
         confirmed_step=reading.step,
         from_step=served.step if served is not None else None,
@@ -121,12 +121,12 @@ def _answer(situation: Situation) -> RollbackRecord | None:
         signal=reading.signal,
         baseline=reading.baseline,
         recent=reading.recent,
-        started_at=timestamp(situation.now),
+        started_at=timestamp(assessment.now),
         message=why + reading.message,
     )
 
 
-def _is_news(situation: Situation, reading: Reading) -> bool:
+def _is_news(assessment: Assessment, reading: Reading) -> bool:
     """Whether it is a fault that nobody has dealt with.
 
     Where the training restarts or stops there is one rollback for each attempt: whatever is measured of an attempt that
@@ -134,11 +134,11 @@ def _is_news(situation: Situation, reading: Reading) -> bool:
     """
     if reading.outcome != "Fail" or reading.onset is None:
         return False
-    for record in situation.status.history:
-        if training_of(record.id) != situation.training or record.attempt != situation.attempt:
+    for record in assessment.status.history:
+        if training_of(record.id) != assessment.training or record.attempt != assessment.attempt:
             continue
         # A person's rollback is no answer to a fault that shows later in the same attempt.
-        if (_ends_attempt(situation) and record.signal != "Manual") or not _is_later(record, reading):
+        if (_ends_attempt(assessment) and record.signal != "Manual") or not _is_later(record, reading):
             return False
     return True
 
@@ -152,32 +152,32 @@ def _is_later(record: RollbackRecord, reading: Reading) -> bool:
     return ended is not None and reading.at > parse_timestamp(ended) + _ON_ITS_WAY
 
 
-def _ends_attempt(situation: Situation) -> bool:
-    run = situation.observed.run
-    return run is not None and (run.finished or situation.policy.spec.rollback.training != "Ignore")
+def _ends_attempt(assessment: Assessment) -> bool:
+    run = assessment.observed.run
+    return run is not None and (run.finished or assessment.policy.spec.rollback.training != "Ignore")
 
 
-def _target(situation: Situation, reading: Reading) -> Checkpoint | None:
+def _target(assessment: Assessment, reading: Reading) -> Checkpoint | None:
     """Where to go back to. A rollback that an earlier policy of this name has begun is carried on."""
-    earlier = _unfinished(situation, reading)
+    earlier = _unfinished(assessment, reading)
     if earlier is not None and earlier.target is not None:
-        found = situation.find(*earlier.target, training=situation.training)
+        found = assessment.find(*earlier.target, training=assessment.training)
         if found is not None and found.is_good:
             return found
-    own = [c for c in situation.checkpoints if c.training == situation.training and not c.deleting]
+    own = [c for c in assessment.checkpoints if c.training == assessment.training and not c.deleting]
     candidates = [(c.step, c.verified and c.ready, c.quarantined) for c in own]
-    step = choose(candidates, reading.onset or 0, situation.policy.spec.rollback.steps)
+    step = choose(candidates, reading.onset or 0, assessment.policy.spec.rollback.steps)
     return next((c for c in own if c.step == step and c.is_good), None)
 
 
-def _unfinished(situation: Situation, reading: Reading) -> Checkpoint | None:
+def _unfinished(assessment: Assessment, reading: Reading) -> Checkpoint | None:
     """A checkpoint that was quarantined because of the same fault, by a policy that remembers it no more."""
-    known = {record.id for record in situation.status.history}
-    begin = f"{situation.training}-a{situation.attempt}-"
-    for checkpoint in situation.checkpoints:
+    known = {record.id for record in assessment.status.history}
+    begin = f"{assessment.training}-a{assessment.attempt}-"
+    for checkpoint in assessment.checkpoints:
         why = checkpoint.rollback or ""
         if not checkpoint.quarantined or checkpoint.target is None or not why.startswith(begin) or why in known:
             continue
-        if _ends_attempt(situation) or (reading.onset or 0) <= checkpoint.step:
+        if _ends_attempt(assessment) or (reading.onset or 0) <= checkpoint.step:
             return checkpoint
     return None

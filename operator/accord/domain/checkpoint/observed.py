@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.pods import ServingPod
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView

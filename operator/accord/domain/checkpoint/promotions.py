@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from accord.api.v1alpha1.checkpointpolicy import Switch
 from accord.domain.checkpoint import holds, switching
-from accord.domain.checkpoint.kept import Checkpoint, newest_first, value
+from accord.domain.checkpoint.assessment import Assessment, last_rollback
+from accord.domain.checkpoint.checkpoint import Checkpoint, newest_first, value
 from accord.domain.checkpoint.move import Move
-from accord.domain.checkpoint.pointing import impossible
+from accord.domain.checkpoint.patches import impossible
 from accord.domain.checkpoint.reading import UNANSWERED
-from accord.domain.checkpoint.situation import Situation, last_rollback
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import find, parse_timestamp
 
 
-def wanted(situation: Situation) -> Checkpoint | Problem | None:
+def wanted(assessment: Assessment) -> Checkpoint | Problem | None:
     """The checkpoint that `follow` asks for; a Problem where it can never be served, None where there is none yet."""
-    serving = situation.policy.spec.serving
+    serving = assessment.policy.spec.serving
     if serving is None:
         return None
     if serving.follow == "Latest":
-        return situation.latest
+        return assessment.latest
     if serving.follow == "Best":
-        return situation.best
+        return assessment.best
     if serving.step is None:
         return None
-    found = newest_first(checkpoint for checkpoint in situation.checkpoints if checkpoint.step == serving.step)
-    current = situation.served
+    found = newest_first(checkpoint for checkpoint in assessment.checkpoints if checkpoint.step == serving.step)
+    current = assessment.served
     if current is not None and current.is_good and current.step == serving.step and serving.new_run != "Immediately":
         # Another attempt or another run may have come to that step since.
         return current
@@ -37,16 +37,16 @@ def wanted(situation: Situation) -> Checkpoint | Problem | None:
     return Problem("NoSuchCheckpoint", f"no usable checkpoint of step {serving.step}")
 
 
-def held(situation: Situation) -> Problem | None:
+def held(assessment: Assessment) -> Problem | None:
     """Why nothing may be promoted now. A step that a person names waits for nothing."""
-    serving = situation.policy.spec.serving
+    serving = assessment.policy.spec.serving
     if serving is not None and serving.follow == "Manual":
         return None
-    reading, hold = situation.reading, situation.hold
+    reading, hold = assessment.reading, assessment.hold
     if hold is not None:
         return Problem("Held", f"promotion is paused until a check passes: {hold.message}")
-    last = last_rollback(situation)
-    if last is None or last.attempt != situation.attempt:
+    last = last_rollback(assessment)
+    if last is None or last.attempt != assessment.attempt:
         return None
     ended = parse_timestamp(last.completed_at or last.started_at)
     passed = reading is not None and reading.outcome == "Pass" and reading.at > ended
@@ -55,28 +55,28 @@ def held(situation: Situation) -> Problem | None:
     return Problem("Held", "promotion is paused after the rollback until a check passes")
 
 
-def unknown(situation: Situation) -> Problem | None:
+def unknown(assessment: Assessment) -> Problem | None:
     """Why no promotion begins: nobody can say how the training is doing that has saved the checkpoint. What is missing
     in the answer of Prometheus is no reason, as a training may have no metrics by design; that there is no answer is.
     One that has begun goes on, and the first of all does not wait: nothing that was checked is served yet.
     """
-    serving, current, target = situation.policy.spec.serving, situation.status.serving, wanted(situation)
+    serving, current, target = assessment.policy.spec.serving, assessment.status.serving, wanted(assessment)
     if serving is None or serving.follow == "Manual" or current is None or current.step is None:
         return None
-    if not isinstance(target, Checkpoint) or is_served(situation, target):
+    if not isinstance(target, Checkpoint) or is_served(assessment, target):
         return None
-    detection, reading = situation.policy.spec.detection, situation.reading
+    detection, reading = assessment.policy.spec.detection, assessment.reading
     if not holds.is_watched(detection):
         return None
     to_serve = f"To serve step {target.step} anyway: spec.serving.follow Manual, step {target.step}"
-    told = find(situation.status.conditions, "Healthy")
+    told = find(assessment.status.conditions, "Healthy")
     if reading is not None:
         no_answer = Problem(reading.reason or "QueryFailed", reading.message)
         if reading.outcome != "QueryFailed":
             return None
-    elif told is not None and told.reason in UNANSWERED and situation.is_checked:
+    elif told is not None and told.reason in UNANSWERED and assessment.is_checked:
         no_answer = Problem(told.reason, told.message)
-    elif situation.is_at_work:
+    elif assessment.is_at_work:
         return Problem("NotChecked", f"promotion waits for the next check of the training. {to_serve}")
     else:
         return None
@@ -84,34 +84,34 @@ def unknown(situation: Situation) -> Problem | None:
     return Problem(no_answer.reason, words)
 
 
-def gate(situation: Situation) -> Problem | None:
+def gate(assessment: Assessment) -> Problem | None:
     """Why no checkpoint of this training takes the place of an earlier one's. A step that a person names does."""
-    serving, target = situation.policy.spec.serving, wanted(situation)
-    earlier = situation.served_training != situation.training
+    serving, target = assessment.policy.spec.serving, wanted(assessment)
+    earlier = assessment.served_training != assessment.training
     if serving is None or not earlier or serving.follow == "Manual" or not isinstance(target, Checkpoint):
         return None
     if serving.new_run == "Immediately":
         return None
     if serving.new_run == "Never":
         message = (
-            f"{situation.what_is_served} is served and stays: spec.serving.newRun is Never. To serve this training's "
+            f"{assessment.what_is_served} is served and stays: spec.serving.newRun is Never. To serve this training's "
             "step, name it: follow Manual, step"
         )
         return Problem("EarlierTraining", message)
-    waits_for = _not_as_good(situation, target)
+    waits_for = _not_as_good(assessment, target)
     if waits_for is None:
         return None
-    message = f"{situation.what_is_served} is served {waits_for}. To serve it now: spec.serving.newRun Immediately"
+    message = f"{assessment.what_is_served} is served {waits_for}. To serve it now: spec.serving.newRun Immediately"
     return Problem("EarlierTraining", message)
 
 
-def _not_as_good(situation: Situation, target: Checkpoint) -> str | None:
+def _not_as_good(assessment: Assessment, target: Checkpoint) -> str | None:
     """What is missing, in words; None where it is as good as what is served. Without figures steps are compared."""
-    metric, current = situation.policy.spec.best_model.metric, situation.served
+    metric, current = assessment.policy.spec.best_model.metric, assessment.served
     before = value(current, metric) if current is not None else None
     now = value(target, metric)
     if before is None or now is None:
-        step = situation.status.serving.step if situation.status.serving is not None else None
+        step = assessment.status.serving.step if assessment.status.serving is not None else None
         if target.step >= (step or 0):
             return None
         return f"until this training comes to that step; its newest checkpoint is step {target.step}"
@@ -123,63 +123,63 @@ def _not_as_good(situation: Situation, target: Checkpoint) -> str | None:
     )
 
 
-def promote(situation: Situation) -> Move | None:
+def promote(assessment: Assessment) -> Move | None:
     """Begin a promotion; None where nothing is to be promoted now."""
-    serving, current, target = situation.policy.spec.serving, situation.status.serving, wanted(situation)
+    serving, current, target = assessment.policy.spec.serving, assessment.status.serving, wanted(assessment)
     if serving is None or current is None or not isinstance(target, Checkpoint):
         return None
-    if held(situation) is not None or unknown(situation) is not None:
+    if held(assessment) is not None or unknown(assessment) is not None:
         return None
-    place = situation.store.place(situation.observed, target)
-    if is_served(situation, target) or situation.seconds_until(_since(situation), serving.min_interval) > 0:
+    place = assessment.store.place(assessment.observed, target)
+    if is_served(assessment, target) or assessment.seconds_until(_since(assessment), serving.min_interval) > 0:
         return None
-    if gate(situation) is not None or impossible(situation, target) is not None or is_set_back(situation, target):
+    if gate(assessment) is not None or impossible(assessment, target) is not None or is_set_back(assessment, target):
         return None
-    switch = switching.begin(situation, "Promotion", target, place)
+    switch = switching.begin(assessment, "Promotion", target, place)
     return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
 
 
-def chosen_instead(situation: Situation, switch: Switch) -> Move | None:
+def chosen_instead(assessment: Assessment, switch: Switch) -> Move | None:
     """A person has named another checkpoint while this one waits for room, which may be for long."""
-    serving, target = situation.policy.spec.serving, wanted(situation)
+    serving, target = assessment.policy.spec.serving, wanted(assessment)
     if serving is None or serving.follow != "Manual" or switch.why != "Promotion" or switch.waiting is None:
         return None
     if not isinstance(target, Checkpoint) or target.is_named(switch.step, switch.attempt, switch.training):
         return None
-    switch = switching.begin(situation, "Promotion", target, situation.store.place(situation.observed, target))
+    switch = switching.begin(assessment, "Promotion", target, assessment.store.place(assessment.observed, target))
     return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
 
 
-def is_set_back(situation: Situation, target: Checkpoint) -> bool:
+def is_set_back(assessment: Assessment, target: Checkpoint) -> bool:
     """Whether it is too early to try again. Where only the pods of another checkpoint were not ready, nothing waits."""
-    setback = situation.status.setback
+    setback = assessment.status.setback
     if setback is None:
         return False
     if setback.unready and not target.is_named(setback.step, setback.attempt, setback.training):
         return False
-    return not is_served(situation, target) and switching.seconds_to_retry(situation) > 0
+    return not is_served(assessment, target) and switching.seconds_to_retry(assessment) > 0
 
 
-def is_served(situation: Situation, target: Checkpoint) -> bool:
+def is_served(assessment: Assessment, target: Checkpoint) -> bool:
     """Whether that very checkpoint is served."""
-    current = situation.status.serving
-    place = situation.store.place(situation.observed, target)
+    current = assessment.status.serving
+    place = assessment.store.place(assessment.observed, target)
     if current is None or (current.claim_name, current.sub_path) != (place.claim_name, place.sub_path):
         return False
     return (current.step, current.attempt) == target.identity
 
 
-def seconds_left(situation: Situation) -> float | None:
+def seconds_left(assessment: Assessment) -> float | None:
     """Seconds until `minInterval` lets the next promotion through; None where it is not what is waited for."""
-    serving, target = situation.policy.spec.serving, wanted(situation)
-    if serving is None or not isinstance(target, Checkpoint) or is_served(situation, target):
+    serving, target = assessment.policy.spec.serving, wanted(assessment)
+    if serving is None or not isinstance(target, Checkpoint) or is_served(assessment, target):
         return None
-    if any(kept(situation) is not None for kept in (held, unknown, gate)):
+    if any(kept(assessment) is not None for kept in (held, unknown, gate)):
         return None
-    return situation.seconds_until(_since(situation), serving.min_interval) or None
+    return assessment.seconds_until(_since(assessment), serving.min_interval) or None
 
 
-def _since(situation: Situation) -> str | None:
+def _since(assessment: Assessment) -> str | None:
     """When the last promotion was; what was found there at first was none."""
-    current = situation.status.serving
+    current = assessment.status.serving
     return current.since if current is not None and current.step is not None else None

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from accord.domain.checkpoint.kept import Checkpoint
-from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.assessment import Assessment
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.plan import ObjectKey
 
 LISTED = 400
 """`maxItems` of `status.checkpoints`."""
 
 
-def outdated(situation: Situation) -> tuple[ObjectKey, ...]:
+def outdated(assessment: Assessment) -> tuple[ObjectKey, ...]:
     """What is to be deleted. Nothing while a rollback is under way; one that waits for a person may wait for long."""
-    record = situation.status.rollback
+    record = assessment.status.rollback
     if record is not None and record.phase != "AwaitingApproval":
         return ()
-    kept = situation.policy.spec.retention.max
-    needed = _needed(situation)
-    good = [checkpoint for checkpoint in situation.checkpoints if checkpoint.is_good]
+    kept = assessment.policy.spec.retention.max
+    needed = _needed(assessment)
+    good = [checkpoint for checkpoint in assessment.checkpoints if checkpoint.is_good]
     # What went wrong is kept for whoever looks into it, just as long.
-    quarantined = [c for c in situation.checkpoints if c.ready and c.quarantined and not c.deleting]
+    quarantined = [c for c in assessment.checkpoints if c.ready and c.quarantined and not c.deleting]
     surplus = [c for c in (*good[kept:], *quarantined[kept:]) if _key(c) not in needed]
-    keys = (situation.store.discard(situation.observed, checkpoint) for checkpoint in surplus)
+    keys = (assessment.store.discard(assessment.observed, checkpoint) for checkpoint in surplus)
     return tuple(key for key in keys if key is not None)
 
 
-def listed(situation: Situation) -> list[Checkpoint]:
+def listed(assessment: Assessment) -> list[Checkpoint]:
     """What the status shows, newest first. A store without objects has its memory there, so the same rule holds."""
-    gone = {key.name for key in outdated(situation)}
-    shown = [checkpoint for checkpoint in situation.checkpoints if checkpoint.snapshot not in gone]
-    if situation.policy.spec.method == "SubPath":
-        needed, kept = _needed(situation), situation.policy.spec.retention.max
+    gone = {key.name for key in outdated(assessment)}
+    shown = [checkpoint for checkpoint in assessment.checkpoints if checkpoint.snapshot not in gone]
+    if assessment.policy.spec.method == "SubPath":
+        needed, kept = _needed(assessment), assessment.policy.spec.retention.max
         shown = [c for number, c in enumerate(shown) if number < kept or _key(c) in needed]
     return shown[:LISTED]
 
 
-def _needed(situation: Situation) -> set[tuple[str, int, int]]:
+def _needed(assessment: Assessment) -> set[tuple[str, int, int]]:
     """The best, what is served or about to be, and those that a rollback could go back to."""
-    status, best = situation.status, situation.best
-    good = [checkpoint for checkpoint in situation.checkpoints if checkpoint.is_good]
+    status, best = assessment.status, assessment.best
+    good = [checkpoint for checkpoint in assessment.checkpoints if checkpoint.is_good]
     # Two more than `steps`: the newest may be from after the onset of a fault that is not confirmed yet.
-    needed = [*good[: situation.policy.spec.rollback.steps + 2], *([best] if best is not None else [])]
+    needed = [*good[: assessment.policy.spec.rollback.steps + 2], *([best] if best is not None else [])]
     in_use = [
         (record.step, record.attempt, record.training)
         for record in (status.serving, status.switch)
@@ -50,7 +50,7 @@ def _needed(situation: Situation) -> set[tuple[str, int, int]]:
         in_use.append((status.rollback.to_step, status.rollback.to_attempt, status.rollback.to_training))
     if status.switch is not None:
         in_use.append((status.switch.failed_step, status.switch.failed_attempt, status.switch.failed_training))
-    needed += [c for c in situation.checkpoints if any(c.is_named(*each) for each in in_use)]
+    needed += [c for c in assessment.checkpoints if any(c.is_named(*each) for each in in_use)]
     return set(map(_key, needed))
 
 

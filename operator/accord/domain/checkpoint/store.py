@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from accord.api.base import Manifest
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Saved
 from accord.domain.checkpoint.views import ClaimView

@@ -11,13 +11,13 @@ from typing import Literal
 
 from accord.api.v1alpha1.checkpointpolicy import Served, Setback, Switch
 from accord.domain.checkpoint import names
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.assessment import PUT_BACK_LIMIT, TRUCE, Assessment, conflict
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import STEP_LABEL, TRAINING_LABEL
+from accord.domain.checkpoint.patches import deployment_patch, impossible, obstacle, points_at
 from accord.domain.checkpoint.pods import newest
-from accord.domain.checkpoint.pointing import deployment_patch, impossible, obstacle, points_at
 from accord.domain.checkpoint.rollout import Cause, Finding, examine, limit
-from accord.domain.checkpoint.situation import PUT_BACK_LIMIT, TRUCE, Situation, conflict
 from accord.domain.checkpoint.store import Place
 from accord.domain.checkpoint.views import DeploymentView
 from accord.domain.conditions import parse_timestamp, timestamp
@@ -35,7 +35,7 @@ _CLAIM_FIELDS = ("accessModes", "dataSource", "resources", "storageClassName", "
 _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=30), timedelta(minutes=10)
 
 
-def begin(situation: Situation, why: Literal["Promotion", "Rollback"], target: Checkpoint, place: Place) -> Switch:
+def begin(assessment: Assessment, why: Literal["Promotion", "Rollback"], target: Checkpoint, place: Place) -> Switch:
     """The record of a switch that is to begin."""
     return Switch(
         why=why,
@@ -44,11 +44,11 @@ def begin(situation: Situation, why: Literal["Promotion", "Rollback"], target: C
         training=target.training,
         claim_name=place.claim_name,
         sub_path=place.sub_path,
-        since=timestamp(situation.now),
+        since=timestamp(assessment.now),
     )
 
 
-def stay(situation: Situation, serving: Served) -> Switch:
+def stay(assessment: Assessment, serving: Served) -> Switch:
     """The record of a rollback after which the same is served: the same steps, but nothing changes."""
     return Switch(
         why="Rollback",
@@ -57,15 +57,15 @@ def stay(situation: Situation, serving: Served) -> Switch:
         training=serving.training,
         claim_name=serving.claim_name or "",
         sub_path=serving.sub_path,
-        since=timestamp(situation.now),
+        since=timestamp(assessment.now),
     )
 
 
-def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> Switch:
+def revert(assessment: Assessment, switch: Switch, why: str, *, blamed: bool) -> Switch:
     """The record of the way back from a switch whose pods did not become available. `blamed`: for the checkpoint's
     own fault.
     """
-    former = situation.status.serving or Served()
+    former = assessment.status.serving or Served()
     return Switch(
         why="Revert",
         step=former.step,
@@ -73,7 +73,7 @@ def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> S
         training=former.training,
         claim_name=former.claim_name or switch.claim_name,
         sub_path=former.sub_path,
-        since=timestamp(situation.now),
+        since=timestamp(assessment.now),
         failed_step=switch.step if blamed else None,
         failed_attempt=switch.attempt if blamed else None,
         failed_training=switch.training if blamed else None,
@@ -81,9 +81,9 @@ def revert(situation: Situation, switch: Switch, why: str, *, blamed: bool) -> S
     )
 
 
-def set_back(situation: Situation, switch: Switch, outcome: Outcome, move: Move) -> Setback:
+def set_back(assessment: Assessment, switch: Switch, outcome: Outcome, move: Move) -> Setback:
     """The record of a try that ended without blame, counted."""
-    before = situation.status.setback
+    before = assessment.status.setback
     return Setback(
         step=switch.step,
         attempt=switch.attempt,
@@ -92,15 +92,15 @@ def set_back(situation: Situation, switch: Switch, outcome: Outcome, move: Move)
         message=move.message,
         count=before.count + 1 if before is not None else 1,
         unready=_unready_before(before, switch) + (1 if outcome == "Unready" else 0),
-        at=timestamp(situation.now),
+        at=timestamp(assessment.now),
     )
 
 
-def acquit(situation: Situation, switch: Switch, move: Move) -> Setback:
+def acquit(assessment: Assessment, switch: Switch, move: Move) -> Setback:
     """The record of a way back that led nowhere: pods do not start with what was served before either, so that nothing
     is held against the checkpoint that was to be served.
     """
-    before = situation.status.setback
+    before = assessment.status.setback
     if switch.failed_step is None and before is not None:
         return before
     return Setback(
@@ -110,25 +110,25 @@ def acquit(situation: Situation, switch: Switch, move: Move) -> Setback:
         reason=move.reason,
         message=move.message,
         count=before.count + 1 if before is not None else 1,
-        at=timestamp(situation.now),
+        at=timestamp(assessment.now),
     )
 
 
-def seconds_to_retry(situation: Situation) -> float:
+def seconds_to_retry(assessment: Assessment) -> float:
     """Seconds until what was set back is tried again: 30 s at first, at most 10 minutes. 0 where nothing was."""
-    setback = situation.status.setback
+    setback = assessment.status.setback
     if setback is None:
         return 0.0
-    return situation.seconds_until(setback.at, min(_FIRST_RETRY * 2.0 ** min(setback.count - 1, 10), _LAST_RETRY))
+    return assessment.seconds_until(setback.at, min(_FIRST_RETRY * 2.0 ** min(setback.count - 1, 10), _LAST_RETRY))
 
 
-def retry_later(situation: Situation) -> Move:
+def retry_later(assessment: Assessment) -> Move:
     """What was set back waits for its next try; a person may mend the cause meanwhile."""
-    setback = situation.status.setback
+    setback = assessment.status.setback
     if setback is None:
         return Move("Ready", "Serving", "")
     message = f"{setback.message}; serving was reverted, will retry"
-    return Move("Stalled", setback.reason, message, look_again=seconds_to_retry(situation))
+    return Move("Stalled", setback.reason, message, look_again=seconds_to_retry(assessment))
 
 
 def served(switch: Switch, now: datetime) -> Served:
@@ -143,39 +143,39 @@ def served(switch: Switch, now: datetime) -> Served:
     )
 
 
-def proceed(situation: Situation, switch: Switch) -> tuple[Outcome, Move]:
+def proceed(assessment: Assessment, switch: Switch) -> tuple[Outcome, Move]:
     """The next step of a switch that is under way. With Available and Broken the move only says how it ended."""
-    deployment = situation.observed.deployment
-    blocked = obstacle(situation)
+    deployment = assessment.observed.deployment
+    blocked = obstacle(assessment)
     if blocked is not None or deployment is None:
         return "Moving", Move("Stalled", *(blocked or ("DeploymentNotFound", "")))
     words = _words(switch)
     place = Place(switch.claim_name, switch.sub_path)
-    restored = restore(situation, switch.step, switch.attempt, place, f"{words}: creating its PersistentVolumeClaim")
+    restored = restore(assessment, switch.step, switch.attempt, place, f"{words}: creating its PersistentVolumeClaim")
     if restored is not None:
         return "Moving", restored
-    if not points_at(situation, deployment, place, switch.step):
+    if not points_at(assessment, deployment, place, switch.step):
         return "Moving", point(
-            situation, deployment, place, switch.step, again=switch.patched_at is not None, words=words
+            assessment, deployment, place, switch.step, again=switch.patched_at is not None, words=words
         )
     if switch.patched_at is None:
-        seen = switch.model_copy(update={"patched_at": timestamp(situation.now)})
+        seen = switch.model_copy(update={"patched_at": timestamp(assessment.now)})
         message = f"{words}: {deployment.progress}"
         return "Moving", Move("Reconciling", "RollingOut", message, {"switch": seen}, look_again=_LOOK_AGAIN)
     if deployment.is_rolled_out:
         return "Available", Move("Reconciling", "Available", words)
-    return _await(situation, switch, deployment, words)
+    return _await(assessment, switch, deployment, words)
 
 
-def _await(situation: Situation, switch: Switch, deployment: DeploymentView, words: str) -> tuple[Outcome, Move]:
+def _await(assessment: Assessment, switch: Switch, deployment: DeploymentView, words: str) -> tuple[Outcome, Move]:
     """Its pods are not available yet: wait, or say why it is no use."""
-    finding = _finding(situation, switch, deployment)
+    finding = _finding(assessment, switch, deployment)
     cause = finding.cause if finding is not None else None
     since = switch.timed_from or switch.patched_at
-    early = situation.seconds_until(since, _STARTING) > 0
-    left = situation.seconds_until(since, limit(deployment, finding))
+    early = assessment.seconds_until(since, _STARTING) > 0
+    left = assessment.seconds_until(since, limit(deployment, finding))
     waiting = _waiting(switch, cause, early=early)
-    changed = {} if waiting == switch.waiting else {"switch": _phase(situation, switch, waiting)}
+    changed = {} if waiting == switch.waiting else {"switch": _phase(assessment, switch, waiting)}
     if finding is not None and (waiting == "Room" or (waiting == "Volume" and (changed or left > 0))):
         message = f"{words} is waiting: {finding.message}"
         return "Moving", Move("Reconciling", finding.reason, message, changed, look_again=_LOOK_AGAIN)
@@ -198,16 +198,16 @@ def _waiting(switch: Switch, cause: Cause | None, *, early: bool) -> Literal["Ro
     return "Volume" if cause == "Volume" and (not early or switch.waiting == "Volume") else None
 
 
-def _phase(situation: Situation, switch: Switch, waiting: Literal["Room", "Volume"] | None) -> Switch:
+def _phase(assessment: Assessment, switch: Switch, waiting: Literal["Room", "Volume"] | None) -> Switch:
     """The record with what is waited for now. After a wait time begins anew: only now the pods have a chance."""
-    timed_from = switch.timed_from if switch.waiting is None else timestamp(situation.now)
+    timed_from = switch.timed_from if switch.waiting is None else timestamp(assessment.now)
     return switch.model_copy(update={"waiting": waiting, "timed_from": timed_from})
 
 
-def _finding(situation: Situation, switch: Switch, deployment: DeploymentView) -> Finding | None:
-    before = _unready_before(situation.status.setback, switch)
-    pods = newest(situation.observed.pods, switch.claim_name, switch.step)
-    return examine(deployment, situation.observed.claims.get(switch.claim_name), pods, before)
+def _finding(assessment: Assessment, switch: Switch, deployment: DeploymentView) -> Finding | None:
+    before = _unready_before(assessment.status.setback, switch)
+    pods = newest(assessment.observed.pods, switch.claim_name, switch.step)
+    return examine(deployment, assessment.observed.claims.get(switch.claim_name), pods, before)
 
 
 def _given_up(switch: Switch, deployment: DeploymentView) -> bool:
@@ -227,15 +227,15 @@ def _unready_before(setback: Setback | None, switch: Switch) -> int:
     return setback.unready if setback.training in (None, switch.training) else 0
 
 
-def keep(situation: Situation) -> Move | None:
+def keep(assessment: Assessment) -> Move | None:
     """Nothing is under way: put back what somebody has changed. None where all is as it was recorded."""
-    serving, deployment = situation.status.serving, situation.observed.deployment
-    blocked = obstacle(situation)
+    serving, deployment = assessment.status.serving, assessment.observed.deployment
+    blocked = obstacle(assessment)
     if blocked is not None:
         return Move("Stalled", *blocked)
-    if deployment is None or serving is None or situation.policy.spec.serving is None:
+    if deployment is None or serving is None or assessment.policy.spec.serving is None:
         return None
-    adopted = adopt(situation)
+    adopted = adopt(assessment)
     if serving.step is None:
         # Nothing of ours yet: what is there is the user's choice, and may change.
         same = adopted is None or (adopted.claim_name, adopted.sub_path) == (serving.claim_name, serving.sub_path)
@@ -244,30 +244,30 @@ def keep(situation: Situation) -> Move | None:
             if same
             else Move("Reconciling", "Adopting", "recording what is currently served", {"serving": adopted})
         )
-    labelled = relabel(situation, serving.claim_name)
+    labelled = relabel(assessment, serving.claim_name)
     if labelled is not None:
         return labelled
     place = Place(serving.claim_name or "", serving.sub_path)
     words = f"serving of step {serving.step}"
     restored = restore(
-        situation, serving.step, serving.attempt, place, f"{words}: recreating its missing PersistentVolumeClaim"
+        assessment, serving.step, serving.attempt, place, f"{words}: recreating its missing PersistentVolumeClaim"
     )
     if restored is not None:
         return restored
-    if points_at(situation, deployment, place, serving.step):
+    if points_at(assessment, deployment, place, serving.step):
         return None
-    return point(situation, deployment, place, serving.step, again=True, words=words)
+    return point(assessment, deployment, place, serving.step, again=True, words=words)
 
 
-def adopt(situation: Situation) -> Served | None:
+def adopt(assessment: Assessment) -> Served | None:
     """What the Deployment serves, as far as the cluster tells: its claim's labels say which checkpoint it holds."""
-    serving, deployment = situation.policy.spec.serving, situation.observed.deployment
+    serving, deployment = assessment.policy.spec.serving, assessment.observed.deployment
     if serving is None or deployment is None:
         return None
     mounted = deployment.mounted(serving.volume)
-    if situation.policy.spec.method == "SubPath":
+    if assessment.policy.spec.method == "SubPath":
         known = (
-            next((c for c in situation.checkpoints if c.step == deployment.step), None) if mounted.sub_path else None
+            next((c for c in assessment.checkpoints if c.step == deployment.step), None) if mounted.sub_path else None
         )
         step = deployment.step if mounted.sub_path else None
         return Served(
@@ -276,32 +276,32 @@ def adopt(situation: Situation) -> Served | None:
             training=known.training if known is not None else None,
             claim_name=mounted.claim_name,
             sub_path=mounted.sub_path,
-            since=timestamp(situation.now),
+            since=timestamp(assessment.now),
         )
-    claim = situation.observed.claims.get(mounted.claim_name or "")
+    claim = assessment.observed.claims.get(mounted.claim_name or "")
     named = names.parse_checkpoint(claim.name) if claim is not None and not claim.is_labelled else None
     return Served(
         step=named[0] if named is not None else claim.number(STEP_LABEL) if claim is not None else None,
         attempt=named[1] if named is not None else claim.number(ATTEMPT_LABEL) if claim is not None else None,
         training=named[2] if named is not None else claim.labels.get(TRAINING_LABEL) if claim is not None else None,
         claim_name=mounted.claim_name,
-        since=timestamp(situation.now),
+        since=timestamp(assessment.now),
     )
 
 
-def relabel(situation: Situation, claim_name: str | None) -> Move | None:
+def relabel(assessment: Assessment, claim_name: str | None) -> Move | None:
     """Put the labels back that somebody has taken from a claim of ours; None where they are there. Its name and the
     snapshot that it is made from say whose it is.
     """
-    claim = situation.observed.claims.get(claim_name or "")
+    claim = assessment.observed.claims.get(claim_name or "")
     named = names.parse_checkpoint(claim_name or "")
     if claim is None or claim.is_labelled or claim.deleting or claim.manifest is None or named is None:
         return None
-    policy, manifest = situation.policy, claim.manifest
-    run = policy.spec.training_run_ref.name if policy.spec.training_run_ref is not None else situation.identity
+    policy, manifest = assessment.policy, claim.manifest
+    run = policy.spec.training_run_ref.name if policy.spec.training_run_ref is not None else assessment.identity
     step, attempt, training = named
     meta = {key: manifest["metadata"][key] for key in ("name", "namespace", "uid")}
-    uid = situation.identity if situation.observed.run is not None and training == situation.training else ""
+    uid = assessment.identity if assessment.observed.run is not None and training == assessment.training else ""
     labels = names.labels(policy.metadata.name, run, training, step, attempt, uid)
     # What was applied before is applied again: server-side apply takes away what its manager gives no more.
     spec = {key: manifest["spec"][key] for key in _CLAIM_FIELDS if key in manifest["spec"]}
@@ -309,19 +309,19 @@ def relabel(situation: Situation, claim_name: str | None) -> Move | None:
     return Move("Reconciling", "Adopting", f"restoring the labels of PersistentVolumeClaim {claim.name}", patch=(part,))
 
 
-def restore(situation: Situation, step: int | None, attempt: int | None, place: Place, words: str) -> Move | None:
+def restore(assessment: Assessment, step: int | None, attempt: int | None, place: Place, words: str) -> Move | None:
     """Make the claim where it is not there; None where nothing is to be made."""
     if place.sub_path is not None:
         return None
-    live = situation.observed.claims.get(place.claim_name)
+    live = assessment.observed.claims.get(place.claim_name)
     if live is not None and not live.deleting:
         return None
-    for checkpoint in situation.checkpoints:
-        wanted = situation.store.place(situation.observed, checkpoint)
+    for checkpoint in assessment.checkpoints:
+        wanted = assessment.store.place(assessment.observed, checkpoint)
         if checkpoint.identity != (step, attempt) or wanted.claim_name != place.claim_name:
             continue
         if wanted.manifest is None:
-            unworkable = impossible(situation, checkpoint)
+            unworkable = impossible(assessment, checkpoint)
             return None if unworkable is None else Move("Stalled", *unworkable)
         if live is not None or not checkpoint.ready:
             # It must go first: nothing can be made under its name.
@@ -332,17 +332,17 @@ def restore(situation: Situation, step: int | None, attempt: int | None, place: 
 
 
 def point(
-    situation: Situation, deployment: DeploymentView, place: Place, step: int | None, *, again: bool, words: str
+    assessment: Assessment, deployment: DeploymentView, place: Place, step: int | None, *, again: bool, words: str
 ) -> Move:
     """Set the field. `again`: it was so before, and somebody else has changed it; who insists has his way."""
-    insists = conflict(situation)
+    insists = conflict(assessment)
     if insists is not None:
-        return Move("Stalled", *insists, look_again=situation.seconds_until(situation.status.put_back[-1], TRUCE))
-    patch = (deployment_patch(situation, deployment, place, step),)
+        return Move("Stalled", *insists, look_again=assessment.seconds_until(assessment.status.put_back[-1], TRUCE))
+    patch = (deployment_patch(assessment, deployment, place, step),)
     if not again:
         return Move("Reconciling", "Switching", f"{words}: updating Deployment {deployment.name}", patch=patch)
-    times = [*situation.status.put_back, timestamp(situation.now)][-PUT_BACK_LIMIT:]
-    who = deployment.managers.get(situation.policy.spec.serving.volume if situation.policy.spec.serving else "")
+    times = [*assessment.status.put_back, timestamp(assessment.now)][-PUT_BACK_LIMIT:]
+    who = deployment.managers.get(assessment.policy.spec.serving.volume if assessment.policy.spec.serving else "")
     message = f"{words}: reverting a change of Deployment {deployment.name} by {who or 'another client'}"
     return Move("Reconciling", "PuttingBack", message, {"put_back": times}, patch=patch)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from accord.domain.checkpoint import holds
+from accord.domain.checkpoint.assessment import Assessment
 from accord.domain.checkpoint.reading import Reading
-from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import find, parse_timestamp
 
@@ -20,17 +20,17 @@ REASONS = frozenset({"NoEndpoint", "NoMetrics", "Stale", "QueryFailed"})
 """Reasons of a reading that says nothing of the training."""
 
 
-def unchecked(situation: Situation) -> tuple[Problem | None, float | None]:
+def unchecked(assessment: Assessment) -> tuple[Problem | None, float | None]:
     """Why the training cannot be checked, or after how many seconds that will be said, should it stay as it is."""
-    reading, run = situation.reading, situation.observed.run
-    told = find(situation.status.conditions, "Ready")
+    reading, run = assessment.reading, assessment.observed.run
+    told = find(assessment.status.conditions, "Ready")
     said = told if told is not None and told.status == "False" and told.reason in REASONS else None
-    if (run is not None and not run.trains) or not holds.is_watched(situation.policy.spec.detection):
+    if (run is not None and not run.trains) or not holds.is_watched(assessment.policy.spec.detection):
         return None, None
     if reading is None:
         # It was not checked yet since this replica leads, or this attempt began.
         return (None if said is None else Problem(said.reason, said.message)), None
-    if reading.reason not in REASONS or _may_be_over(situation, reading):
+    if reading.reason not in REASONS or _may_be_over(assessment, reading):
         return None, None
     problem = Problem(reading.reason, f"the training cannot be checked, so nothing is protected: {reading.message}")
     if reading.reason == "NoEndpoint":
@@ -38,31 +38,31 @@ def unchecked(situation: Situation) -> tuple[Problem | None, float | None]:
     if reading.reason == "QueryFailed" and said is not None and said.reason in ("NoMetrics", "Stale"):
         return Problem(said.reason, said.message), None
     if said is None:
-        if reading.reason == "QueryFailed" and _is_seen(situation):
+        if reading.reason == "QueryFailed" and _is_seen(assessment):
             return None, None
-        left = (_since(situation, reading) + DUE - situation.now).total_seconds()
+        left = (_since(assessment, reading) + DUE - assessment.now).total_seconds()
         if left > 0:
             return None, left
     return problem, None
 
 
-def _may_be_over(situation: Situation, reading: Reading) -> bool:
+def _may_be_over(assessment: Assessment, reading: Reading) -> bool:
     """Nobody says of a training that is no TrainingRun whether it goes on."""
-    return situation.observed.run is None and reading.reason != "NoEndpoint" and _is_seen(situation)
+    return assessment.observed.run is None and reading.reason != "NoEndpoint" and _is_seen(assessment)
 
 
-def _is_seen(situation: Situation) -> bool:
+def _is_seen(assessment: Assessment) -> bool:
     """Whether a check of this training has ever read something."""
-    before = situation.status.detection
+    before = assessment.status.detection
     judged = before is not None and before.step is not None
-    return bool(situation.own) or (judged and not situation.is_new_training)
+    return bool(assessment.own) or (judged and not assessment.is_new_training)
 
 
-def _since(situation: Situation, reading: Reading) -> datetime:
+def _since(assessment: Assessment, reading: Reading) -> datetime:
     """Since when checks say this of a training that goes on."""
-    told, before = find(situation.status.conditions, "Healthy"), situation.status.detection
+    told, before = find(assessment.status.conditions, "Healthy"), assessment.status.detection
     same = told is not None and told.reason == reading.reason and before is not None and before.at is not None
-    since = parse_timestamp(before.at) if same and before is not None and before.at is not None else situation.now
-    run = situation.observed.run
+    since = parse_timestamp(before.at) if same and before is not None and before.at is not None else assessment.now
+    run = assessment.observed.run
     began = run.trains_since if run is not None else None
     return since if began is None else max(since, began)

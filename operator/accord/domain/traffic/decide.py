@@ -8,11 +8,11 @@ from accord.api.base import Manifest
 from accord.domain.conditions import Wanted, find, merge, parse_timestamp
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.traffic import children, events, proxies, resources, status
+from accord.domain.traffic.assessment import Assessment, assess
+from accord.domain.traffic.conditions import verdicts
 from accord.domain.traffic.judgement import judge
 from accord.domain.traffic.observed import Observed
 from accord.domain.traffic.readiness import readiness
-from accord.domain.traffic.situation import Situation, assess
-from accord.domain.traffic.verdicts import verdicts
 
 PROXIES_ANSWER = timedelta(seconds=2)
 """How long the status waits for proxies to answer, so that one change of the spec is one change of the status."""
@@ -33,55 +33,55 @@ def decide(observed: Observed, now: datetime) -> Plan:
     """
     if observed.policy.metadata.deletion_timestamp is not None:
         return Plan()
-    situation = assess(observed, now)
+    assessment = assess(observed, now)
     apply: tuple[Manifest, ...] = ()
     delete: tuple[ObjectKey, ...] = ()
-    if situation.frozen:
+    if assessment.frozen:
         apply = children.to_repair(observed)
     else:
         wanted = resources.wanted(observed)
         apply, delete = children.to_apply(observed, wanted), children.to_delete(observed, wanted)
-    judgement = judge(situation)
-    if situation.is_turning:
-        turned = status.turned(situation, judgement)
+    judgement = judge(assessment)
+    if assessment.is_turning:
+        turned = status.turned(assessment, judgement)
         told = events.transitions(observed.policy.status, turned)
         return Plan(apply, delete, status.render(turned), told, requeue_after=_LOOK_AGAIN)
-    wait = _wait(situation)
+    wait = _wait(assessment)
     if wait is not None:
         return Plan(apply, delete, requeue_after=wait)
-    aspects = verdicts(situation)
+    aspects = verdicts(assessment)
     previous = observed.policy.status.conditions
     ready, patience = readiness(aspects, previous, now)
     conditions = merge(
         previous, (*ready, *aspects, judgement.condition), generation=observed.policy.metadata.generation, now=now
     )
-    after = status.full(situation, judgement, conditions)
+    after = status.full(assessment, judgement, conditions)
     told = events.transitions(observed.policy.status, after)
-    again = [delay for delay in (patience, judgement.look_again, _poll(situation, aspects)) if delay is not None]
+    again = [delay for delay in (patience, judgement.look_again, _poll(assessment, aspects)) if delay is not None]
     return Plan(apply, delete, status.render(after), told, requeue_after=min(again, default=None))
 
 
-def _wait(situation: Situation) -> float | None:
+def _wait(assessment: Assessment) -> float | None:
     """Seconds to leave the status as it is, because the proxies are about to answer; None to write it now.
 
     The first status is written at once. A refusal, of a proxy or of the API server, or an absent proxy is an answer.
     """
-    published_at = situation.observed.router.programming.published_at
-    if situation.policy.status.observed_generation is None or published_at is None or situation.observed.refusals:
+    published_at = assessment.observed.router.programming.published_at
+    if assessment.policy.status.observed_generation is None or published_at is None or assessment.observed.refusals:
         return None
-    if not situation.cold and (not situation.silent or situation.is_remembered):
+    if not assessment.cold and (not assessment.silent or assessment.is_remembered):
         return None
-    patience = MODES_WARM if situation.cold else PROXIES_ANSWER
-    left = (published_at + patience - situation.now).total_seconds()
+    patience = MODES_WARM if assessment.cold else PROXIES_ANSWER
+    left = (published_at + patience - assessment.now).total_seconds()
     return left if left > 0 else None
 
 
-def _poll(situation: Situation, aspects: tuple[Wanted, ...]) -> float | None:
+def _poll(assessment: Assessment, aspects: tuple[Wanted, ...]) -> float | None:
     """When to look again while the router is on its way."""
-    if not situation.silent and not any(aspect.reason in _UNDER_WAY for aspect in aspects):
+    if not assessment.silent and not any(aspect.reason in _UNDER_WAY for aspect in aspects):
         return None
-    before = find(situation.policy.status.conditions, "Programmed")
+    before = find(assessment.policy.status.conditions, "Programmed")
     if before is None or before.status == "True":
         return _LOOK_AGAIN
-    lasted = (situation.now - parse_timestamp(before.last_transition_time)).total_seconds()
+    lasted = (assessment.now - parse_timestamp(before.last_transition_time)).total_seconds()
     return min(max(_LOOK_AGAIN, lasted / 2), _LOOK_AGAIN_AT_LAST)

@@ -27,9 +27,9 @@ from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain import age
 from accord.domain.conditions import Wanted, find
+from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.observed import Counted, Measurement
 from accord.domain.traffic.shares import percent
-from accord.domain.traffic.situation import Situation
 
 FALSE_ALERTS = 0.001
 """Bound on the probability of a false alert in one check of one policy."""
@@ -66,29 +66,29 @@ class Judgement:
     look_again: float | None = None
 
 
-def judge(situation: Situation) -> Judgement:
+def judge(assessment: Assessment) -> Judgement:
     """Compare the last measurement with the targets."""
-    before = {mode.name: mode for mode in situation.policy.status.modes}
-    alerts = {name: before[name].alert if name in before else False for name in situation.targets}
-    measurement = situation.observed.measurement
+    before = {mode.name: mode for mode in assessment.policy.status.modes}
+    alerts = {name: before[name].alert if name in before else False for name in assessment.targets}
+    measurement = assessment.observed.measurement
     if not alerts:
         return Judgement({}, Wanted(_TYPE, "Unknown", "NothingRouted", "nothing is routed, so nothing is measured"))
-    if measurement is None or is_outdated(situation.policy, measurement, situation.now):
-        return _remembered(situation, alerts)
+    if measurement is None or is_outdated(assessment.policy, measurement, assessment.now):
+        return _remembered(assessment, alerts)
     if measurement.outcome == "Measured":
-        return _compare(situation, measurement.requests, measurement, alerts, "Service")
+        return _compare(assessment, measurement.requests, measurement, alerts, "Service")
     if measurement.outcome in _UNCOUNTED and measurement.proxies.state != "Unknown":
-        return _by_proxies(situation, measurement, alerts)
+        return _by_proxies(assessment, measurement, alerts)
     reason = "QueryFailed" if measurement.outcome == "NoEndpoint" else measurement.outcome
     return _unknown(alerts, reason, measurement.message)
 
 
-def _by_proxies(situation: Situation, measurement: Measurement, alerts: Mapping[str, bool]) -> Judgement:
+def _by_proxies(assessment: Assessment, measurement: Measurement, alerts: Mapping[str, bool]) -> Judgement:
     """The shares as the proxies count them, where the service counts nothing."""
     counted = measurement.proxies
     if counted.state == "Pending":
-        return _remembered(situation, alerts)
-    requests = _requests(counted, situation)
+        return _remembered(assessment, alerts)
+    requests = _requests(counted, assessment)
     total = sum(requests.values())
     if counted.unattributed > _ATTRIBUTED * (total + counted.unattributed):
         return _unknown(
@@ -97,14 +97,14 @@ def _by_proxies(situation: Situation, measurement: Measurement, alerts: Mapping[
             "no pod passes its health check: all are tried, and nobody counts which mode answers",
         )
     if not total:
-        window = format_duration(situation.policy.spec.monitoring.window)
+        window = format_duration(assessment.policy.spec.monitoring.window)
         said = f"the proxies passed on no request within {window}"
         return _unknown(alerts, "NoTraffic", said + _instead(measurement))
-    return _compare(situation, requests, measurement, alerts, "Proxies")
+    return _compare(assessment, requests, measurement, alerts, "Proxies")
 
 
-def _requests(counted: Counted, situation: Situation) -> dict[str, float]:
-    return {name: float(tally.requests) for name, tally in counted.modes.items() if name in situation.targets}
+def _requests(counted: Counted, assessment: Assessment) -> dict[str, float]:
+    return {name: float(tally.requests) for name, tally in counted.modes.items() if name in assessment.targets}
 
 
 def _instead(measurement: Measurement) -> str:
@@ -139,12 +139,12 @@ def is_outdated(policy: TrafficPolicy, measurement: Measurement, now: datetime) 
     return age.is_old(measurement.at, policy.spec.monitoring.interval, now)
 
 
-def _remembered(situation: Situation, alerts: Mapping[str, bool]) -> Judgement:
+def _remembered(assessment: Assessment, alerts: Mapping[str, bool]) -> Judgement:
     """Nothing was measured yet by this process: what the status says stays."""
-    before = {mode.name: mode.actual for mode in situation.policy.status.modes}
-    modes = {name: _measured(before.get(name), situation.targets[name], alerts[name]) for name in alerts}
-    told = find(situation.policy.status.conditions, _TYPE)
-    by = situation.policy.status.counted_by
+    before = {mode.name: mode.actual for mode in assessment.policy.status.modes}
+    modes = {name: _measured(before.get(name), assessment.targets[name], alerts[name]) for name in alerts}
+    told = find(assessment.policy.status.conditions, _TYPE)
+    by = assessment.policy.status.counted_by
     if told is None or told.reason == "NothingRouted":
         return Judgement(modes, Wanted(_TYPE, "Unknown", "NotMeasured", "traffic not measured yet"))
     return Judgement(modes, Wanted(_TYPE, told.status, told.reason, told.message), counted_by=by)
@@ -155,26 +155,26 @@ def _measured(actual: float | None, target: float, alert: bool) -> Measured:
 
 
 def _compare(
-    situation: Situation,
+    assessment: Assessment,
     requests: Mapping[str, float],
     measurement: Measurement,
     alerts: Mapping[str, bool],
     by: Source,
 ) -> Judgement:
-    policy, targets = situation.policy, situation.targets
+    policy, targets = assessment.policy, assessment.targets
     total = sum(requests.values())
     shares = {name: 100 * requests.get(name, 0.0) / total for name in targets}
     threshold = policy.spec.monitoring.alert_deviation
     off = {name: abs(share - targets[name]) for name, share in shares.items()}
     kept = {name for name, alert in alerts.items() if alert and off[name] > CLEARED * threshold}
     over = {name for name in targets if off[name] > threshold}
-    settling = _settling(situation, measurement)
-    sure = set() if settling else {name for name in over if _is_beyond_chance(situation, shares[name], name, total)}
+    settling = _settling(assessment, measurement)
+    sure = set() if settling else {name for name in over if _is_beyond_chance(assessment, shares[name], name, total)}
     alerting = kept | sure
     modes = {name: _measured(round(share, 1), targets[name], name in alerting) for name, share in shares.items()}
     if alerting:
-        condition = _deviation(situation, shares, [name for name in targets if name in alerting])
-        if by == "Service" and condition.reason == "Deviation" and _split_as_asked(situation, measurement.proxies):
+        condition = _deviation(assessment, shares, [name for name in targets if name in alerting])
+        if by == "Service" and condition.reason == "Deviation" and _split_as_asked(assessment, measurement.proxies):
             said = "the proxies split as asked, so requests reach the pods past the router, or are counted wrongly"
             condition = replace(condition, message=f"{condition.message}; {said}")
     elif not over:
@@ -190,51 +190,51 @@ def _compare(
     return Judgement(modes, condition, is_new=True, counted_by=by, look_again=settling if over else None)
 
 
-def _split_as_asked(situation: Situation, counted: Counted) -> bool:
+def _split_as_asked(assessment: Assessment, counted: Counted) -> bool:
     """Whether the proxies count the shares that the spec asks for."""
-    requests, threshold = _requests(counted, situation), situation.policy.spec.monitoring.alert_deviation
+    requests, threshold = _requests(counted, assessment), assessment.policy.spec.monitoring.alert_deviation
     total = sum(requests.values())
     return total > 0 and all(
-        abs(100 * requests.get(name, 0.0) / total - target) <= threshold for name, target in situation.targets.items()
+        abs(100 * requests.get(name, 0.0) / total - target) <= threshold for name, target in assessment.targets.items()
     )
 
 
-def _settling(situation: Situation, measurement: Measurement) -> float | None:
+def _settling(assessment: Assessment, measurement: Measurement) -> float | None:
     """Seconds until a measurement will hold no request from before the last change of shares; None if this one does."""
-    monitoring = situation.policy.spec.monitoring
-    clean = situation.since + monitoring.window
+    monitoring = assessment.policy.spec.monitoring
+    clean = assessment.since + monitoring.window
     if measurement.at >= clean:
         return None
-    return max((max(clean, measurement.at + monitoring.interval) - situation.now).total_seconds(), 1.0)
+    return max((max(clean, measurement.at + monitoring.interval) - assessment.now).total_seconds(), 1.0)
 
 
-def _is_beyond_chance(situation: Situation, share: float, mode: str, total: float) -> bool:
-    intent = situation.intent
+def _is_beyond_chance(assessment: Assessment, share: float, mode: str, total: float) -> bool:
+    intent = assessment.intent
     sessions = intent is not None and intent.sticky is not None
-    observations = total / situation.policy.spec.monitoring.requests_per_session if sessions else total
-    allowed = FALSE_ALERTS / (2 * len(situation.targets))
-    return chance(share / 100, situation.targets[mode] / 100, observations) <= allowed
+    observations = total / assessment.policy.spec.monitoring.requests_per_session if sessions else total
+    allowed = FALSE_ALERTS / (2 * len(assessment.targets))
+    return chance(share / 100, assessment.targets[mode] / 100, observations) <= allowed
 
 
-def _deviation(situation: Situation, shares: Mapping[str, float], modes: list[str]) -> Wanted:
+def _deviation(assessment: Assessment, shares: Mapping[str, float], modes: list[str]) -> Wanted:
     """The condition for modes in alert, in words that stay the same while the numbers move."""
-    threshold = situation.policy.spec.monitoring.alert_deviation
+    threshold = assessment.policy.spec.monitoring.alert_deviation
     said = [
-        f"mode {name} gets {'more' if shares[name] > situation.targets[name] else 'less'} "
-        f"than its {percent(situation.targets[name])}%"
+        f"mode {name} gets {'more' if shares[name] > assessment.targets[name] else 'less'} "
+        f"than its {percent(assessment.targets[name])}%"
         for name in modes
     ]
     message = f"{', '.join(said)}: off by more than {percent(threshold)} points"
-    if all(abs(shares[name] - situation.effective.get(name, 0.0)) <= threshold for name in modes) and any(
-        situation.effective.get(name, 0.0) != situation.targets[name] for name in modes
+    if all(abs(shares[name] - assessment.effective.get(name, 0.0)) <= threshold for name in modes) and any(
+        assessment.effective.get(name, 0.0) != assessment.targets[name] for name in modes
     ):
         return Wanted(_TYPE, "False", "Fallback", f"{message}, because other modes have no ready pods")
-    intent = situation.intent
+    intent = assessment.intent
     if intent is not None and intent.wish is not None:
         message += "; requests that ask for a mode are included"
     if intent is not None and intent.sticky is not None:
-        lasts = intent.sticky.ttl + situation.policy.spec.monitoring.window
-        if situation.now < situation.since + lasts:
+        lasts = intent.sticky.ttl + assessment.policy.spec.monitoring.window
+        if assessment.now < assessment.since + lasts:
             message += (
                 f"; sessions from before the last change keep their mode for up to {format_duration(intent.sticky.ttl)}"
             )

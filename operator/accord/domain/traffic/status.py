@@ -1,14 +1,14 @@
-"""The status of a TrafficPolicy: a pure rendering of the situation and of what was said about it."""
+"""The status of a TrafficPolicy: a pure rendering of the assessment and of what was said about it."""
 
 from __future__ import annotations
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import Downshift, ModeStatus, RoutingInForce, TrafficPolicyStatus
 from accord.domain.conditions import timestamp
+from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.judgement import Judgement, Measured, is_outdated
 from accord.domain.traffic.routing import style_of
 from accord.domain.traffic.shares import percent
-from accord.domain.traffic.situation import Situation
 
 _MOVED = 0.1
 """By which part a number of requests must change, to be written."""
@@ -16,10 +16,10 @@ _MOVED_POINTS = 0.5
 """By how many percentage points a rate of failures must change, to be written."""
 
 
-def full(situation: Situation, judgement: Judgement, conditions: list[Manifest]) -> TrafficPolicyStatus:
+def full(assessment: Assessment, judgement: Judgement, conditions: list[Manifest]) -> TrafficPolicyStatus:
     """Everything as of now, for the generation at hand."""
-    policy, now = situation.policy, situation.now
-    modes = _modes(situation, judgement)
+    policy, now = assessment.policy, assessment.now
+    modes = _modes(assessment, judgement)
     report = [mode.actual for mode in modes]
     before = [mode.actual for mode in policy.status.modes]
     last_report = policy.status.last_report
@@ -30,28 +30,28 @@ def full(situation: Situation, judgement: Judgement, conditions: list[Manifest])
             "observed_generation": policy.metadata.generation,
             "conditions": conditions,
             "modes": modes,
-            "routing": _routing(situation),
-            "target": _target(situation),
-            "actual": _actual(situation, judgement),
+            "routing": _routing(assessment),
+            "target": _target(assessment),
+            "actual": _actual(assessment, judgement),
             "counted_by": judgement.counted_by,
-            "address": situation.observed.router.address if situation.intent is not None else None,
+            "address": assessment.observed.router.address if assessment.intent is not None else None,
             "downshift": Downshift(),
             "last_report": last_report,
         }
     )
 
 
-def turned(situation: Situation, judgement: Judgement) -> TrafficPolicyStatus:
+def turned(assessment: Assessment, judgement: Judgement) -> TrafficPolicyStatus:
     """The live status with the new shares alone: the record on which the routes move.
 
     What is said about the spec follows when the proxies have answered.
     """
-    return situation.policy.status.model_copy(
+    return assessment.policy.status.model_copy(
         update={
-            "modes": _modes(situation, judgement),
-            "routing": _routing(situation),
-            "target": _target(situation),
-            "actual": _actual(situation, judgement),
+            "modes": _modes(assessment, judgement),
+            "routing": _routing(assessment),
+            "target": _target(assessment),
+            "actual": _actual(assessment, judgement),
             "counted_by": judgement.counted_by,
         }
     )
@@ -62,36 +62,36 @@ def render(status: TrafficPolicyStatus) -> Manifest:
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _modes(situation: Situation, judgement: Judgement) -> list[ModeStatus]:
-    listed, before = [], {mode.name: mode for mode in situation.policy.status.modes}
-    for name, target in situation.targets.items():
-        measured, sight = judgement.modes.get(name, Measured()), situation.sights.get(name)
+def _modes(assessment: Assessment, judgement: Judgement) -> list[ModeStatus]:
+    listed, before = [], {mode.name: mode for mode in assessment.policy.status.modes}
+    for name, target in assessment.targets.items():
+        measured, sight = judgement.modes.get(name, Measured()), assessment.sights.get(name)
         listed.append(
             ModeStatus(
                 name=name,
                 target=target,
-                effective=situation.effective.get(name, 0.0),
+                effective=assessment.effective.get(name, 0.0),
                 actual=measured.actual,
                 deviation=measured.deviation,
                 alert=measured.alert,
-                ready_pods=situation.ready.get(name, 0),
+                ready_pods=assessment.ready.get(name, 0),
                 healthy_pods=None if sight is None else sight.healthy,
                 ejected_pods=None if sight is None else max(sight.passing - sight.healthy, 0),
-                **_counted(situation, name, before.get(name)),
+                **_counted(assessment, name, before.get(name)),
             )
         )
     return listed
 
 
-def _counted(situation: Situation, name: str, before: ModeStatus | None) -> dict[str, int | float | None]:
+def _counted(assessment: Assessment, name: str, before: ModeStatus | None) -> dict[str, int | float | None]:
     """Requests of a mode as the proxies count them. What has hardly changed stays as it is written."""
     recorded = (None, None, None) if before is None else (before.requests, before.errors, before.retries)
-    measurement = situation.observed.measurement
+    measurement = assessment.observed.measurement
     new: tuple[int | None, float | None, float | None]
     if (
         measurement is None
         or measurement.proxies.state == "Pending"
-        or is_outdated(situation.policy, measurement, situation.now)
+        or is_outdated(assessment.policy, measurement, assessment.now)
     ):
         new = recorded
     elif (tally := measurement.proxies.modes.get(name)) is None:
@@ -115,26 +115,26 @@ def _steady_rate(old: float | None, part: int, whole: int) -> float:
     return old if old is not None and bool(old) == bool(new) and abs(new - old) <= _MOVED_POINTS else new
 
 
-def _routing(situation: Situation) -> RoutingInForce | None:
+def _routing(assessment: Assessment) -> RoutingInForce | None:
     """What is recorded to survive a suspension or a spec that is not accepted; those record nothing new."""
-    recorded = situation.policy.status.routing
-    if situation.intent is None or (situation.frozen and recorded is not None):
+    recorded = assessment.policy.status.routing
+    if assessment.intent is None or (assessment.frozen and recorded is not None):
         return recorded
-    return style_of(situation.policy.spec, timestamp(situation.since), situation.checks)
+    return style_of(assessment.policy.spec, timestamp(assessment.since), assessment.checks)
 
 
-def _shown(situation: Situation) -> list[str]:
+def _shown(assessment: Assessment) -> list[str]:
     """Modes that the summary strings are about: not those on their way out."""
-    spec = {mode.name for mode in situation.policy.spec.modes}
-    return [name for name, target in situation.targets.items() if target or name in spec]
+    spec = {mode.name for mode in assessment.policy.spec.modes}
+    return [name for name, target in assessment.targets.items() if target or name in spec]
 
 
-def _target(situation: Situation) -> str | None:
-    shown = _shown(situation)
-    return "/".join(percent(situation.targets[name]) for name in shown) if shown else None
+def _target(assessment: Assessment) -> str | None:
+    shown = _shown(assessment)
+    return "/".join(percent(assessment.targets[name]) for name in shown) if shown else None
 
 
-def _actual(situation: Situation, judgement: Judgement) -> str | None:
-    shares = [judgement.modes.get(name, Measured()).actual for name in _shown(situation)]
+def _actual(assessment: Assessment, judgement: Judgement) -> str | None:
+    shares = [judgement.modes.get(name, Measured()).actual for name in _shown(assessment)]
     known = [f"{share:.1f}" for share in shares if share is not None]
     return "/".join(known) if known and len(known) == len(shares) else None

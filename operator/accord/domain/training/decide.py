@@ -9,13 +9,13 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.conditions import merge, parse_timestamp
 from accord.domain.plan import Event, ObjectKey, Plan
-from accord.domain.training import events, keeping, metering, queueing, resources, sidecars, status
+from accord.domain.training import events, keeping, queueing, resources, schedule_compliance, sidecars, status
+from accord.domain.training.assessment import Assessment, assess
+from accord.domain.training.conditions import conditions, judge
 from accord.domain.training.inputs import hyperparameters
 from accord.domain.training.observed import Observed
 from accord.domain.training.retuning import advise, effective
-from accord.domain.training.situation import Situation, assess
 from accord.domain.training.template import overridden
-from accord.domain.training.verdicts import conditions, judge
 from accord.domain.training.views import JobView
 
 
@@ -33,30 +33,30 @@ def decide(observed: Observed, now: datetime) -> Plan:
         return Plan(delete=(ObjectKey(*_IDENTITY, run.metadata.namespace, run.metadata.name),))
     base = hyperparameters(run)
     observed = replace(observed, run=effective(run))
-    situation = assess(observed, now)
-    verdict = judge(situation)
-    trains = situation.course == "Keep" and verdict.phase == "Running"
-    applies_in = situation.attempt + 1 if trains else None
+    assessment = assess(observed, now)
+    verdict = judge(assessment)
+    trains = assessment.course == "Keep" and verdict.phase == "Running"
+    applies_in = assessment.attempt + 1 if trains else None
     advice = advise(observed.run, observed.ratings, now, base=base, applies_in=applies_in)
-    measured, missed = metering.conditions(situation, verdict)
-    verdict, unseen = metering.unwatched(situation, verdict, measured)
+    measured, missed = schedule_compliance.conditions(assessment, verdict)
+    verdict, unseen = schedule_compliance.unwatched(assessment, verdict, measured)
     said = (
-        *conditions(situation, verdict, _notes(situation), _remarks(run, situation)),
+        *conditions(assessment, verdict, _notes(assessment), _remarks(run, assessment)),
         *measured,
         *((advice.condition,) if advice.condition else ()),
     )
     merged = merge(run.status.conditions, said, generation=run.metadata.generation, now=now)
-    after = status.full(situation, verdict, advice, merged)
-    told = (*_lost_claim(situation), *events.transitions(run.status, after))
-    kept = keeping.seconds_left(situation.run, observed.jobs, now)
+    after = status.full(assessment, verdict, advice, merged)
+    told = (*_lost_claim(assessment), *events.transitions(run.status, after))
+    kept = keeping.seconds_left(assessment.run, observed.jobs, now)
     again = [delay for delay in (verdict.look_again, missed, unseen, left, kept) if delay is not None]
     return Plan(
-        _to_apply(situation),
-        _to_delete(situation),
+        _to_apply(assessment),
+        _to_delete(assessment),
         status.render(after),
         told,
         requeue_after=min(again, default=None),
-        patch=_to_patch(situation),
+        patch=_to_patch(assessment),
     )
 
 
@@ -71,78 +71,78 @@ def _time_to_live(observed: Observed, now: datetime) -> float | None:
     return (parse_timestamp(run.status.completion_time) + run.spec.ttl_after_finished - now).total_seconds()
 
 
-def _to_apply(situation: Situation) -> tuple[Manifest, ...]:
+def _to_apply(assessment: Assessment) -> tuple[Manifest, ...]:
     """A new Job comes after the claim, for which its pod would wait."""
-    run, observed = situation.run, situation.observed
-    if situation.gives_up and situation.job is not None:
-        return (resources.job_given_up(run, situation.job),)
-    if situation.course not in ("Keep", "Start"):
+    run, observed = assessment.run, assessment.observed
+    if assessment.gives_up and assessment.job is not None:
+        return (resources.job_given_up(run, assessment.job),)
+    if assessment.course not in ("Keep", "Start"):
         return ()
     claim = resources.claim_to_apply(run, observed.claim)
     claims = () if claim is None or ObjectKey.of(claim) in observed.conflicts else (claim,)
-    if situation.course == "Keep":
-        kept = None if situation.job is None else resources.job_to_apply(run, situation.job)
+    if assessment.course == "Keep":
+        kept = None if assessment.job is None else resources.job_to_apply(run, assessment.job)
         # A volume that may not grow must not keep the Job from being suspended.
         return claims if kept is None else (kept, *claims)
     if observed.conflicts:
         return claims
-    made = resources.job(run, situation.attempt + 1, situation.failed_pods, situation.next_from)
+    made = resources.job(run, assessment.attempt + 1, assessment.failed_pods, assessment.next_from)
     return (*claims, made)
 
 
-def _to_patch(situation: Situation) -> tuple[Manifest, ...]:
+def _to_patch(assessment: Assessment) -> tuple[Manifest, ...]:
     """A pod whose trainer has failed, and that its other containers keep; or one that is given up, and stays."""
-    pods, namespace = situation.observed.pods, situation.run.metadata.namespace
-    if situation.course == "Keep":
-        part = sidecars.to_end(pods, situation.attempt, namespace, situation.now)
+    pods, namespace = assessment.observed.pods, assessment.run.metadata.namespace
+    if assessment.course == "Keep":
+        part = sidecars.to_end(pods, assessment.attempt, namespace, assessment.now)
     else:
-        part = keeping.to_end(situation.job, pods, namespace)
+        part = keeping.to_end(assessment.job, pods, namespace)
     return () if part is None else (part,)
 
 
-def _to_delete(situation: Situation) -> tuple[ObjectKey, ...]:
-    if situation.course == "Refused" or situation.end is not None:
+def _to_delete(assessment: Assessment) -> tuple[ObjectKey, ...]:
+    if assessment.course == "Refused" or assessment.end is not None:
         return ()
-    outdated = keeping.outdated(situation.run, situation.observed.jobs, situation.now)
-    if situation.course == "Finished":
+    outdated = keeping.outdated(assessment.run, assessment.observed.jobs, assessment.now)
+    if assessment.course == "Finished":
         # The end is recorded. A Job that has not ended has a pod that only sidecars keep, or would make another one.
-        left = tuple(job for job in situation.observed.jobs if job.end is None and not job.deleting)
+        left = tuple(job for job in assessment.observed.jobs if job.end is None and not job.deleting)
     else:
-        left = (*situation.stale, *_replaced(situation))
-    namespace = situation.run.metadata.namespace
+        left = (*assessment.stale, *_replaced(assessment))
+    namespace = assessment.run.metadata.namespace
     return (*(ObjectKey("batch/v1", "Job", namespace, job.name) for job in left), *outdated)
 
 
-def _replaced(situation: Situation) -> tuple[JobView, ...]:
+def _replaced(assessment: Assessment) -> tuple[JobView, ...]:
     """The newest Job, where it goes at once."""
-    job = situation.job
-    if job is None or situation.gives_up:
+    job = assessment.job
+    if job is None or assessment.gives_up:
         return ()
-    goes = situation.course == "Replace" or keeping.no_use(job, situation.observed.pods)
+    goes = assessment.course == "Replace" or keeping.no_use(job, assessment.observed.pods)
     return (job,) if goes else ()
 
 
-def _notes(situation: Situation) -> tuple[str, ...]:
+def _notes(assessment: Assessment) -> tuple[str, ...]:
     """What of the spec is not followed to the letter."""
-    run = situation.run
+    run = assessment.run
     replaced = overridden(run)
     notes = [f"ignored in spec.template, because the operator sets them: {', '.join(replaced)}"]
     notes = notes if replaced else []
-    if resources.shrinks(run, situation.observed.claim):
+    if resources.shrinks(run, assessment.observed.claim):
         notes.append(
             f"spec.checkpoints.volumeClaim.storage is ignored: it is smaller than PersistentVolumeClaim "
             f"{resources.claim_name(run)}, and volumes cannot shrink"
         )
-    job = situation.job
+    job = assessment.job
     unasked = job is not None and run.spec.queue_name is None and queueing.is_held(run, job)
-    if job is not None and unasked and situation.course == "Keep" and resources.limits_differ(run, job):
+    if job is not None and unasked and assessment.course == "Keep" and resources.limits_differ(run, job):
         notes.append(
             f"Kueue owns Job {job.name}: backoffLimit and activeDeadlineSeconds count from the next attempt on"
         )
     return tuple(notes)
 
 
-def _remarks(run: TrainingRun, situation: Situation) -> tuple[str, ...]:
+def _remarks(run: TrainingRun, assessment: Assessment) -> tuple[str, ...]:
     """How the spec is understood, where that may not be what was meant."""
     schedules = run.spec.schedules
     # A `final` that is not given is the default, which may lie above.
@@ -151,18 +151,18 @@ def _remarks(run: TrainingRun, situation: Situation) -> tuple[str, ...]:
         for field, each in (("entropyCoef", schedules.entropy_coef), ("learningRate", schedules.learning_rate))
         if each.final > each.initial and each.decay_strategy != "Constant"
     )
-    job = situation.job if situation.course == "Keep" else None
+    job = assessment.job if assessment.course == "Keep" else None
     said = (queueing.remark(run, job), sidecars.remark(run))
     return (*(each for each in said if each is not None), *rising)
 
 
-def _lost_claim(situation: Situation) -> tuple[Event, ...]:
-    run = situation.run
-    gone = situation.observed.claim is None and run.status.attempt and run.spec.checkpoints.claim is not None
+def _lost_claim(assessment: Assessment) -> tuple[Event, ...]:
+    run = assessment.run
+    gone = assessment.observed.claim is None and run.status.attempt and run.spec.checkpoints.claim is not None
     if (
         not gone
-        or situation.course not in ("Keep", "Start")
-        or resources.claim_key(run) in situation.observed.conflicts
+        or assessment.course not in ("Keep", "Start")
+        or resources.claim_key(run) in assessment.observed.conflicts
     ):
         return ()
     name = resources.claim_name(run)

@@ -16,7 +16,7 @@ from accord.domain.checkpoint.detection.history import History
 from accord.domain.checkpoint.detection.ratio import Means, judge
 from accord.domain.checkpoint.detection.scrapes import Target, lives, saved, targets
 from accord.domain.checkpoint.detection.series import Blocks, Moment, Segment, Sums
-from accord.domain.checkpoint.detection.student import tail
+from accord.domain.checkpoint.detection.t_distribution import tail
 from accord.domain.samples import Series
 
 

@@ -39,7 +39,7 @@ class Record:
     resend_at: datetime | None = None
 
 
-class Ledger:
+class AckStore:
     """Records of all proxies of one policy, by pod name."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -58,7 +58,7 @@ class Ledger:
             self._compare(record, offer, now)
         return (record.runs, record.refused) != before
 
-    def hear_said(self, pod: str, key: Key, version: Version | None, refused: str, now: datetime) -> bool:
+    def hear_ack(self, pod: str, key: Key, version: Version | None, refused: str, now: datetime) -> bool:
         """Another replica passes on what a proxy said there. True when this is news."""
         record = self._record(pod, key)
         before = (record.runs, record.refused)

@@ -23,7 +23,7 @@ ACKNOWLEDGEMENTS_PATH = "/accord/acknowledgements"
 
 
 @dataclass(frozen=True)
-class Said:
+class Ack:
     """What one proxy said to a replica about one subscription. `refused` is the digest of an offer, or empty."""
 
     namespace: str
@@ -44,7 +44,7 @@ class Said:
         }
 
 
-def parse_said(item: object) -> Said:
+def parse_said(item: object) -> Ack:
     """The inverse of `to_json`. Raises MalformedError."""
     if not isinstance(item, dict) or not all(
         isinstance(item.get(field), str) and len(item[field]) <= 800
@@ -55,7 +55,7 @@ def parse_said(item: object) -> Said:
         raise MalformedError(f"kind must be one of {', '.join(Kind)}, not {item['kind']!r}")
     namespace, policy, pod = parse_node(item["node"])
     key = Key(Kind(item["kind"]), item["name"])
-    return Said(namespace, policy, pod, key, Version.parse(item["version"]), item["refused"])
+    return Ack(namespace, policy, pod, key, Version.parse(item["version"]), item["refused"])
 
 
 class Forwarder:
@@ -66,15 +66,15 @@ class Forwarder:
     """
 
     def __init__(
-        self, leader: Callable[[], str | None], key: Callable[[], str | None], everything: Callable[[], Iterable[Said]]
+        self, leader: Callable[[], str | None], key: Callable[[], str | None], everything: Callable[[], Iterable[Ack]]
     ) -> None:
         """`key()` is what the leader expects from its own standbys."""
         self._leader, self._key = leader, key
         self._everything = everything
-        self._pending: dict[tuple[str, str, str, Key], Said] = {}
+        self._pending: dict[tuple[str, str, str, Key], Ack] = {}
         self._news = asyncio.Event()
 
-    def add(self, said: Said) -> None:
+    def add(self, said: Ack) -> None:
         """Have this sent, where somebody else leads."""
         if len(self._pending) < _MOST_PENDING:
             self._pending[said.namespace, said.policy, said.pod, said.key] = said

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from accord.adapters.routers.envoy import looking
-from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER, Ledger
+from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER, AckStore
 from accord.adapters.routers.envoy.bootstrap import STATISTICS
 from accord.adapters.routers.envoy.clusters import clusters
 from accord.adapters.routers.envoy.endpoints import Target, all_endpoints, mode_endpoints
@@ -37,7 +37,7 @@ class Published:
 
     def __init__(self, settings: EnvoySettings) -> None:
         self.snapshot = Snapshot()
-        self.ledger = Ledger(self.snapshot)
+        self.acks = AckStore(self.snapshot)
         self.addresses: dict[str, set[str]] = {}
         """Names of the router's pods by address. Ready or not: a new proxy asks before it can be."""
         self._settings = settings
@@ -64,8 +64,8 @@ class Published:
         Only what can have changed is made anew: endpoints of a mode when they changed, all else when the policy did.
         """
         self._proxies = tuple(sorted(proxies, key=lambda proxy: proxy.pod))
-        self.ledger.proxies = frozenset(proxy.pod for proxy in proxies)
-        self._polls_from = {pod: address for pod, address in self._polls_from.items() if pod in self.ledger.proxies}
+        self.acks.proxies = frozenset(proxy.pod for proxy in proxies)
+        self._polls_from = {pod: address for pod, address in self._polls_from.items() if pod in self.acks.proxies}
         changed: list[Key] = []
         before = self._intent
         if policy != self._policy:
@@ -82,11 +82,11 @@ class Published:
         changed += self._offer_endpoints(intent, endpoints, revision, renewed=intent != before)
         for key in changed:
             if key.kind is Kind.ENDPOINTS:
-                self.ledger.offered(key, now)
+                self.acks.offered(key, now)
         if _CLUSTERS in changed:
-            self.ledger.renewed(Kind.ENDPOINTS)
+            self.acks.renewed(Kind.ENDPOINTS)
         if _LISTENERS in changed:
-            self.ledger.renewed(Kind.ROUTES)
+            self.acks.renewed(Kind.ROUTES)
         if self._published_at is None or any(key.kind is not Kind.ENDPOINTS for key in changed):
             self._published_at = now
         return changed
@@ -136,14 +136,14 @@ class Published:
 
         The first address counts: whoever can reach the operator can say such things, and make it write a status once.
         """
-        if pod not in self.ledger.proxies or pod in self._polls_from or self.ledger.has_heard(pod):
+        if pod not in self.acks.proxies or pod in self._polls_from or self.acks.has_heard(pod):
             return False
         self._polls_from[pod] = address
         return True
 
     def refused(self, pod: str, key: Key) -> str:
         """Digest of the current offer of `key` if that proxy refuses it, else empty."""
-        return self.snapshot.offers[key].version.digest if key in self.ledger.refuses(pod) else ""
+        return self.snapshot.offers[key].version.digest if key in self.acks.refuses(pod) else ""
 
     def look_at(self) -> looking.Target | None:
         """Where the ready proxies tell what they see; None where there is nothing to be seen."""
@@ -180,8 +180,8 @@ class Published:
         )
 
     def _state(self, proxy: Endpoint) -> ProxyState:
-        heard = self.ledger.has_heard(proxy.pod)
-        refused = ", ".join(sorted(str(key) for key in self.ledger.refuses(proxy.pod)))
+        heard = self.acks.has_heard(proxy.pod)
+        refused = ", ".join(sorted(str(key) for key in self.acks.refuses(proxy.pod)))
         return ProxyState(
             name=proxy.pod,
             ready=proxy.ready,
@@ -199,14 +199,14 @@ class Published:
 
     def _runs(self, pod: str, key: Key) -> bool:
         offer = self.snapshot.offers.get(key)
-        return offer is not None and self.ledger.runs(pod, key) == offer.version.digest
+        return offer is not None and self.acks.runs(pod, key) == offer.version.digest
 
     def _runs_routes(self, pod: str) -> bool:
         return self._runs(pod, _ROUTES) and self._runs(pod, _CLUSTERS)
 
     def _is_warm(self, pod: str, mode: str, now: datetime) -> bool:
         key = Key(Kind.ENDPOINTS, mode)
-        since = self.ledger.filled_since(pod, key)
+        since = self.acks.filled_since(pod, key)
         if since is not None:
             return now - since >= WARM_AFTER
         return not self._targets.get(mode) and self._runs(pod, key)

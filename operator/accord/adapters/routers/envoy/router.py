@@ -13,7 +13,7 @@ from aiohttp import web
 from accord.adapters.routers.envoy import looking, objects, offering
 from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER
 from accord.adapters.routers.envoy.door import GuardedRunner, canonical_address
-from accord.adapters.routers.envoy.forwarding import Forwarder, Said
+from accord.adapters.routers.envoy.forwarding import Ack, Forwarder
 from accord.adapters.routers.envoy.looking import Looker, Target
 from accord.adapters.routers.envoy.offering import Published
 from accord.adapters.routers.envoy.polling import Poll
@@ -184,19 +184,19 @@ class EnvoyRouter:
         published = self._policies.get((poll.namespace, poll.policy))
         if published is None or poll.key not in published.snapshot.offers:
             return
-        news = published.ledger.hear(poll.pod, poll.key, poll.version, self._clock.now())
+        news = published.acks.hear(poll.pod, poll.key, poll.version, self._clock.now())
         refused = published.refused(poll.pod, poll.key)
-        self._forwarder.add(Said(poll.namespace, poll.policy, poll.pod, poll.key, poll.version, refused))
+        self._forwarder.add(Ack(poll.namespace, poll.policy, poll.pod, poll.key, poll.version, refused))
         if news:
             self._changed(poll.namespace, poll.policy, poll.key.kind)
 
-    def hear_said(self, said: Said) -> None:
+    def hear_ack(self, said: Ack) -> None:
         """Another replica passes on what a proxy said."""
         published = self._policies.get((said.namespace, said.policy))
         if (
             published is not None
             and said.key in published.snapshot.offers
-            and published.ledger.hear_said(said.pod, said.key, said.version, said.refused, self._clock.now())
+            and published.acks.hear_ack(said.pod, said.key, said.version, said.refused, self._clock.now())
         ):
             self._changed(said.namespace, said.policy, said.key.kind)
 
@@ -215,10 +215,10 @@ class EnvoyRouter:
             return Hold()
         if standing == "older" and now - self._since_when_behind(where, now) < _TRUST_AFTER:
             return Hold(behind=True)
-        pause = published.ledger.pause(poll.pod, poll.key, offer, now)
+        pause = published.acks.pause(poll.pod, poll.key, offer, now)
         if pause is not None:
             return Hold(pause.total_seconds())
-        published.ledger.sent(poll.pod, poll.key, offer)
+        published.acks.sent(poll.pod, poll.key, offer)
         return offer
 
     def _look_at(self, who: tuple[str, str]) -> Target | None:
@@ -236,8 +236,8 @@ class EnvoyRouter:
             later = WARM_AFTER.total_seconds() + 0.01
             asyncio.get_running_loop().call_later(later, self._on_change, namespace, policy)
 
-    def _everything(self) -> Iterator[Said]:
+    def _everything(self) -> Iterator[Ack]:
         for (namespace, policy), published in self._policies.items():
-            for pod, key, record in published.ledger.everything():
+            for pod, key, record in published.acks.everything():
                 version = Version(0, record.runs) if record.runs else None
-                yield Said(namespace, policy, pod, key, version, record.refused)
+                yield Ack(namespace, policy, pod, key, version, record.refused)

@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from accord.adapters.routers.envoy.door import canonical_address
-from accord.adapters.routers.envoy.forwarding import ACKNOWLEDGEMENTS_PATH, Said, parse_said
+from accord.adapters.routers.envoy.forwarding import ACKNOWLEDGEMENTS_PATH, Ack, parse_said
 from accord.adapters.routers.envoy.polling import BEGINNING, MalformedError, Poll, named_in, parse_poll
 from accord.adapters.routers.envoy.snapshot import Offer
 from accord.adapters.routers.envoy.waiting import Waiters
@@ -48,7 +48,7 @@ class Hold:
     behind: bool = False
 
 
-class Desk(Protocol):
+class XdsHandler(Protocol):
     """Who decides about polls. Every call returns at once."""
 
     def knows(self, address: str) -> bool:
@@ -69,7 +69,7 @@ class Desk(Protocol):
     def answer(self, poll: Poll) -> Offer | Hold:
         """What to send now, or how long to hold the poll before asking again."""
 
-    def hear_said(self, said: Said) -> None:
+    def hear_ack(self, said: Ack) -> None:
         """Note what another replica heard."""
 
 
@@ -80,8 +80,8 @@ class DiscoveryServer:
     not that of a router's pod; a pod is told of its own policy alone, and believed about itself alone.
     """
 
-    def __init__(self, desk: Desk, waiters: Waiters) -> None:
-        self._desk = desk
+    def __init__(self, handler: XdsHandler, waiters: Waiters) -> None:
+        self._desk = handler
         self._waiters = waiters
         self._strangers = 0
         self._polls: Counter[str] = Counter()
@@ -180,7 +180,7 @@ class DiscoveryServer:
         except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")
         for item in said:
-            self._desk.hear_said(item)
+            self._desk.hear_ack(item)
         return web.Response(status=204)
 
     def _tell(self, why: str) -> None:

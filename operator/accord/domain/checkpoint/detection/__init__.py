@@ -6,7 +6,7 @@
 | `held`, `rows` | segments from values that are held between updates and episodes: a CSV, or gauges |
 | `ratio`, `adaptive` | the two rules, each on one series |
 | `trend` | where a baseline leads, and the chance of what follows |
-| `student` | the tail of Student's t distribution |
+| `t_distribution` | the tail of Student's t distribution |
 | `history` | both series of one life of a trainer, and the judgement of them |
 | `scrapes` | what Prometheus holds of a trainer, as histories |
 | `live` | the question to Prometheus and the reading of its answer |

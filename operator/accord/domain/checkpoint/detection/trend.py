@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from accord.domain.checkpoint.detection.series import Sums
-from accord.domain.checkpoint.detection.student import tail
+from accord.domain.checkpoint.detection.t_distribution import tail
 
 _USUAL_NOISE, _USUAL_WEIGHT = 0.33, 24
 """Losses of updates have a noise of 10 to 40 % of their level. A baseline's spread is taken together with that, as if

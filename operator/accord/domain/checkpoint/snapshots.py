@@ -9,9 +9,9 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import Setback, SnapshotFailure
 from accord.domain import refusals
 from accord.domain.checkpoint import names
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint.assessment import Assessment
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.reading import Saved
-from accord.domain.checkpoint.situation import Situation
 from accord.domain.checkpoint.views import ClaimView
 from accord.domain.conditions import Wanted, timestamp
 from accord.domain.plan import ObjectKey
@@ -39,82 +39,82 @@ class Capture:
     look_again: float | None = None
 
 
-def capture(situation: Situation) -> Capture:
+def capture(assessment: Assessment) -> Capture:
     """Make the snapshot that is missing, give up those that will not be."""
-    failed = [c for c in situation.checkpoints if _is_failed(situation, c)]
-    given_up = tuple(key for c in failed if (key := situation.store.discard(situation.observed, c)) is not None)
-    failure = situation.status.snapshot_failure
+    failed = [c for c in assessment.checkpoints if _is_failed(assessment, c)]
+    given_up = tuple(key for c in failed if (key := assessment.store.discard(assessment.observed, c)) is not None)
+    failure = assessment.status.snapshot_failure
     for checkpoint in failed:
-        failure = _count(situation, failure, checkpoint)
-    missing = _missing(situation)
-    if failure is not None and not failed and _is_over(situation, failure, missing):
+        failure = _count(assessment, failure, checkpoint)
+    missing = _missing(assessment)
+    if failure is not None and not failed and _is_over(assessment, failure, missing):
         failure = None
-    wait = _retry_in(situation, failure)
-    pending = [c for c in situation.checkpoints if not c.ready and not c.deleting and c not in failed]
+    wait = _retry_in(assessment, failure)
+    pending = [c for c in assessment.checkpoints if not c.ready and not c.deleting and c not in failed]
     apply: tuple[Manifest, ...] = ()
     # One at a time: a driver that is slow is not made faster by more, and the newest checkpoint is still there then.
-    busy = any(_source_of(c) == situation.observed.source_name for c in pending)
+    busy = any(_source_of(c) == assessment.observed.source_name for c in pending)
     if missing is not None and not failed and not busy and wait <= 0:
-        passed = passed_over(situation) + _passed_since(situation, missing)
-        made = situation.store.capture(situation.observed, situation.training, situation.attempt, missing, passed)
+        passed = passed_over(assessment) + _passed_since(assessment, missing)
+        made = assessment.store.capture(assessment.observed, assessment.training, assessment.attempt, missing, passed)
         apply = (made,) if made is not None else ()
-    due = [left for c in pending if (left := _left(situation, c)) is not None]
-    warned = [_until_warned(situation, c) for c in pending]
+    due = [left for c in pending if (left := _left(assessment, c)) is not None]
+    warned = [_until_warned(assessment, c) for c in pending]
     waits = [each for each in (*due, *warned, wait) if each > 0]
-    told = _condition(situation, failure, pending)
+    told = _condition(assessment, failure, pending)
     slow = told is not None and told.reason == "SnapshotSlow"
     return Capture(apply, given_up, failure, told, slow, min(waits, default=None))
 
 
-def _missing(situation: Situation) -> Saved | None:
+def _missing(assessment: Assessment) -> Saved | None:
     """The newest checkpoint that the trainer reports, where it has no snapshot. Older ones cannot be told apart in the
     volume any more.
     """
-    reading, record = situation.reading, situation.status.rollback
+    reading, record = assessment.reading, assessment.status.rollback
     if reading is None or (record is not None and record.phase != "AwaitingApproval"):
         return None
     # A trainer that has saved nothing yet reports step 0.
     newest = max((saved for saved in reading.saved if saved.step > 0), key=lambda saved: saved.step, default=None)
     if newest is None:
         return None
-    if _is_of_earlier(situation, newest):
+    if _is_of_earlier(assessment, newest):
         return None
-    for checkpoint in situation.own:
+    for checkpoint in assessment.own:
         if checkpoint.step != newest.step:
             continue
         # A trainer that went on from a checkpoint reports it at first as its own.
-        if checkpoint.attempt == situation.attempt or checkpoint.is_good:
+        if checkpoint.attempt == assessment.attempt or checkpoint.is_good:
             return None
-    return newest if situation.observed.source_name is not None else None
+    return newest if assessment.observed.source_name is not None else None
 
 
-def _is_of_earlier(situation: Situation, newest: Saved) -> bool:
+def _is_of_earlier(assessment: Assessment, newest: Saved) -> bool:
     """Whether it is a checkpoint of an earlier training on that volume: a trainer that goes on from one reports it at
     first as its own. This training has saved none yet, and nothing but that step was reported.
     """
-    reading, serving = situation.reading, situation.status.serving
+    reading, serving = assessment.reading, assessment.status.serving
     if newest.number is not None:
         # The trainer counts what it has committed itself.
-        return newest.number == 0 and not situation.own
-    if situation.own or reading is None or any(saved.step != newest.step for saved in reading.saved):
+        return newest.number == 0 and not assessment.own
+    if assessment.own or reading is None or any(saved.step != newest.step for saved in reading.saved):
         return False
-    served = serving is not None and serving.step == newest.step and situation.served_training != situation.training
-    return served or any(checkpoint.step == newest.step for checkpoint in situation.checkpoints)
+    served = serving is not None and serving.step == newest.step and assessment.served_training != assessment.training
+    return served or any(checkpoint.step == newest.step for checkpoint in assessment.checkpoints)
 
 
-def passed_over(situation: Situation) -> int:
+def passed_over(assessment: Assessment) -> int:
     """How many checkpoints of this training have no snapshot, as a newer one was saved before theirs could be taken.
     The newest snapshot says it, so that nobody has to remember it.
     """
-    return next((checkpoint.passed_over for checkpoint in situation.own), 0)
+    return next((checkpoint.passed_over for checkpoint in assessment.own), 0)
 
 
-def _passed_since(situation: Situation, newest: Saved) -> int:
+def _passed_since(assessment: Assessment, newest: Saved) -> int:
     """How many were committed between the newest snapshot and this checkpoint: by the trainer's own count where it has
     one, else those that Prometheus has shown.
     """
-    before, reading = next(iter(situation.own), None), situation.reading
-    same = before is not None and before.attempt == situation.attempt
+    before, reading = next(iter(assessment.own), None), assessment.reading
+    same = before is not None and before.attempt == assessment.attempt
     if newest.number is not None:
         counted = before.saves if same and before is not None else None
         # A process that was started anew counts from 0.
@@ -124,25 +124,25 @@ def _passed_since(situation: Situation, newest: Saved) -> int:
     return sum(begin < saved.step < newest.step for saved in (reading.saved if reading is not None else ()))
 
 
-def _is_over(situation: Situation, failure: SnapshotFailure, missing: Saved | None) -> bool:
+def _is_over(assessment: Assessment, failure: SnapshotFailure, missing: Saved | None) -> bool:
     """Whether a later checkpoint has taken its place, or it has a snapshot after all."""
     if missing is not None:
-        same = failure.training in (None, situation.training)
-        return not same or (missing.step, situation.attempt) != (failure.step, failure.attempt)
+        same = failure.training in (None, assessment.training)
+        return not same or (missing.step, assessment.attempt) != (failure.step, failure.attempt)
     since = (failure.attempt, failure.step)
-    return any(c.ready and (c.attempt, c.step) >= since for c in situation.own)
+    return any(c.ready and (c.attempt, c.step) >= since for c in assessment.own)
 
 
-def _is_failed(situation: Situation, checkpoint: Checkpoint) -> bool:
-    left = _left(situation, checkpoint)
+def _is_failed(assessment: Assessment, checkpoint: Checkpoint) -> bool:
+    left = _left(assessment, checkpoint)
     return not checkpoint.ready and not checkpoint.deleting and left is not None and left <= 0
 
 
-def _left(situation: Situation, checkpoint: Checkpoint) -> float | None:
+def _left(assessment: Assessment, checkpoint: Checkpoint) -> float | None:
     """Seconds until a snapshot is given up; None while the driver reports no error. A large volume takes its time."""
     if checkpoint.error is None or any(words in checkpoint.error.lower() for words in _STILL_AT_WORK):
         return None
-    return ((checkpoint.error_at or checkpoint.created) + _ERROR_PATIENCE - situation.now).total_seconds()
+    return ((checkpoint.error_at or checkpoint.created) + _ERROR_PATIENCE - assessment.now).total_seconds()
 
 
 def _source_of(checkpoint: Checkpoint) -> str | None:
@@ -151,33 +151,33 @@ def _source_of(checkpoint: Checkpoint) -> str | None:
     return source.get("persistentVolumeClaimName")
 
 
-def _until_warned(situation: Situation, checkpoint: Checkpoint) -> float:
-    return (checkpoint.created + situation.policy.spec.snapshot_warn_after - situation.now).total_seconds()
+def _until_warned(assessment: Assessment, checkpoint: Checkpoint) -> float:
+    return (checkpoint.created + assessment.policy.spec.snapshot_warn_after - assessment.now).total_seconds()
 
 
-def _count(situation: Situation, before: SnapshotFailure | None, checkpoint: Checkpoint) -> SnapshotFailure:
+def _count(assessment: Assessment, before: SnapshotFailure | None, checkpoint: Checkpoint) -> SnapshotFailure:
     same = before is not None and checkpoint.is_named(before.step, before.attempt, before.training)
     return SnapshotFailure(
         step=checkpoint.step,
         attempt=checkpoint.attempt,
         training=checkpoint.training,
         count=before.count + 1 if same and before is not None else 1,
-        at=timestamp(situation.now),
+        at=timestamp(assessment.now),
         message=checkpoint.error or NO_REASON,
     )
 
 
-def _retry_in(situation: Situation, failure: SnapshotFailure | None) -> float:
+def _retry_in(assessment: Assessment, failure: SnapshotFailure | None) -> float:
     if failure is None:
         return 0.0
     delay = min(_FIRST_RETRY * 2.0 ** min(failure.count - 1, 10), _LAST_RETRY)
-    return situation.seconds_until(failure.at, delay)
+    return assessment.seconds_until(failure.at, delay)
 
 
-def _condition(situation: Situation, failure: SnapshotFailure | None, pending: list[Checkpoint]) -> Wanted | None:
-    if situation.policy.spec.method != "VolumeSnapshot":
+def _condition(assessment: Assessment, failure: SnapshotFailure | None, pending: list[Checkpoint]) -> Wanted | None:
+    if assessment.policy.spec.method != "VolumeSnapshot":
         return None
-    for key, refusal in situation.observed.refusals.items():
+    for key, refusal in assessment.observed.refusals.items():
         if key.kind == "VolumeSnapshot":
             return Wanted("Snapshotted", "False", refusals.reason(refusal), refusals.sentence(key, refusal))
     if failure is not None:
@@ -186,17 +186,17 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
     in_error = next((c for c in pending if c.error is not None), None)
     if in_error is not None:
         return Wanted("Snapshotted", "False", "SnapshotError", f"snapshot {in_error.snapshot}: {in_error.error}")
-    if situation.observed.source_name is None or situation.observed.source_claim is None:
-        name = situation.observed.source_name
+    if assessment.observed.source_name is None or assessment.observed.source_claim is None:
+        name = assessment.observed.source_name
         what = (
             f"PersistentVolumeClaim {name} with the checkpoints not found"
             if name
             else "the TrainingRun has no PersistentVolumeClaim yet"
         )
         return Wanted("Snapshotted", "Unknown", "NoVolume", what)
-    if not situation.checkpoints:
+    if not assessment.checkpoints:
         return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "no checkpoint reported yet")
-    slow = next((c for c in pending if _until_warned(situation, c) <= 0), None)
+    slow = next((c for c in pending if _until_warned(assessment, c) <= 0), None)
     if slow is not None:
         message = (
             f"snapshot {slow.snapshot} is not ready after spec.snapshotWarnAfter. Still waiting, as the driver reports "
@@ -205,14 +205,14 @@ def _condition(situation: Situation, failure: SnapshotFailure | None, pending: l
         return Wanted("Snapshotted", "False", "SnapshotSlow", message)
     if pending:
         return Wanted("Snapshotted", "True", "Pending", "snapshot in progress")
-    return _all_ready(situation)
+    return _all_ready(assessment)
 
 
-def _all_ready(situation: Situation) -> Wanted:
-    own = situation.own
+def _all_ready(assessment: Assessment) -> Wanted:
+    own = assessment.own
     if not own:
         return Wanted("Snapshotted", "Unknown", "NoCheckpoint", "this training has saved no checkpoint yet")
-    passed = passed_over(situation)
+    passed = passed_over(assessment)
     if not passed:
         return Wanted("Snapshotted", "True", "Ready", "every reported checkpoint has a snapshot")
     message = (
@@ -222,15 +222,15 @@ def _all_ready(situation: Situation) -> Wanted:
     return Wanted("Snapshotted", "True", "PassedOver", message)
 
 
-def unused_claims(situation: Situation) -> tuple[ObjectKey, ...]:
+def unused_claims(assessment: Assessment) -> tuple[ObjectKey, ...]:
     """Claims made from snapshots that nothing needs any more: no Deployment names them, and nothing is under way."""
-    status, observed = situation.status, situation.observed
+    status, observed = assessment.status, assessment.observed
     if status.switch is not None or status.rollback is not None or status.serving is None:
         return ()
     if observed.deployment is None or not observed.deployment.is_rolled_out:
         return ()
     return tuple(
-        ObjectKey("v1", "PersistentVolumeClaim", situation.policy.metadata.namespace, claim.name)
+        ObjectKey("v1", "PersistentVolumeClaim", assessment.policy.metadata.namespace, claim.name)
         for claim in observed.claims.values()
         if claim.name != status.serving.claim_name
         and claim.name not in observed.mounted

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import API_VERSION
 from accord.domain.checkpoint import names
-from accord.domain.checkpoint.kept import Checkpoint
-from accord.domain.checkpoint.situation import Situation
+from accord.domain.checkpoint.assessment import Assessment
+from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.store import Place, Problem
 from accord.domain.checkpoint.views import DeploymentView, Mount, RunView
 from accord.domain.training.names import (
@@ -24,9 +24,9 @@ from accord.domain.training.names import (
 _MARKS = (RESTART_FROM_ANNOTATION, RESTART_ATTEMPT_ANNOTATION, STOP_ATTEMPT_ANNOTATION)
 
 
-def obstacle(situation: Situation) -> Problem | None:
+def obstacle(assessment: Assessment) -> Problem | None:
     """Why the Deployment cannot be pointed anywhere."""
-    observed, serving = situation.observed, situation.policy.spec.serving
+    observed, serving = assessment.observed, assessment.policy.spec.serving
     if serving is None:
         return None
     if observed.rival is not None:
@@ -51,7 +51,7 @@ def obstacle(situation: Situation) -> Problem | None:
             f"volume {serving.volume} of Deployment {deployment.name} is not a persistentVolumeClaim: make it one "
             "(an empty claim is enough until there is a checkpoint)",
         )
-    if situation.policy.spec.method == "SubPath":
+    if assessment.policy.spec.method == "SubPath":
         if not deployment.mounts.get(serving.volume):
             return Problem("NotMounted", f"no container of Deployment {deployment.name} mounts volume {serving.volume}")
         if claim != observed.source_name:
@@ -63,14 +63,14 @@ def obstacle(situation: Situation) -> Problem | None:
     return None
 
 
-def impossible(situation: Situation, target: Checkpoint | None) -> Problem | None:
+def impossible(assessment: Assessment, target: Checkpoint | None) -> Problem | None:
     """Why a claim made from the snapshot of `target` (of None: of the next one) could not be served, for certain and
     whatever is in it.
     """
-    observed, serving = situation.observed, situation.policy.spec.serving
-    if serving is None or situation.policy.spec.method != "VolumeSnapshot":
+    observed, serving = assessment.observed, assessment.policy.spec.serving
+    if serving is None or assessment.policy.spec.method != "VolumeSnapshot":
         return None
-    source, deployment = situation.store.origin(observed, target), observed.deployment
+    source, deployment = assessment.store.origin(observed, target), observed.deployment
     if source is None:
         if target is None or serving.storage_class_name is not None:
             return None
@@ -96,12 +96,12 @@ def impossible(situation: Situation, target: Checkpoint | None) -> Problem | Non
     return None
 
 
-def remark(situation: Situation) -> str | None:
+def remark(assessment: Assessment) -> str | None:
     """What may come to nothing although the spec is followed: whether it does is the scheduler's affair."""
-    serving, deployment = situation.policy.spec.serving, situation.observed.deployment
-    if serving is None or deployment is None or situation.policy.spec.method != "VolumeSnapshot":
+    serving, deployment = assessment.policy.spec.serving, assessment.observed.deployment
+    if serving is None or deployment is None or assessment.policy.spec.method != "VolumeSnapshot":
         return None
-    source = situation.store.origin(situation.observed, situation.served)
+    source = assessment.store.origin(assessment.observed, assessment.served)
     if source is None or not source.is_of_one_node or deployment.replicas < 2:
         return None
     return (
@@ -110,21 +110,21 @@ def remark(situation: Situation) -> str | None:
     )
 
 
-def points_at(situation: Situation, deployment: DeploymentView, place: Place, step: int | None) -> bool:
+def points_at(assessment: Assessment, deployment: DeploymentView, place: Place, step: int | None) -> bool:
     """Whether the pod template has that checkpoint already."""
-    volume = _volume(situation)
+    volume = _volume(assessment)
     if (deployment.step or 0) != (step or 0) or deployment.volumes.get(volume) != place.claim_name:
         return False
-    if situation.policy.spec.method == "VolumeSnapshot":
+    if assessment.policy.spec.method == "VolumeSnapshot":
         return True
     return all(mount.sub_path == place.sub_path for mount in deployment.mounts.get(volume, ()))
 
 
-def deployment_patch(situation: Situation, deployment: DeploymentView, place: Place, step: int | None) -> Manifest:
+def deployment_patch(assessment: Assessment, deployment: DeploymentView, place: Place, step: int | None) -> Manifest:
     """The field and the annotation."""
-    volume = _volume(situation)
+    volume = _volume(assessment)
     pod: Manifest = {"volumes": [{"name": volume, "persistentVolumeClaim": {"claimName": place.claim_name}}]}
-    if situation.policy.spec.method == "SubPath":
+    if assessment.policy.spec.method == "SubPath":
         mounts = deployment.mounts.get(volume, ())
         fields = (("containers", False), ("initContainers", True))
         pod = {field: _containers(mounts, volume, place.sub_path, is_init=is_init) for field, is_init in fields}
@@ -134,7 +134,7 @@ def deployment_patch(situation: Situation, deployment: DeploymentView, place: Pl
         "kind": "Deployment",
         "metadata": {
             "name": deployment.name,
-            "namespace": situation.policy.metadata.namespace,
+            "namespace": assessment.policy.metadata.namespace,
             "uid": deployment.uid,
         },
         "spec": {
@@ -156,8 +156,8 @@ def _containers(mounts: Iterable[Mount], volume: str, sub_path: str | None, *, i
     return [{"name": name, "volumeMounts": wanted} for name, wanted in found.items()]
 
 
-def _volume(situation: Situation) -> str:
-    serving = situation.policy.spec.serving
+def _volume(assessment: Assessment) -> str:
+    serving = assessment.policy.spec.serving
     return serving.volume if serving is not None else ""
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from accord.api.v1alpha1.trainingrun import EntropySchedule, LearningRateSchedule, Milestone, TrainingRunStatus
 from accord.domain import age
 from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
+from accord.domain.training.assessment import Assessment
+from accord.domain.training.conditions import Verdict
 from accord.domain.training.progress import Progress
 from accord.domain.training.schedule import QUARTERS, milestone_step, value_at
-from accord.domain.training.situation import Situation
-from accord.domain.training.verdicts import Verdict
 
 METRICS_DUE = timedelta(minutes=3)
 """Two scrapes a minute apart, and a trainer that loads its model first. Also how long they may be gone again, before
@@ -26,23 +26,23 @@ _SLACK = 1e-3
 _BAR = 10
 
 
-def current(situation: Situation) -> Progress | None:
+def current(assessment: Assessment) -> Progress | None:
     """What was measured of the newest attempt, unless it is from another time: before this replica led, say."""
-    measured, run = situation.observed.progress, situation.run
-    if measured is None or measured.attempt != situation.attempt:
+    measured, run = assessment.observed.progress, assessment.run
+    if measured is None or measured.attempt != assessment.attempt:
         return None
-    outdated = age.is_old(measured.at, run.spec.monitoring.interval, situation.now)
+    outdated = age.is_old(measured.at, run.spec.monitoring.interval, assessment.now)
     # Of a finished run nothing newer will come.
     return None if outdated and run.status.completion_time is None else measured
 
 
-def conditions(situation: Situation, verdict: Verdict) -> tuple[tuple[Wanted, ...], float | None]:
+def conditions(assessment: Assessment, verdict: Verdict) -> tuple[tuple[Wanted, ...], float | None]:
     """`MetricsAvailable` and `OnSchedule`, and after how many seconds a first one will be missed."""
-    available, left = _available(situation, verdict)
-    return (available, _on_schedule(situation)), left
+    available, left = _available(assessment, verdict)
+    return (available, _on_schedule(assessment)), left
 
 
-def unwatched(situation: Situation, verdict: Verdict, conditions: Iterable[Wanted]) -> tuple[Verdict, float | None]:
+def unwatched(assessment: Assessment, verdict: Verdict, conditions: Iterable[Wanted]) -> tuple[Verdict, float | None]:
     """The verdict, unless the run trains and nobody sees how: then nothing can be protected, and `Ready` is not True.
 
     The second part is after how many seconds that will be so, should it stay as it is. A Prometheus that stops to
@@ -51,44 +51,43 @@ def unwatched(situation: Situation, verdict: Verdict, conditions: Iterable[Wante
     available = next(each for each in conditions if each.type == "MetricsAvailable")
     if verdict.state != "Ready" or verdict.phase != "Running" or available.reason not in _UNWATCHED:
         return verdict, None
-    told = find(situation.run.status.conditions, "Ready")
-    if not _is_unwatched(situation):
-        if available.reason == "QueryFailed" and _is_seen(situation):
+    told = find(assessment.run.status.conditions, "Ready")
+    if not _is_unwatched(assessment):
+        if available.reason == "QueryFailed" and _is_seen(assessment):
             return verdict, None
-        left = (_unseen_since(situation, available) + METRICS_DUE - situation.now).total_seconds()
+        left = (_unseen_since(assessment, available) + METRICS_DUE - assessment.now).total_seconds()
         if left > 0:
             return verdict, left
     elif available.reason == "QueryFailed" and told is not None and told.reason in ("NoMetrics", "Stale"):
         return Verdict("Running", "Stalled", told.reason, told.message), None
-    message = (
-        f"attempt {situation.attempt} trains without metrics, so its checkpoints cannot be checked: {available.message}"
-    )
+    attempt = f"attempt {assessment.attempt}"
+    message = f"{attempt} trains without metrics, so its checkpoints cannot be checked: {available.message}"
     return Verdict("Running", "Stalled", available.reason, message), None
 
 
-def _is_seen(situation: Situation) -> bool:
+def _is_seen(assessment: Assessment) -> bool:
     """Whether the metrics of this attempt were ever read. Earlier versions did not record that."""
-    status = situation.run.status
+    status = assessment.run.status
     if status.measured_attempt is None:
         return status.step is not None
-    return status.measured_attempt == situation.attempt
+    return status.measured_attempt == assessment.attempt
 
 
-def _unseen_since(situation: Situation, available: Wanted) -> datetime:
+def _unseen_since(assessment: Assessment, available: Wanted) -> datetime:
     """From when on metrics are due that are not there."""
     if available.reason == "QueryFailed":
-        return _runs_since(situation)
+        return _runs_since(assessment)
     if available.reason != "Stale":
         # It has been waited for, or there is nothing to wait for.
-        return situation.now - METRICS_DUE
-    told = find(situation.run.status.conditions, "MetricsAvailable")
+        return assessment.now - METRICS_DUE
+    told = find(assessment.run.status.conditions, "MetricsAvailable")
     gone = told is not None and told.status == "False"
-    return parse_timestamp(told.last_transition_time) if told is not None and gone else situation.now
+    return parse_timestamp(told.last_transition_time) if told is not None and gone else assessment.now
 
 
-def fields(situation: Situation, verdict: Verdict) -> dict[str, Any]:
+def fields(assessment: Assessment, verdict: Verdict) -> dict[str, Any]:
     """Fields of the status that a measurement moves. What is not reported keeps its last value."""
-    measured, run, before = current(situation), situation.run, situation.run.status
+    measured, run, before = current(assessment), assessment.run, assessment.run.status
     moved: dict[str, Any] = {}
     if measured is not None and measured.outcome == "Measured":
         moved["measured_attempt"] = measured.attempt
@@ -105,7 +104,7 @@ def fields(situation: Situation, verdict: Verdict) -> dict[str, Any]:
             "checkpoint_step": measured.checkpoint_step,
         }
         moved |= {name: value for name, value in reported.items() if value is not None}
-        moved["milestones"] = _milestones(situation, measured)
+        moved["milestones"] = _milestones(assessment, measured)
     if verdict.phase != "Running":
         moved["estimated_completion"] = None
     elif measured is not None:
@@ -119,12 +118,12 @@ def bar(done: float) -> str:
     return f"{'█' * full}{'░' * (_BAR - full)} {int(100 * done)}%"
 
 
-def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | None]:
+def _available(assessment: Assessment, verdict: Verdict) -> tuple[Wanted, float | None]:
     type_ = "MetricsAvailable"
-    measured = current(situation)
+    measured = current(assessment)
     if measured is not None and measured.outcome == "Measured":
         return Wanted(type_, "True", "Measured", "the run's metrics are read from Prometheus"), None
-    told = find(situation.run.status.conditions, type_)
+    told = find(assessment.run.status.conditions, type_)
     if verdict.phase != "Running":
         # What was never seen is awaited anew when the next pod runs.
         if told is not None and told.reason not in ("Awaited", "NoMetrics", "NoEndpoint"):
@@ -138,31 +137,31 @@ def _available(situation: Situation, verdict: Verdict) -> tuple[Wanted, float | 
         return Wanted(type_, "Unknown", "QueryFailed", measured.message), None
     if measured.outcome in ("Stale", "NoEndpoint"):
         return Wanted(type_, "False", measured.outcome, measured.message), None
-    left = (_runs_since(situation) + METRICS_DUE - situation.now).total_seconds()
-    if left > 0 and not _is_unwatched(situation):
+    left = (_runs_since(assessment) + METRICS_DUE - assessment.now).total_seconds()
+    if left > 0 and not _is_unwatched(assessment):
         return Wanted(type_, "Unknown", "Awaited", "no metrics of the run yet"), left
     return Wanted(type_, "False", "NoMetrics", measured.message), None
 
 
-def _is_unwatched(situation: Situation) -> bool:
+def _is_unwatched(assessment: Assessment) -> bool:
     """Whether `Ready` has said so already."""
-    told = find(situation.run.status.conditions, "Ready")
+    told = find(assessment.run.status.conditions, "Ready")
     return told is not None and told.status == "False" and told.reason in _UNWATCHED
 
 
-def _runs_since(situation: Situation) -> datetime:
+def _runs_since(assessment: Assessment) -> datetime:
     """When `Ready` became True, which it is while a pod runs."""
-    told = find(situation.run.status.conditions, "Ready")
+    told = find(assessment.run.status.conditions, "Ready")
     if told is None or told.status != "True":
-        return situation.now
+        return assessment.now
     return parse_timestamp(told.last_transition_time)
 
 
-def _on_schedule(situation: Situation) -> Wanted:
+def _on_schedule(assessment: Assessment) -> Wanted:
     type_ = "OnSchedule"
-    measured, spec = current(situation), situation.run.spec
-    told = find(situation.run.status.conditions, type_)
-    if measured is None or measured.step is None or situation.is_changed:
+    measured, spec = current(assessment), assessment.run.spec
+    told = find(assessment.run.status.conditions, type_)
+    if measured is None or measured.step is None or assessment.is_changed:
         if told is not None:
             return Wanted(type_, told.status, told.reason, told.message)
         return Wanted(type_, "Unknown", "NotMeasured", "no metrics of the run yet")
@@ -191,12 +190,12 @@ def follows(wanted: EntropySchedule | LearningRateSchedule, step: int, value: fl
     return min(ends) - slack <= value <= max(ends) + slack
 
 
-def _milestones(situation: Situation, measured: Progress) -> list[Milestone]:
+def _milestones(assessment: Assessment, measured: Progress) -> list[Milestone]:
     """Those seen before, and the quarters that this step is past."""
-    seen = {milestone.percent: milestone for milestone in situation.run.status.milestones}
+    seen = {milestone.percent: milestone for milestone in assessment.run.status.milestones}
     step = measured.step or 0
     for percent in QUARTERS:
-        if percent not in seen and step >= milestone_step(situation.run.spec.total_steps, percent):
+        if percent not in seen and step >= milestone_step(assessment.run.spec.total_steps, percent):
             seen[percent] = Milestone(
                 percent=percent,
                 step=step,

@@ -11,9 +11,9 @@ from accord.domain import refusals
 from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training import keeping, names, pauses, queueing, restart, sidecars
+from accord.domain.training.assessment import Assessment
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
-from accord.domain.training.situation import Situation
 from accord.domain.training.views import JobView, PodView, Problem
 from accord.domain.words import quote
 
@@ -49,54 +49,54 @@ class Verdict:
     look_again: float | None = None
 
 
-def judge(situation: Situation) -> Verdict:
+def judge(assessment: Assessment) -> Verdict:
     """One verdict for each course."""
-    course = situation.course
+    course = assessment.course
     if course == "Finished":
-        return _finished(situation)
+        return _finished(assessment)
     if course == "Refused":
         return _stalled("NoTrainer", "spec.template has no container named trainer: add it")
-    problem = _blocked(situation)
+    problem = _blocked(assessment)
     if problem is not None and problem.reason == "Waiting":
         return Verdict("Pending", "Reconciling", problem.reason, problem.message, _LOOK_AGAIN)
     if problem is not None:
-        return _stalled(problem.reason, problem.message, _phase_of_pods(situation))
-    lost = _lost(situation)
+        return _stalled(problem.reason, problem.message, _phase_of_pods(assessment))
+    lost = _lost(assessment)
     if lost is not None:
         return lost
     if course in ("Replace", "Drain"):
-        return _stopping(situation)
+        return _stopping(assessment)
     if course == "Rest":
-        return _suspended(situation)
-    if course == "Start" or situation.job is None:
-        return _starting(situation)
-    return _kept(situation, situation.job)
+        return _suspended(assessment)
+    if course == "Start" or assessment.job is None:
+        return _starting(assessment)
+    return _kept(assessment, assessment.job)
 
 
-def _suspended(situation: Situation) -> Verdict:
-    if situation.asked.stop:
-        message = why_stopped(situation.asked, situation.attempt)
+def _suspended(assessment: Assessment) -> Verdict:
+    if assessment.asked.stop:
+        message = why_stopped(assessment.asked, assessment.attempt)
         return Verdict("Suspended", "Ready", "StoppedByRollback", message)
-    if situation.pause is not None and not situation.is_suspended:
-        message = f"{pauses.in_words(situation.pause)}{_where_to_look(situation, situation.attempt)}"
-        return Verdict("Suspended", "Ready", pauses.reason(situation.pause), message)
+    if assessment.pause is not None and not assessment.is_suspended:
+        message = f"{pauses.in_words(assessment.pause)}{_where_to_look(assessment, assessment.attempt)}"
+        return Verdict("Suspended", "Ready", pauses.reason(assessment.pause), message)
     return Verdict("Suspended", "Ready", "Suspended", "spec.suspend is true: not training, checkpoints are kept")
 
 
 def conditions(
-    situation: Situation, verdict: Verdict, notes: tuple[str, ...], remarks: tuple[str, ...] = ()
+    assessment: Assessment, verdict: Verdict, notes: tuple[str, ...], remarks: tuple[str, ...] = ()
 ) -> tuple[Wanted, ...]:
     """All conditions, kstatus first. `notes` say what of the spec is not followed to the letter; `remarks` how the
     rest is understood.
     """
     told = (verdict.reason, verdict.message)
     ready = Wanted("Ready", "True" if verdict.state == "Ready" else "False", *told)
-    finished = situation.course == "Finished"
-    rolled_back = _rolled_back(situation, finished=finished)
+    finished = assessment.course == "Finished"
+    rolled_back = _rolled_back(assessment, finished=finished)
     kstatus = (ready,) if verdict.state == "Ready" else (ready, Wanted(verdict.state, "True", *told))
     return (
         *kstatus,
-        _accepted(situation, verdict, notes, remarks),
+        _accepted(assessment, verdict, notes, remarks),
         Wanted("Complete", "True" if verdict.phase == "Succeeded" else "False", *told),
         *((Wanted("Failed", "True", *told),) if verdict.phase == "Failed" else ()),
         Wanted("Suspended", "True" if verdict.phase == "Suspended" else "False", *told),
@@ -104,25 +104,25 @@ def conditions(
     )
 
 
-def _rolled_back(situation: Situation, *, finished: bool) -> Wanted | None:
+def _rolled_back(assessment: Assessment, *, finished: bool) -> Wanted | None:
     """What a rollback has done, and where the logs are of the attempt that it gave up."""
-    said = restart.condition(situation.asked, situation.restart, situation.attempt, finished=finished)
-    if said is None or said.reason != "RestartedFromCheckpoint" or situation.restart is None:
+    said = restart.condition(assessment.asked, assessment.restart, assessment.attempt, finished=finished)
+    if said is None or said.reason != "RestartedFromCheckpoint" or assessment.restart is None:
         return said
-    return replace(said, message=f"{said.message}{_where_to_look(situation, situation.restart.ended_attempt)}")
+    return replace(said, message=f"{said.message}{_where_to_look(assessment, assessment.restart.ended_attempt)}")
 
 
-def _where_to_look(situation: Situation, attempt: int) -> str:
+def _where_to_look(assessment: Assessment, attempt: int) -> str:
     """Only where a Job of that attempt was given up and stays."""
-    if not any(job.given_up and job.attempt == attempt for job in situation.observed.jobs):
+    if not any(job.given_up and job.attempt == attempt for job in assessment.observed.jobs):
         return ""
-    return keeping.where_to_look(situation.run, situation.observed.pods, attempt)
+    return keeping.where_to_look(assessment.run, assessment.observed.pods, attempt)
 
 
-def _accepted(situation: Situation, verdict: Verdict, notes: tuple[str, ...], remarks: tuple[str, ...]) -> Wanted:
-    if situation.course == "Refused" or verdict.reason == "Invalid":
+def _accepted(assessment: Assessment, verdict: Verdict, notes: tuple[str, ...], remarks: tuple[str, ...]) -> Wanted:
+    if assessment.course == "Refused" or verdict.reason == "Invalid":
         return Wanted("Accepted", "False", verdict.reason, verdict.message)
-    if situation.course == "Finished" and situation.is_changed:
+    if assessment.course == "Finished" and assessment.is_changed:
         return Wanted(
             "Accepted",
             "False",
@@ -139,10 +139,10 @@ def _stalled(reason: str, message: str, phase: Phase = "Pending") -> Verdict:
     return Verdict(phase, "Stalled", reason, message)
 
 
-def _finished(situation: Situation) -> Verdict:
+def _finished(assessment: Assessment) -> Verdict:
     """A recorded end is repeated as it was said, whatever became of the Job and its pods."""
-    end = situation.end
-    status = situation.run.status
+    end = assessment.end
+    status = assessment.run.status
     if end is None:
         told = find(status.conditions, "Ready")
         reason, message = (told.reason, told.message) if told is not None else (status.phase or "", "")
@@ -151,24 +151,24 @@ def _finished(situation: Situation) -> Verdict:
         return _stalled(reason, message, "Failed")
     if end.succeeded:
         aside = f": {end.message}" if end.reason == sidecars.COMPLETED else ""
-        return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {situation.attempt} finished training{aside}")
-    death = last_death(situation)
+        return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {assessment.attempt} finished training{aside}")
+    death = last_death(assessment)
     if death is None or end.reason == "DeadlineExceeded":
-        return _stalled(end.reason, end.message or f"Job {_job(situation)} failed", "Failed")
-    tries = situation.job.failed if situation.job is not None else 0
-    return _stalled(death.reason, f"{death.message}; {tries} pods of attempt {situation.attempt} failed", "Failed")
+        return _stalled(end.reason, end.message or f"Job {_job(assessment)} failed", "Failed")
+    tries = assessment.job.failed if assessment.job is not None else 0
+    return _stalled(death.reason, f"{death.message}; {tries} pods of attempt {assessment.attempt} failed", "Failed")
 
 
-def _lost(situation: Situation) -> Verdict | None:
+def _lost(assessment: Assessment) -> Verdict | None:
     """A pod that was told to end and does not, long after its grace period, or whose node is known not to answer.
 
     It may still write to the volume for all anybody knows, so no other pod is started until a person has decided. One
     that tolerates everything, as pods on GPUs often do, is never told to end.
     """
-    for pod in situation.observed.pods:
+    for pod in assessment.observed.pods:
         if not pod.at_work or not pod.node:
             continue
-        if pod.due_to_end is not None and pod.due_to_end + _NODE_SILENT <= situation.now:
+        if pod.due_to_end is not None and pod.due_to_end + _NODE_SILENT <= assessment.now:
             message = (
                 f"node {pod.node} is not responding: pod {pod.name} has been terminating since "
                 f"{timestamp(pod.told_to_end or pod.due_to_end)} and may still write to the volume, so no other pod is "
@@ -176,7 +176,7 @@ def _lost(situation: Situation) -> Verdict | None:
                 f"if it will not come back: `kubectl delete node {pod.node}`"
             )
             return _stalled("NodeLost", message)
-        if pod.lost_since is not None and pod.lost_since + _NODE_SILENT <= situation.now:
+        if pod.lost_since is not None and pod.lost_since + _NODE_SILENT <= assessment.now:
             message = (
                 f"node {pod.node} has not responded since {timestamp(pod.lost_since)}: pod {pod.name} may still train "
                 "and write to the volume, so no other pod is started. If the node is off, delete the pod and taint "
@@ -187,60 +187,60 @@ def _lost(situation: Situation) -> Verdict | None:
     return None
 
 
-def _until_lost(situation: Situation) -> float | None:
+def _until_lost(assessment: Assessment) -> float | None:
     """Seconds until a pod counts as lost that is to end, or whose node does not answer; None where there is none."""
-    pods = [pod for pod in situation.observed.pods if pod.at_work and pod.node]
+    pods = [pod for pod in assessment.observed.pods if pod.at_work and pod.node]
     since = [at for pod in pods for at in (pod.due_to_end, pod.lost_since) if at is not None]
-    left = [(at + _NODE_SILENT - situation.now).total_seconds() for at in since]
+    left = [(at + _NODE_SILENT - assessment.now).total_seconds() for at in since]
     return max(min(left), _LOOK_AGAIN) if left else None
 
 
-def last_death(situation: Situation) -> Problem | None:
+def last_death(assessment: Assessment) -> Problem | None:
     """Why the newest failed pod of the attempt failed."""
-    dead = [pod for pod in _pods(situation) if pod.phase == "Failed" and pod.problem is not None]
+    dead = [pod for pod in _pods(assessment) if pod.phase == "Failed" and pod.problem is not None]
     return max(dead, key=lambda pod: (pod.created, pod.name)).problem if dead else None
 
 
-def _blocked(situation: Situation) -> Problem | None:
+def _blocked(assessment: Assessment) -> Problem | None:
     """A name that is taken, or a write that the API server refused."""
-    for key, holder in situation.observed.conflicts.items():
+    for key, holder in assessment.observed.conflicts.items():
         if holder.startswith("an earlier "):
             return Problem("Waiting", f"{key.kind} {key.name} belongs to {holder}")
         # It may hold checkpoints that exist nowhere else: deleting it is never the advice.
         how = (
             "to use it, set spec.checkpoints.claimName; if Accord created it, restore its labels: kubectl "
-            f"label pvc {key.name} {MANAGED_BY_LABEL}={MANAGED_BY} {names.RUN_LABEL}={situation.run.metadata.name}"
-            if key == claim_key(situation.run)
+            f"label pvc {key.name} {MANAGED_BY_LABEL}={MANAGED_BY} {names.RUN_LABEL}={assessment.run.metadata.name}"
+            if key == claim_key(assessment.run)
             else "use another name for the TrainingRun"
         )
         message = f"{key.kind} {key.name} already exists and belongs to {holder}; {how}"
         return Problem("NameTaken", message)
-    for key, refusal in situation.observed.refusals.items():
+    for key, refusal in assessment.observed.refusals.items():
         # A pod is told to end in any course.
-        if refusal.deleting or key.kind == "Pod" or situation.course in ("Keep", "Start"):
+        if refusal.deleting or key.kind == "Pod" or assessment.course in ("Keep", "Start"):
             return Problem(refusals.reason(refusal), refusals.sentence(key, refusal))
     return None
 
 
-def _stopping(situation: Situation) -> Verdict:
-    if situation.run.spec.suspend:
-        return Verdict("Pending", "Reconciling", "Suspending", _suspending(situation), _LOOK_AGAIN)
-    if situation.asked.restart is not None:
+def _stopping(assessment: Assessment) -> Verdict:
+    if assessment.run.spec.suspend:
+        return Verdict("Pending", "Reconciling", "Suspending", _suspending(assessment), _LOOK_AGAIN)
+    if assessment.asked.restart is not None:
         message = (
-            f"stopping attempt {situation.attempt} for a rollback; the next one resumes from "
-            f"{situation.asked.restart.resume_from} when its pod has ended"
-            f"{_where_to_look(situation, situation.attempt)}"
+            f"stopping attempt {assessment.attempt} for a rollback; the next one resumes from "
+            f"{assessment.asked.restart.resume_from} when its pod has ended"
+            f"{_where_to_look(assessment, assessment.attempt)}"
         )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
-    if situation.is_changed:
+    if assessment.is_changed:
         message = (
-            f"the spec changed or retuning was applied: stopping attempt {situation.attempt}, and the next one resumes "
-            "from the newest checkpoint"
+            f"the spec changed or retuning was applied: stopping attempt {assessment.attempt}, and the next one "
+            "resumes from the newest checkpoint"
         )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
-    if situation.attempt:
+    if assessment.attempt:
         message = (
-            f"Job {_job(situation)} was deleted before it finished; the next attempt starts when its pod has ended"
+            f"Job {_job(assessment)} was deleted before it finished; the next attempt starts when its pod has ended"
         )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
     message = (
@@ -249,84 +249,84 @@ def _stopping(situation: Situation) -> Verdict:
     return Verdict("Pending", "Reconciling", "Waiting", message, _LOOK_AGAIN)
 
 
-def _suspending(situation: Situation) -> str:
-    why = "stopped by a rollback" if situation.asked.stop else "spec.suspend is true"
-    if situation.pause is not None and not (situation.asked.stop or situation.is_suspended):
-        why = pauses.in_short(situation.pause)
+def _suspending(assessment: Assessment) -> str:
+    why = "stopped by a rollback" if assessment.asked.stop else "spec.suspend is true"
+    if assessment.pause is not None and not (assessment.asked.stop or assessment.is_suspended):
+        why = pauses.in_short(assessment.pause)
     return f"{why}: the pod is saving and terminating"
 
 
-def _starting(situation: Situation) -> Verdict:
-    return Verdict("Pending", "Reconciling", "Starting", f"starting attempt {situation.attempt + 1}")
+def _starting(assessment: Assessment) -> Verdict:
+    return Verdict("Pending", "Reconciling", "Starting", f"starting attempt {assessment.attempt + 1}")
 
 
-def _kept(situation: Situation, job: JobView) -> Verdict:
-    run = situation.run
-    working = [pod for pod in _pods(situation) if pod.at_work]
+def _kept(assessment: Assessment, job: JobView) -> Verdict:
+    run = assessment.run
+    working = [pod for pod in _pods(assessment) if pod.at_work]
     if run.spec.suspend:
         if working or not job.suspended:
-            message = _suspending(situation)
-            return Verdict(_phase_of_pods(situation), "Reconciling", "Suspending", message, _LOOK_AGAIN)
-        return _suspended(situation)
+            message = _suspending(assessment)
+            return Verdict(_phase_of_pods(assessment), "Reconciling", "Suspending", message, _LOOK_AGAIN)
+        return _suspended(assessment)
     if job.suspended and queueing.is_held(run, job):
         return Verdict("Pending", "Reconciling", "Queued", queueing.waits(run, job))
-    return _at_work(situation, job, working) if working else _between_pods(situation, job)
+    return _at_work(assessment, job, working) if working else _between_pods(assessment, job)
 
 
-def _at_work(situation: Situation, job: JobView, working: list[PodView]) -> Verdict:
+def _at_work(assessment: Assessment, job: JobView, working: list[PodView]) -> Verdict:
     if all(pod.deleting for pod in working):
-        message = f"the pod of attempt {situation.attempt} is terminating and will be replaced"
-        left = _until_lost(situation) or _LOOK_AGAIN
-        return Verdict(_phase_of_pods(situation), "Reconciling", "Ending", message, left)
-    held = sidecars.held(working, situation.attempt)
+        message = f"the pod of attempt {assessment.attempt} is terminating and will be replaced"
+        left = _until_lost(assessment) or _LOOK_AGAIN
+        return Verdict(_phase_of_pods(assessment), "Reconciling", "Ending", message, left)
+    held = sidecars.held(working, assessment.attempt)
     if held is not None:
-        return _held(situation, job, held)
+        return _held(assessment, job, held)
     if any(pod.phase == "Running" for pod in working):
-        message = f"attempt {situation.attempt} is training"
-        return Verdict("Running", "Ready", "Running", message, _until_lost(situation))
+        message = f"attempt {assessment.attempt} is training"
+        return Verdict("Running", "Ready", "Running", message, _until_lost(assessment))
     stuck = next((pod for pod in working if pod.problem is not None), None)
     if stuck is not None and stuck.problem is not None:
-        return _patient(stuck.problem, stuck.created, situation.now)
+        return _patient(stuck.problem, stuck.created, assessment.now)
     # What keeps a pod from being created is in its Events, which nobody watches.
     again = _ASK_AGAIN if any(pod.created_nothing for pod in working) else None
-    return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {situation.attempt} is starting", again)
+    return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {assessment.attempt} is starting", again)
 
 
-def _between_pods(situation: Situation, job: JobView) -> Verdict:
-    death = last_death(situation)
+def _between_pods(assessment: Assessment, job: JobView) -> Verdict:
+    death = last_death(assessment)
     if death is not None:
-        allowed = situation.run.spec.backoff_limit
+        allowed = assessment.run.spec.backoff_limit
         message = f"{death.message}; retrying (failed: {job.failed}, allowed: {allowed})"
         return Verdict("Pending", "Reconciling", "Retrying", message)
-    if any(pod.phase == "Succeeded" for pod in _pods(situation)):
-        return Verdict("Running", "Ready", "Running", f"the pod of attempt {situation.attempt} succeeded")
-    return _without_pod(situation, job)
+    if any(pod.phase == "Succeeded" for pod in _pods(assessment)):
+        return Verdict("Running", "Ready", "Running", f"the pod of attempt {assessment.attempt} succeeded")
+    return _without_pod(assessment, job)
 
 
-def _held(situation: Situation, job: JobView, pod: PodView) -> Verdict:
-    left = max(sidecars.left(pod, situation.now), _LOOK_AGAIN)
+def _held(assessment: Assessment, job: JobView, pod: PodView) -> Verdict:
+    left = max(sidecars.left(pod, assessment.now), _LOOK_AGAIN)
     words = sidecars.in_words(pod)
     if pod.trainer is not None and pod.trainer.code == 0:
         message = f"{words}; if it does not end within 30 s, the run completes anyway"
         return Verdict("Running", "Reconciling", "Completing", message, left)
-    allowed = situation.run.spec.backoff_limit
+    allowed = assessment.run.spec.backoff_limit
     message = f"{words}; the pod is stopped and replaced (failed: {job.failed}, allowed: {allowed})"
     return Verdict("Pending", "Reconciling", "TrainerEnded", message, left)
 
 
-def _without_pod(situation: Situation, job: JobView) -> Verdict:
+def _without_pod(assessment: Assessment, job: JobView) -> Verdict:
     # After a suspension a Job is older than its wish for a pod: that is as old as Ready is False, or younger where it
     # had one since.
-    told, observed = find(situation.run.status.conditions, "Ready"), situation.observed
-    unready = situation.now if told is None or told.status == "True" else parse_timestamp(told.last_transition_time)
+    told, observed = find(assessment.run.status.conditions, "Ready"), assessment.observed
+    unready = assessment.now if told is None or told.status == "True" else parse_timestamp(told.last_transition_time)
     since = max(job.started or job.created, unready)
     known = told is not None and told.reason == "PodNotCreated" and told.message.startswith(f"Job {job.name} ")
     said = told.message if told is not None and known else None
     if said is None and observed.podless_since is not None:
         since = max(since, observed.podless_since)
-    left = (since + _POD_DUE - situation.now).total_seconds()
+    left = (since + _POD_DUE - assessment.now).total_seconds()
     if left > 0 and observed.refused is None and said is None:
-        message = f"attempt {situation.attempt} has no pod yet"
+        message = f"attempt {assessment.attempt} has no pod yet"
         return Verdict("Pending", "Reconciling", "Starting", message, min(left, _LOOK_AGAIN))
     cannot = f"Job {job.name} cannot create its pod: "
     if observed.refused is not None:
@@ -339,7 +339,7 @@ def _without_pod(situation: Situation, job: JobView) -> Verdict:
             f"Job {job.name} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
             f"`kubectl describe job {job.name}`"
         )
-    verdict = _patient(Problem("PodNotCreated", message), since, situation.now)
+    verdict = _patient(Problem("PodNotCreated", message), since, assessment.now)
     return replace(verdict, look_again=min(verdict.look_again or _ASK_SELDOM, _ASK_AGAIN if left > 0 else _ASK_SELDOM))
 
 
@@ -356,13 +356,13 @@ def _patient(problem: Problem, since: datetime, now: datetime) -> Verdict:
     return Verdict("Pending", "Reconciling", problem.reason, problem.message, left)
 
 
-def _phase_of_pods(situation: Situation) -> Phase:
-    return "Running" if any(pod.phase == "Running" for pod in _pods(situation)) else "Pending"
+def _phase_of_pods(assessment: Assessment) -> Phase:
+    return "Running" if any(pod.phase == "Running" for pod in _pods(assessment)) else "Pending"
 
 
-def _pods(situation: Situation) -> list[PodView]:
-    return [pod for pod in situation.observed.pods if pod.attempt == situation.attempt]
+def _pods(assessment: Assessment) -> list[PodView]:
+    return [pod for pod in assessment.observed.pods if pod.attempt == assessment.attempt]
 
 
-def _job(situation: Situation) -> str:
-    return names.job(situation.run.metadata.name, situation.attempt)
+def _job(assessment: Assessment) -> str:
+    return names.job(assessment.run.metadata.name, assessment.attempt)

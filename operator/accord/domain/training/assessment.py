@@ -25,7 +25,7 @@ for what is still at work. Rest: suspended without a Job. Start: make the next a
 
 
 @dataclass(frozen=True)
-class Situation:
+class Assessment:
     """One run at one moment."""
 
     observed: Observed
@@ -91,7 +91,7 @@ def is_finished(run: TrainingRun) -> bool:
     return run.status.phase in ("Succeeded", "Failed")
 
 
-def assess(observed: Observed, now: datetime) -> Situation:
+def assess(observed: Observed, now: datetime) -> Assessment:
     """Everything that can be concluded without a word."""
     run = observed.run
     attempt = max([run.status.attempt or 0, *(job.attempt for job in observed.jobs)])
@@ -106,7 +106,7 @@ def assess(observed: Observed, now: datetime) -> Situation:
     ends = asked.restart is not None or pause is not None
     gives_up = ends and job is not None and not over and keeping.worth_keeping(run, job, observed.pods)
     course = _course(observed, job, wanted, asked, ended, gives_up=gives_up)
-    return Situation(
+    return Assessment(
         observed=observed,
         now=now,
         course=course,

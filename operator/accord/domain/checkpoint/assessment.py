@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, CheckpointPolicyStatus, Hold, RollbackRecord
 from accord.domain import age
-from accord.domain.checkpoint import holds, kept, names
-from accord.domain.checkpoint.kept import Checkpoint
+from accord.domain.checkpoint import holds, names
+from accord.domain.checkpoint.checkpoint import Checkpoint, best, newest_first
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.store import Problem, Store
@@ -25,7 +25,7 @@ _CLOCKS_APART = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
-class Situation:
+class Assessment:
     """One policy at one moment."""
 
     observed: Observed
@@ -93,7 +93,7 @@ class Situation:
     @property
     def best(self) -> Checkpoint | None:
         """The best of this training that may be served."""
-        return kept.best(self.own, self.policy.spec.best_model)
+        return best(self.own, self.policy.spec.best_model)
 
     @property
     def served_training(self) -> str:
@@ -153,7 +153,7 @@ def training_of(policy: CheckpointPolicy, run: RunView | None) -> str:
     return run.uid if run is not None else policy.status.training or ""
 
 
-def assess(observed: Observed, store: Store, now: datetime) -> Situation:
+def assess(observed: Observed, store: Store, now: datetime) -> Assessment:
     """Everything that can be concluded without a word."""
     attempt = (observed.run.attempt or 0) if observed.run is not None else 0
     reading = _valid(observed, attempt, now)
@@ -161,13 +161,13 @@ def assess(observed: Observed, store: Store, now: datetime) -> Situation:
     identity = training_of(observed.policy, observed.run)
     spec, status = observed.policy.spec, observed.policy.status
     held = status.model_copy(update={"hold": None}) if status.training not in (None, identity) else status
-    return Situation(
+    return Assessment(
         observed=observed,
         store=store,
         now=now,
         identity=identity,
         attempt=attempt,
-        checkpoints=tuple(kept.newest_first(store.checkpoints(observed, names.training(identity)))),
+        checkpoints=tuple(newest_first(store.checkpoints(observed, names.training(identity)))),
         reading=reading,
         hold=holds.standing(held, spec.detection, reading, names.training(identity), now),
     )
@@ -188,9 +188,9 @@ def _valid(observed: Observed, attempt: int, now: datetime) -> Reading | None:
     return reading if ended < attempt else None
 
 
-def last_rollback(situation: Situation) -> RollbackRecord | None:
+def last_rollback(assessment: Assessment) -> RollbackRecord | None:
     """The newest rollback of this training that was carried through."""
-    own = (r for r in situation.status.history if names.training_of(r.id) == situation.training)
+    own = (r for r in assessment.status.history if names.training_of(r.id) == assessment.training)
     return next((r for r in own if r.phase == "Done"), None)
 
 
@@ -218,13 +218,13 @@ def judged_since(policy: CheckpointPolicy, run: RunView | None) -> datetime | No
     return None if last is None else parse_timestamp(last) + _CLOCKS_APART
 
 
-def conflict(situation: Situation) -> Problem | None:
+def conflict(assessment: Assessment) -> Problem | None:
     """Somebody else insists on the field that the policy sets."""
-    who = situation.contested_by
-    serving = situation.policy.spec.serving
+    who = assessment.contested_by
+    serving = assessment.policy.spec.serving
     if who is None or serving is None:
         return None
-    what = "claimName" if situation.policy.spec.method == "VolumeSnapshot" else "subPath"
+    what = "claimName" if assessment.policy.spec.method == "VolumeSnapshot" else "subPath"
     return Problem(
         "OwnershipConflict",
         f"{who} reverted {what} of volume {serving.volume} in Deployment {serving.deployment_ref.name} "

@@ -20,7 +20,7 @@ PROXIES_RETURN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
-class Situation:
+class Assessment:
     """One policy at one moment.
 
     `current` is the routing that was offered to the proxies and that `Programming` speaks of; `targets` and `intent`
@@ -121,7 +121,7 @@ class Situation:
         return self.now if self.shares_change or routing is None else parse_timestamp(routing.since)
 
 
-def assess(observed: Observed, now: datetime) -> Situation:
+def assess(observed: Observed, now: datetime) -> Assessment:
     """Everything that can be concluded without a word."""
     policy, programming = observed.policy, observed.router.programming
     refusals = acceptance.refusals(policy, observed.router.unsupported)
@@ -145,7 +145,7 @@ def assess(observed: Observed, now: datetime) -> Situation:
     available = frozenset(mode for mode, count in ready.items() if count)
     sights = programming.sights if programming.looked else _recalled(policy)
     failing = frozenset(mode for mode in available if _is_failing(sights.get(mode)))
-    return Situation(
+    return Assessment(
         observed=observed,
         now=now,
         refusals=refusals,

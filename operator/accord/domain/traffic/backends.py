@@ -13,9 +13,9 @@ from accord.api.v1alpha1.trafficpolicy import Mode
 from accord.domain import refusals
 from accord.domain.conditions import find
 from accord.domain.traffic import health, shares
+from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.observed import CutOff, DeploymentView
 from accord.domain.traffic.resources import is_selectable, mode_service_key
-from accord.domain.traffic.situation import Situation
 from accord.domain.words import quote
 
 
@@ -27,17 +27,17 @@ class Objection(NamedTuple):
 
 
 _UNREACHED = "HealthCheckFailing"
-Check = Callable[[Situation], Objection | None]
+Check = Callable[[Assessment], Objection | None]
 
 
-def _taken(situation: Situation) -> Objection | None:
-    conflicts = situation.observed.conflicts
+def _taken(assessment: Assessment) -> Objection | None:
+    conflicts = assessment.observed.conflicts
     if not conflicts:
         return None
-    modes = {mode_service_key(situation.policy, mode.name): mode for mode in situation.policy.spec.modes}
+    modes = {mode_service_key(assessment.policy, mode.name): mode for mode in assessment.policy.spec.modes}
     said = [
         f"{key.kind} {key.name} already exists and belongs to {holder}{_way_out(holder, modes.get(key))}"
-        + (f". Mode {modes[key].name}: {_consequence(situation, modes[key])}" if key in modes else "")
+        + (f". Mode {modes[key].name}: {_consequence(assessment, modes[key])}" if key in modes else "")
         for key, holder in sorted(conflicts.items())
     ]
     return Objection("NameConflict", "; ".join(said))
@@ -52,15 +52,15 @@ def _way_out(holder: str, mode: Mode | None) -> str:
     return f": rename {'the TrafficPolicy' if mode is None else f'mode {mode.name}'}"
 
 
-def _missing(situation: Situation) -> Objection | None:
+def _missing(assessment: Assessment) -> Objection | None:
     return _each_mode(
-        situation,
+        assessment,
         "DeploymentNotFound",
         lambda mode, deployment: f"Deployment {mode.deployment_ref.name} not found" if deployment is None else None,
     )
 
 
-def _unselectable(situation: Situation) -> Objection | None:
+def _unselectable(assessment: Assessment) -> Objection | None:
     def says(_: Mode, deployment: DeploymentView | None) -> str | None:
         if deployment is None or is_selectable(deployment):
             return None
@@ -69,14 +69,14 @@ def _unselectable(situation: Situation) -> Objection | None:
             "support: add matchLabels"
         )
 
-    return _each_mode(situation, "UnusableSelector", says)
+    return _each_mode(assessment, "UnusableSelector", says)
 
 
-def _overlapping(situation: Situation) -> Objection | None:
+def _overlapping(assessment: Assessment) -> Objection | None:
     """Two Deployments, and the Service of one selects the pods of the other as well."""
     found: dict[frozenset[str], str] = {}
-    for one, other in permutations(situation.policy.spec.modes, 2):
-        ours, theirs = (situation.observed.deployments.get(mode.deployment_ref.name) for mode in (one, other))
+    for one, other in permutations(assessment.policy.spec.modes, 2):
+        ours, theirs = (assessment.observed.deployments.get(mode.deployment_ref.name) for mode in (one, other))
         if ours is None or theirs is None or ours.name == theirs.name:
             continue
         if ours.match_labels and ours.match_labels.items() <= theirs.match_labels.items():
@@ -89,12 +89,12 @@ def _overlapping(situation: Situation) -> Objection | None:
     return Objection("SelectorsOverlap", "; ".join(found.values())) if found else None
 
 
-def resolved(situation: Situation) -> Objection:
+def resolved(assessment: Assessment) -> Objection:
     """What there is to say where every reference is good: things that are allowed and may still surprise."""
-    notes = list(_other_checks(situation))
+    notes = list(_other_checks(assessment))
     used: dict[tuple[str, int], str] = {}
-    for mode in situation.policy.spec.modes:
-        deployment = situation.observed.deployments[mode.deployment_ref.name]
+    for mode in assessment.policy.spec.modes:
+        deployment = assessment.observed.deployments[mode.deployment_ref.name]
         if deployment.ports and mode.port not in deployment.ports:
             declared = ", ".join(map(str, sorted(set(deployment.ports))))
             notes.append(
@@ -110,11 +110,11 @@ def resolved(situation: Situation) -> Objection:
     return Objection("Resolved", "; ".join(("all Deployments found", *notes)))
 
 
-def _other_checks(situation: Situation) -> Iterator[str]:
+def _other_checks(assessment: Assessment) -> Iterator[str]:
     """Modes that the proxies check otherwise than Kubernetes does: their pods may be ready and get no request."""
-    spec = situation.policy.spec
+    spec = assessment.policy.spec
     for mode in spec.modes:
-        said, deployment = health.given(spec, mode), situation.observed.deployments[mode.deployment_ref.name]
+        said, deployment = health.given(spec, mode), assessment.observed.deployments[mode.deployment_ref.name]
         if said is None or said.path is None:
             continue
         probe = health.of_pods(mode.model_copy(update={"health_check": None}), deployment)
@@ -130,77 +130,77 @@ def _other_checks(situation: Situation) -> Iterator[str]:
 # ModesAvailable
 
 
-def unavailable(situation: Situation) -> Objection | None:
+def unavailable(assessment: Assessment) -> Objection | None:
     """Modes that should take a share and have no ready pod. Without a share nobody misses them."""
-    intent = situation.intent
+    intent = assessment.intent
     shared = set(intent.weights if intent else ())
-    if intent is None or not situation.frozen:
-        shared |= {mode.name for mode in situation.policy.spec.modes if mode.weight}
-    modes = {mode.name: mode for mode in situation.policy.spec.modes}
-    gone = [mode for mode in situation.ready if mode in shared and not situation.ready[mode]]
+    if intent is None or not assessment.frozen:
+        shared |= {mode.name for mode in assessment.policy.spec.modes if mode.weight}
+    modes = {mode.name: mode for mode in assessment.policy.spec.modes}
+    gone = [mode for mode in assessment.ready if mode in shared and not assessment.ready[mode]]
     if not gone:
         return None
-    causes = {name: _cause(situation, modes.get(name)) for name in gone}
-    if intent is not None and not situation.ready_modes & intent.weights.keys():
+    causes = {name: _cause(assessment, modes.get(name)) for name in gone}
+    if intent is not None and not assessment.ready_modes & intent.weights.keys():
         said = "; ".join(f"mode {name}: {cause.message}" for name, cause in causes.items())
         return Objection("NoModeAvailable", f"no mode has ready pods, all requests get 503. {said}")
     said = "; ".join(
-        f"mode {name}: {cause.message}; {_consequence(situation, modes.get(name) or name)}"
+        f"mode {name}: {cause.message}; {_consequence(assessment, modes.get(name) or name)}"
         for name, cause in causes.items()
     )
     return Objection(causes[gone[0]].reason, said)
 
 
-def failing(situation: Situation) -> Objection | None:
+def failing(assessment: Assessment) -> Objection | None:
     """Modes with a share whose pods are ready for Kubernetes and get no request from the proxies."""
-    shared = situation.intent.weights if situation.intent is not None else {}
-    modes = [name for name in situation.ready if name in shared and name in situation.failing]
+    shared = assessment.intent.weights if assessment.intent is not None else {}
+    modes = [name for name in assessment.ready if name in shared and name in assessment.failing]
     if not modes:
         return None
     said, reasons = [], []
     for name in modes:
-        sight = situation.sights[name]
-        check = situation.intent.checks[name] if situation.intent is not None else health.CONNECTION
+        sight = assessment.sights[name]
+        check = assessment.intent.checks[name] if assessment.intent is not None else health.CONNECTION
         if sight.passing:
             reasons.append("PodsEjected")
             problem = "its ready pods are ejected after failed requests"
         else:
             reasons.append(_UNREACHED)
             problem = f"its pods are ready but fail the proxies' health check ({check})"
-        said.append(f"mode {name}: {problem}; {_consequence(situation, name)}")
+        said.append(f"mode {name}: {problem}; {_consequence(assessment, name)}")
     return Objection(_UNREACHED if _UNREACHED in reasons else reasons[0], "; ".join(said))
 
 
-def cut_off(situation: Situation) -> Objection | None:
+def cut_off(assessment: Assessment) -> Objection | None:
     """Modes that some proxies have not reached for long, while others do.
 
     What was said so stays until no proxy is cut off: a new leader takes nothing back before it has asked them itself.
     """
-    found, before = _cut_off(situation), find(situation.policy.status.conditions, "ModesAvailable")
+    found, before = _cut_off(assessment), find(assessment.policy.status.conditions, "ModesAvailable")
     told = before is not None and before.status == "False" and before.reason == _UNREACHED
-    if told and before is not None and not situation.observed.router.programming.looked:
+    if told and before is not None and not assessment.observed.router.programming.looked:
         return Objection(before.reason, before.message)
     if not any(told or each.lasting for each in found.values()):
         return None
-    return Objection(_UNREACHED, "; ".join(_reaches_none(situation, *each) for each in found.items()))
+    return Objection(_UNREACHED, "; ".join(_reaches_none(assessment, *each) for each in found.items()))
 
 
-def _cut_off(situation: Situation) -> dict[str, CutOff]:
+def _cut_off(assessment: Assessment) -> dict[str, CutOff]:
     """Modes with a share that are not dead for all proxies."""
-    shared = situation.intent.weights if situation.intent is not None else {}
+    shared = assessment.intent.weights if assessment.intent is not None else {}
     return {
         name: each
-        for name, each in situation.observed.router.programming.cut_off.items()
-        if name in shared and situation.ready.get(name) and name not in situation.failing
+        for name, each in assessment.observed.router.programming.cut_off.items()
+        if name in shared and assessment.ready.get(name) and name not in assessment.failing
     }
 
 
-def _reaches_none(situation: Situation, name: str, found: CutOff) -> str:
+def _reaches_none(assessment: Assessment, name: str, found: CutOff) -> str:
     """`1 of 2 proxies reaches no pod of mode fast: shop-router-b (…)`."""
-    intent = situation.intent
+    intent = assessment.intent
     taker = None
     if intent is not None:
-        taker = shares.stand_in(intent, name, situation.answering - _cut_off(situation).keys())
+        taker = shares.stand_in(intent, name, assessment.answering - _cut_off(assessment).keys())
     check = intent.checks[name] if intent is not None else health.CONNECTION
     count = len(found.proxies)
     named = ", ".join(found.proxies[:3]) + (" and others" if count > 3 else "")
@@ -215,30 +215,30 @@ def _reaches_none(situation: Situation, name: str, found: CutOff) -> str:
     )
 
 
-def available(situation: Situation) -> Objection:
+def available(assessment: Assessment) -> Objection:
     """What there is to say where every mode answers: pods that get no request."""
-    shared = situation.intent.weights if situation.intent is not None else {}
-    sights = situation.sights
+    shared = assessment.intent.weights if assessment.intent is not None else {}
+    sights = assessment.sights
     notes = [
         f"mode {name}: some ready pods fail the proxies' health check"
-        for name in situation.ready
+        for name in assessment.ready
         if name in shared and name in sights and sights[name].passing < sights[name].pods
     ]
-    notes += [_reaches_none(situation, *each) for each in _cut_off(situation).items()]
+    notes += [_reaches_none(assessment, *each) for each in _cut_off(assessment).items()]
     return Objection("Available", "; ".join(("all modes with a share have ready pods", *notes)))
 
 
-def _cause(situation: Situation, mode: Mode | None) -> Objection:
+def _cause(assessment: Assessment, mode: Mode | None) -> Objection:
     """Why a mode has no ready pod. None: it left the spec and is still routed to."""
     if mode is None:
         return Objection("PodsNotReady", "it has no ready pods and is no longer in the spec")
-    deployment = situation.observed.deployments.get(mode.deployment_ref.name)
+    deployment = assessment.observed.deployments.get(mode.deployment_ref.name)
     if deployment is None:
         return Objection("DeploymentNotFound", f"Deployment {mode.deployment_ref.name} not found")
-    service = mode_service_key(situation.policy, mode.name)
-    if service in situation.observed.conflicts:
+    service = mode_service_key(assessment.policy, mode.name)
+    if service in assessment.observed.conflicts:
         return Objection("NameConflict", f"Service {service.name} already exists")
-    refusal = situation.observed.refusals.get(service)
+    refusal = assessment.observed.refusals.get(service)
     if refusal is not None:
         return Objection(refusals.reason(refusal), refusals.sentence(service, refusal))
     if not is_selectable(deployment):
@@ -260,27 +260,27 @@ def _cause(situation: Situation, mode: Mode | None) -> Objection:
 
 
 def _each_mode(
-    situation: Situation, reason: str, says: Callable[[Mode, DeploymentView | None], str | None]
+    assessment: Assessment, reason: str, says: Callable[[Mode, DeploymentView | None], str | None]
 ) -> Objection | None:
     said = [
-        f"mode {mode.name}: {problem}; {_consequence(situation, mode)}"
-        for mode in situation.policy.spec.modes
-        if (problem := says(mode, situation.observed.deployments.get(mode.deployment_ref.name))) is not None
+        f"mode {mode.name}: {problem}; {_consequence(assessment, mode)}"
+        for mode in assessment.policy.spec.modes
+        if (problem := says(mode, assessment.observed.deployments.get(mode.deployment_ref.name))) is not None
     ]
     return Objection(reason, "; ".join(said)) if said else None
 
 
-def _consequence(situation: Situation, mode: Mode | str) -> str:
+def _consequence(assessment: Assessment, mode: Mode | str) -> str:
     """Where the share of a mode with a problem goes."""
     name = mode if isinstance(mode, str) else mode.name
-    intent = situation.intent
+    intent = assessment.intent
     share = intent.weights.get(name, 0.0) if intent is not None else 0.0
     if intent is None or share == 0:
         return "it gets no traffic" if isinstance(mode, str) or mode.weight == 0 else "it gets no traffic yet"
-    taker = shares.stand_in(intent, name, situation.answering)
+    taker = shares.stand_in(intent, name, assessment.answering)
     if taker is None:
         return "no mode can take over its share, its requests get 503"
-    if taker == name and name in situation.failing:
+    if taker == name and name in assessment.failing:
         return "no other mode is healthier, so it still gets requests"
     if taker == name:
         return f"its {shares.percent(share)}% goes to its remaining pods"
