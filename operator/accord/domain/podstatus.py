@@ -29,12 +29,20 @@ def lost_since(status: Manifest) -> str | None:
     Kubelet sets both conditions. The node lifecycle controller takes only `Ready` away, and gives no reason, when the
     node does not answer; the pod goes on to be `Running` (k8s.io/kubernetes, pkg/util/node, MarkPodsNotReady).
     """
-    conditions = {c.get("type"): c for c in status.get("conditions") or ()}
-    ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
+    return _condition(status, "Ready").get("lastTransitionTime") if is_lost(status) else None
+
+
+def is_lost(status: Manifest) -> bool:
+    """Whether the node of a pod does not answer; see `lost_since`. Older clusters say so in its reason or phase."""
+    if status.get("reason") == "NodeLost" or status.get("phase") == "Unknown":
+        return True
+    ready, containers = _condition(status, "Ready"), _condition(status, "ContainersReady")
     taken_away = ready.get("status") in ("False", "Unknown") and not ready.get("reason")
-    if not taken_away or containers.get("status") != "True":
-        return None
-    return ready.get("lastTransitionTime")
+    return taken_away and containers.get("status") == "True"
+
+
+def _condition(status: Manifest, kind: str) -> Manifest:
+    return next((entry for entry in status.get("conditions") or () if entry.get("type") == kind), {})
 
 
 def is_over_quota(words: str) -> bool:

@@ -17,12 +17,14 @@ EVERY = 100
 _KINDS: Mapping[Name, Kind] = {"loss": "updates", "reward": "episodes"}
 
 
-def alarms(run: Run, **detection: str) -> Iterator[Alarm]:
-    """`detection` are fields of a policy's `spec.detection`. After an alarm, nothing before it is judged."""
+def alarms(run: Run, *, loss_alone: bool = False, **detection: str) -> Iterator[Alarm]:
+    """`detection` are fields of a policy's `spec.detection`; with `loss_alone` the run reports no return. After an
+    alarm, nothing before it is judged.
+    """
     policy = Detection.model_validate(detection)
     history = History(policy, _KINDS)
     for moment in moments(run):
-        history.add(moment)
+        history.add(moment._replace(reward=None) if loss_alone else moment)
         judgement = history.judge()
         if judgement.outcome == "Fail" and judgement.onset is not None:
             yield Alarm(moment.step, judgement.onset)

@@ -12,7 +12,19 @@ from tests.bench.methods.score import Score, percentile
 _WIDTH, _LEFT, _PLOT = 760, 60, 400
 _HEIGHT, _ROW = 260, 24
 _STYLE = "text { font: 12px system-ui, sans-serif; fill: #333 } .title { font-size: 14px; font-weight: 600 }"
-_COLORS = ("#9ec1ff", "#1f6feb", "#0b3d91", "#d9822b", "#2a9d8f", "#9b5de5", "#c0392b", "#b8860b", "#999", "#444")
+_COLORS = (
+    "#9ec1ff",
+    "#1f6feb",
+    "#0b3d91",
+    "#6fb1c9",
+    "#d9822b",
+    "#2a9d8f",
+    "#9b5de5",
+    "#c0392b",
+    "#b8860b",
+    "#999",
+    "#444",
+)
 _SHARES = (0, 1, 5, 10, 25, 50, 100)
 _LAGS = (1, 3, 10, 30, 100, 300, 1000)
 _NAMES = 230

@@ -57,6 +57,7 @@ class Run:
     """Step at which the return began to fall for good, and"""
     halved: int | None = None
     """the one at which half of what was learnt was gone; None: at once."""
+    trainer: str = ""
 
     @property
     def is_harmed(self) -> bool:
@@ -124,6 +125,7 @@ def load(line: dict[str, str], corpus: Path = CORPUS) -> Run:
         rows=rows,
         fell=int(fell) if fell else None,
         halved=int(halved) if halved else None,
+        trainer=line.get("trainer", ""),
     )
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.bench.methods.score import SOON, Outcome, Score, percentile, score
 from tests.bench.methods.settings import Setting
 
+_IN_THE_NAME = ("sensitivity", "method", "loss_alone")
 WHOSE = {"build": "The half to build on", "judge": "The half that nobody built on"}
 
 
 def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Setting], own: Sequence[Outcome]) -> str:
-    """By method, and of the operator's own rule by environment."""
+    """By method, and of the operator's own rule by trainer and by environment."""
     any_score = next(iter(scores.values()))
     return "\n".join(
         [
@@ -25,16 +26,16 @@ def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Settin
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *(_line(name, settings[name], found) for name, found in scores.items()),
             "",
-            "| `Adaptive`, Medium | healthy runs rolled back | before the fault | caught |",
-            "| --- | --- | --- | --- |",
-            *by_environment(own),
+            *by("trainer", own, lambda outcome: outcome.trainer),
+            "",
+            *by("environment", own, lambda outcome: outcome.environment),
             "",
         ]
     )
 
 
 def _line(name: str, setting: Setting, found: Score) -> str:
-    chosen = ", ".join(f"{key} {value}" for key, value in setting.items() if key not in ("sensitivity", "method"))
+    chosen = ", ".join(f"{key} {value}" for key, value in setting.items() if key not in _IN_THE_NAME)
     return (
         f"| {name} | {chosen or '–'} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
         f"| {found.caught} of {found.harmed} "
@@ -47,14 +48,19 @@ def _lags(ordered: tuple[int, ...]) -> str:
     return f"{statistics.median(ordered):g}, {percentile(ordered, 0.9):g}" if ordered else "–"
 
 
-def by_environment(outcomes: Sequence[Outcome]) -> list[str]:
-    """One line each."""
-    lines = []
-    for place in sorted({each.environment for each in outcomes}):
-        found = score(each for each in outcomes if each.environment == place)
+def by(what: str, outcomes: Sequence[Outcome], key: Callable[[Outcome], str]) -> list[str]:
+    """A table of the operator's own rule, with a line for each."""
+    lines = [
+        f"| `Adaptive`, Medium, by {what} | healthy runs rolled back | before the fault | caught "
+        "| in time, from half lost | target from before the fall |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in sorted({key(each) for each in outcomes}):
+        found = score(each for each in outcomes if key(each) == name)
         lines.append(
-            f"| {place} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
-            f"| {found.caught} of {found.harmed} |"
+            f"| {name} | {found.wrong} of {found.healthy} | {found.early} of {found.faulty} "
+            f"| {found.caught} of {found.harmed} | {found.soon_halved} of {found.harmed} "
+            f"| {found.restored_fallen} of {found.caught} |"
         )
     return lines
 

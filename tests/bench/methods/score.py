@@ -38,25 +38,24 @@ class Outcome(NamedTuple):
     """To a checkpoint from before the fault, and"""
     restored_fallen: bool = False
     """to one from before the return began to fall."""
+    trainer: str = ""
 
 
 def judged(run: Run, alarm: Alarm | None) -> Outcome:
     """What an alarm is worth, or that there is none."""
+    none = Outcome(run.environment, run.label, false=False, trainer=run.trainer)
     if alarm is None:
-        return Outcome(run.environment, run.label, false=False)
+        return none
     if run.begun is None or alarm.step <= run.begun:
-        return Outcome(run.environment, run.label, false=True)
+        return none._replace(false=True)
     if not run.is_harmed:
-        return Outcome(run.environment, run.label, false=False)
+        return none
     episodes, updates = run.lag(alarm, run.begun)
     fell = run.begun if run.fell is None else run.fell
     halved = fell if run.halved is None else run.halved
     saved = ((step, True, False) for step in range(SAVED, alarm.step + 1, SAVED))
     target = choose(saved, alarm.onset, 1)
-    return Outcome(
-        run.environment,
-        run.label,
-        false=False,
+    return none._replace(
         caught=True,
         episodes=episodes,
         updates=updates,

@@ -41,6 +41,7 @@ METHODS = (
         Method(f"`Adaptive`, {sensitivity}", accord_rules, {"sensitivity": sensitivity})
         for sensitivity in ("Low", "Medium", "High")
     ),
+    Method("`Adaptive`, Medium, loss alone", accord_rules, {"loss_alone": True}),
     Method("`Ratio`", accord_rules, {"method": "Ratio"}),
     Method(
         "Page-Hinkley (river)",

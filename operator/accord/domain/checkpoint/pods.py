@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from accord.api.base import Manifest
 from accord.domain import podstatus
@@ -82,7 +81,7 @@ class ServingPod:
                 if (claim := (each.get("persistentVolumeClaim") or {}).get("claimName"))
             ),
             unscheduled=scheduled.get("message") or "not scheduled" if _is(scheduled, "False") else None,
-            lost=_is_lost(status, conditions),
+            lost=podstatus.is_lost(status),
             image=next((c.get("image") or "?" for c, why in waiting if why.get("reason") in podstatus.IMAGE), None),
             misconfigured=next(
                 (
@@ -132,15 +131,6 @@ def selector(of: Manifest) -> str | None:
 
 def _is(condition: Manifest, status: str) -> bool:
     return bool(condition.get("status") == status)
-
-
-def _is_lost(status: Manifest, conditions: dict[Any, Manifest]) -> bool:
-    """The kubelet sets both conditions. Only `Ready` is set for a node that does not answer."""
-    if status.get("reason") == "NodeLost" or status.get("phase") == "Unknown":
-        return True
-    ready = conditions.get("Ready", {})
-    taken_away = _is(ready, "False") or _is(ready, "Unknown")
-    return taken_away and _is(conditions.get("ContainersReady", {}), "True") and not ready.get("reason")
 
 
 def _containers(status: Manifest) -> list[Manifest]:
