@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tests.bench.methods.score import SOON, Outcome, Score, percentile, score
 from tests.bench.methods.settings import Setting
 
-WHOSE = {"build": "The half to build on", "judge": "The half that nobody built on"}
+WHOSE = {"build": "The half to build on", "judge": "The held-out half"}
 
 
 def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Setting], own: Sequence[Outcome]) -> str:
