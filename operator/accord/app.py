@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -46,6 +45,7 @@ from accord.runtime.dispatch import Dispatcher
 from accord.runtime.fence import FencedCluster
 from accord.runtime.index import Index, version
 from accord.runtime.kinds import Kind
+from accord.runtime.kopf_watcher import tolerate_generators
 from accord.runtime.lease import AlwaysLeader, LeaderElection, Timing
 from accord.runtime.optional import Served
 from accord.runtime.queue import WorkQueue
@@ -344,14 +344,7 @@ async def run_until_signal(operator: Operator) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
 
-    def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if "asyncgen" in context:
-            # kopf leaves the generators of its watches to the end of the loop, which they do not take well.
-            log.debug("%s", context["message"])
-        else:
-            loop.default_exception_handler(context)
-
-    loop.set_exception_handler(complain)
+    tolerate_generators(loop)
     operator.watches_spawned = listen
     listen()
     await operator.run(stop)
