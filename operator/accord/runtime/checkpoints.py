@@ -48,11 +48,14 @@ class CheckpointPolicies:
         stores: Mapping[str, Store],
         decide: Decide,
         readings: Book[Reading],
+        snapshots_served: Callable[[], bool],
     ) -> None:
-        """`stores` by `method`; `readings` is what a sampler writes in."""
+        """`stores` by `method`; `readings` is what a sampler writes in.
+
+        `snapshots_served` says whether the API server knows VolumeSnapshots.
+        """
         self._index, self._stores, self._decide, self._readings = index, stores, decide, readings
-        self.snapshots_served = True
-        """Whether the API server knows VolumeSnapshots."""
+        self._snapshots_served = snapshots_served
         self._parsed = Parsed(CheckpointPolicy)
         self._users = index.index_by("checkpointpolicy-ref", _refs)
         self._made = index.index_by("checkpointpolicy-made", _made_for)
@@ -216,7 +219,7 @@ class CheckpointPolicies:
             pods=self._pods.get(key, ()),
             claims=self._claims(key, policy, made),
             mounted=frozenset().union(*map(_mounts, self._mounting(key.namespace).values())),
-            snapshots_served=self.snapshots_served,
+            snapshots_served=self._snapshots_served(),
             rival=self._rival(key, policy),
             reading=self._readings.get(key),
             conflicts=conflicts,

@@ -26,33 +26,41 @@ _RESTART_CAP = 15.0
 class Watches:
     """Watches of all resources in the given namespaces (all when empty)."""
 
-    def __init__(self, connection: Connection, served: Served, namespaces: Sequence[str], handle: Handler) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        served: Served,
+        namespaces: Sequence[str],
+        handle: Handler,
+        restarted: Callable[[], None],
+    ) -> None:
+        """`restarted` is called before all watches are started again."""
         self._connection, self._served, self._namespaces = connection, served, namespaces
-        self._handle = handle
+        self._handle, self._restarted = handle, restarted
         self.down_since: float | None = time.monotonic()
         """Since when the watches do not run (monotonic seconds), None while they do."""
-        self.restarted: Callable[[], None] = lambda: None
-        self.spawned: Callable[[], None] = lambda: None
 
-    async def run(self) -> None:
-        """Watch until cancelled; start over when a watch ends."""
+    async def run(self, took_signals: Callable[[], None]) -> None:
+        """Watch until cancelled; start over when a watch ends. `took_signals` is called whenever kopf has taken SIGTERM
+        and SIGINT for itself.
+        """
         failures = 0
         while True:
             began = asyncio.get_running_loop().time()
-            problem = await self._once()
+            problem = await self._once(took_signals)
             if asyncio.get_running_loop().time() - began > 60:
                 failures = 0
             delay = min(_RESTART_CAP, 0.5 * 2.0 ** min(failures, 10))
             failures += 1
             log.warning("watches failed, restarting in %.1f s: %s", delay, problem)
             await asyncio.sleep(delay)
-            self.restarted()
+            self._restarted()
 
-    async def _once(self) -> str:
+    async def _once(self, took_signals: Callable[[], None]) -> str:
         """Run kopf until one of its tasks ends, or there is something else to watch; returns why."""
         await self._served.refresh()
         kopf = KopfWatcher(self._connection, self._served.resources, self._namespaces, self._handle)
-        tasks = await kopf.start(lambda: self.spawned())
+        tasks = await kopf.start(took_signals)
         try:
             watchers = await _watching(kopf, tasks)
             if isinstance(watchers, str):
