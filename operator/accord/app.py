@@ -9,7 +9,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -46,6 +45,7 @@ from accord.runtime.dispatch import Dispatcher
 from accord.runtime.fence import FencedCluster
 from accord.runtime.index import Index, version
 from accord.runtime.kinds import Kind
+from accord.runtime.kopf_watcher import tolerate_generators
 from accord.runtime.lease import AlwaysLeader, LeaderElection, Timing
 from accord.runtime.optional import Served
 from accord.runtime.queue import WorkQueue
@@ -118,18 +118,20 @@ class Operator:
             },
             metrics,
         )
+        self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
         stores: dict[str, Store] = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
         self._traffic = TrafficPolicies(self._index, {"Envoy": self._router}, decide, Book(), metrics)
         self._training = TrainingRuns(self._index, decide_training, Book(), Book())
-        self._checkpoints = CheckpointPolicies(self._index, stores, decide_checkpoints, Book())
+        self._checkpoints = CheckpointPolicies(
+            self._index, stores, decide_checkpoints, Book(), lambda: self._served.knows(SNAPSHOTS)
+        )
         kinds = self._kinds()
         self._samplers = [
             Sampler(inquiry, self._prometheus, self._queue.add, self._clock)
             for kind in kinds.values()
             for inquiry in kind.inquiries
         ]
-        gone = [*(sampler.forget for sampler in self._samplers), self._queue.forget]
-        self._dispatcher = Dispatcher(self._index, tuple(kinds.values()), self._queue.add, gone)
+        self._dispatcher = Dispatcher(self._index, tuple(kinds.values()), self._queue.add, self._on_gone)
         cluster = wrap_cluster(KubernetesCluster(connection, self._clock, pod.name))
         self._reconciler = Reconciler(
             kinds,
@@ -139,16 +141,11 @@ class Operator:
             self._clock,
             metrics,
         )
-        self._dispatcher.gone.append(self._reconciler.forget)
-        metrics.by_status.statuses = self._reported
-        self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
-        self._watches = Watches(connection, self._served, config.namespaces, self._on_event)
+        metrics.show_statuses(self._reported)
         self._departures = Departures(self._index, cluster.get, self._dispatcher)
         self._unlisted = Unlisted(cluster.get, self._dispatcher.observe, self._on_answer)
         self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._departures.gone)
-        self._watches.restarted = self._sweeper.ask
-        self.watches_spawned: Callable[[], None] = lambda: None
-        self._watches.spawned = lambda: self.watches_spawned()
+        self._watches = Watches(connection, self._served, config.namespaces, self._on_event, self._sweeper.ask)
 
     def _kinds(self) -> Mapping[str, Kind]:
         """The table of what is reconciled."""
@@ -159,8 +156,11 @@ class Operator:
         )
         return {kind.resource.kind: kind for kind in table}
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then hand over. Raises what ends the operator otherwise."""
+    async def run(self, stop: asyncio.Event, listen: Callable[[], None]) -> None:
+        """Work until `stop` is set, then hand over. Raises what ends the operator otherwise.
+
+        `listen` is called whenever signals have to be listened to anew, as something else has taken them.
+        """
         runners = [
             await _serve(
                 web.AppRunner(
@@ -175,7 +175,7 @@ class Operator:
         tasks = {
             asyncio.create_task(coroutine, name=name)
             for name, coroutine in {
-                "watches": self._watches.run(),
+                "watches": self._watches.run(listen),
                 "router": self._router.run(),
                 "lead": self._lead(),
             }.items()
@@ -242,8 +242,14 @@ class Operator:
         log.info("stopped")
 
     def _on_discovery(self) -> None:
-        self._checkpoints.snapshots_served = self._served.knows(SNAPSHOTS)
         self._dispatcher.enqueue_all()
+
+    def _on_gone(self, key: ObjectKey) -> None:
+        """An object of ours is gone: nothing of it is kept."""
+        for sampler in self._samplers:
+            sampler.forget(key)
+        self._queue.forget(key)
+        self._reconciler.forget(key)
 
     def _on_answer(self, policy: ObjectKey) -> None:
         self._traffic.answered(policy)
@@ -344,14 +350,6 @@ async def run_until_signal(operator: Operator) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
 
-    def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if "asyncgen" in context:
-            # kopf leaves the generators of its watches to the end of the loop, which they do not take well.
-            log.debug("%s", context["message"])
-        else:
-            loop.default_exception_handler(context)
-
-    loop.set_exception_handler(complain)
-    operator.watches_spawned = listen
+    tolerate_generators(loop)
     listen()
-    await operator.run(stop)
+    await operator.run(stop, listen)

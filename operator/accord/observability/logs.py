@@ -64,7 +64,5 @@ def configure(level: str, form: Literal["json", "text"]) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("accord").setLevel(level.upper())
-    # kopf reports each retry of each watch; the operator itself says once that the API server does not answer.
-    logging.getLogger("kopf").setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
-from accord.observability.statuses import StatusMetrics
+from accord.observability.statuses import Statuses, StatusMetrics
 
 # A `_created` series beside each counter doubles their number and answers no question that anybody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -92,8 +92,10 @@ class OperatorMetrics:
             registry=self.registry,
         )
         self._modes: dict[tuple[str, str], set[str]] = {}
-        self.by_status = StatusMetrics()
-        self.registry.register(self.by_status)
+
+    def show_statuses(self, statuses: Statuses) -> None:
+        """Show at each scrape what these say then."""
+        self.registry.register(StatusMetrics(statuses))
 
     def show_shares(self, namespace: str, policy: str, shares: Mapping[str, tuple[float, float, float | None]]) -> None:
         """Set the gauges of one policy to these (target, effective, actual) in percent by mode, and drop all others."""

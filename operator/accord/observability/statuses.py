@@ -28,8 +28,8 @@ class StatusMetrics(Collector):
     leader loses one.
     """
 
-    def __init__(self) -> None:
-        self.statuses: Statuses = lambda: ()
+    def __init__(self, statuses: Statuses) -> None:
+        self._statuses = statuses
 
     def collect(self) -> Iterator[Metric]:
         """The samples of this moment."""
@@ -41,7 +41,7 @@ class StatusMetrics(Collector):
             "Completed rollbacks of the current training.",
             labels=("namespace", "policy"),
         )
-        for key, manifest in self.statuses():
+        for key, manifest in self._statuses():
             status = manifest.get("status") or {}
             for condition in status.get("conditions") or ():
                 said = (condition["type"], condition["status"], condition["reason"])

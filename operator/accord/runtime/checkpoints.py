@@ -48,17 +48,21 @@ class CheckpointPolicies:
         stores: Mapping[str, Store],
         decide: Decide,
         readings: Book[Reading],
+        snapshots_served: Callable[[], bool],
     ) -> None:
-        """`stores` by `method`; `readings` is what a sampler writes in."""
+        """`stores` by `method`; `readings` is what a sampler writes in.
+
+        `snapshots_served` says whether the API server knows VolumeSnapshots.
+        """
         self._index, self._stores, self._decide, self._readings = index, stores, decide, readings
-        self.snapshots_served = True
-        """Whether the API server knows VolumeSnapshots."""
+        self._snapshots_served = snapshots_served
         self._parsed = Parsed(CheckpointPolicy)
-        self._refs: dict[_Ref, set[ObjectKey]] = {}
-        self._made: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
-        self._strays: dict[str, dict[ObjectKey, Manifest]] = {}
+        self._users = index.index_by("checkpointpolicy-ref", _refs)
+        self._made = index.index_by("checkpointpolicy-made", _made_for)
+        self._strays = index.index_by("checkpointpolicy-stray", _stray_in)
         """By namespace: snapshots of our making that do not say whose they are, as somebody has taken their labels."""
-        self._mounts: dict[str, dict[str, frozenset[str]]] = {}
+        self._mounting = index.index_by("checkpointpolicy-mounting", _mounting_in)
+        """By namespace: Deployments that mount a claim."""
         self._pods: dict[ObjectKey, tuple[ServingPod, ...]] = {}
         self.refusals = Refusals()
         self.inquiries: Sequence[AnyInquiry] = (Inquiry(live.QUESTION, self.read, readings),)
@@ -90,20 +94,16 @@ class CheckpointPolicies:
         )
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
-        """Follow what was made for each policy and what it refers to, and say which policies are concerned."""
+        """Say which policies are concerned."""
         key = change.key
         if key.kind == self.resource.kind:
-            return self._follow_policy(change)
+            return self._concerned_by_policy(change)
         if key.kind in (SNAPSHOTS.kind, CLAIMS.kind):
-            return self._follow_made(change) | self._referring(key)
+            return self._concerned_by_made(change) | self._referring(key)
         if key.kind == DEPLOYMENTS.kind:
-            mounts = self._mounts.get(key.namespace, {})
-            before = mounts.pop(key.name, frozenset())
-            if not mounts:
-                self._mounts.pop(key.namespace, None)
-            after = self._follow_mounts(change)
             # A claim that is mounted no more may go.
-            freed = {ref for claim in before - after for ref in self._maker(key.namespace, claim)}
+            unmounted = _mounts(change.old) - _mounts(change.new)
+            freed = {ref for claim in unmounted for ref in self._maker(key.namespace, claim)}
             return self._referring(key) | freed
         if key.kind == TRAINING_RUNS.kind:
             concerned = self._referring(key)
@@ -157,63 +157,28 @@ class CheckpointPolicies:
         self._parsed.forget(key)
         self.refusals.forget(key)
 
-    def _follow_policy(self, change: Change) -> set[ObjectKey]:
-        key = change.key
-        for manifest, add in ((change.old, False), (change.new, True)):
-            for ref in _refs(manifest) if manifest is not None else ():
-                members = self._refs.setdefault(ref, set())
-                members.add(key) if add else members.discard(key)
-                if not members:
-                    del self._refs[ref]
+    def _concerned_by_policy(self, change: Change) -> set[ObjectKey]:
         if change.new is not None:
-            return {key}
+            return {change.key}
         # Another policy may have waited for the Deployment.
         refs = [ref for ref in _refs(change.old or {}) if ref[0] == DEPLOYMENTS.kind]
-        return {other for ref in refs for other in self._refs.get(ref, ())}
+        return {other for ref in refs for other in self._users(ref)}
 
-    def _follow_made(self, change: Change) -> set[ObjectKey]:
-        concerned = set()
-        for manifest in (change.old, change.new):
-            policy = _policy_of(manifest)
-            if policy is None:
-                continue
-            concerned.add(policy)
-            members = self._made.setdefault(policy, {})
-            if manifest is change.new and manifest is not None:
-                members[change.key] = manifest
-            else:
-                members.pop(change.key, None)
-            if not members:
-                del self._made[policy]
-        known = {policy for policy in concerned if self._index.get(policy) is not None}
-        return known | self._follow_stray(change)
+    def _concerned_by_made(self, change: Change) -> set[ObjectKey]:
+        made_for = {policy for policy in map(_policy_of, (change.old, change.new)) if policy is not None}
+        known = {policy for policy in made_for if self._index.get(policy) is not None}
+        return known | self._concerned_by_stray(change)
 
-    def _follow_stray(self, change: Change) -> set[ObjectKey]:
+    def _concerned_by_stray(self, change: Change) -> set[ObjectKey]:
         """Whom a snapshot concerns that only its name tells the policy of."""
-        key, strays = change.key, self._strays.setdefault(change.key.namespace, {})
-        was = strays.pop(key, None)
-        if _is_stray(change.new) and change.new is not None:
-            strays[key] = change.new
-        concerned = was is not None or key in strays
-        if not strays:
-            del self._strays[key.namespace]
-        if not concerned:
+        key = change.key
+        if not (_is_stray(change.old) or _is_stray(change.new)):
             return set()
         policies = self._index.all(self.resource.api_version, self.resource.kind)
         return {each for each, _ in policies if each.namespace == key.namespace and names.is_of(each.name, key.name)}
 
-    def _follow_mounts(self, change: Change) -> frozenset[str]:
-        if change.new is None:
-            return frozenset()
-        pod = ((change.new.get("spec") or {}).get("template") or {}).get("spec") or {}
-        claims = ((volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in pod.get("volumes") or ())
-        found = frozenset(claim for claim in claims if claim)
-        if found:
-            self._mounts.setdefault(change.key.namespace, {})[change.key.name] = found
-        return found
-
     def _referring(self, key: ObjectKey) -> set[ObjectKey]:
-        return set(self._refs.get((key.kind, key.namespace, key.name), ()))
+        return set(self._users((key.kind, key.namespace, key.name)))
 
     def _maker(self, namespace: str, claim: str) -> Iterable[ObjectKey]:
         policy = _policy_of(self._index.get(ObjectKey("v1", CLAIMS.kind, namespace, claim)))
@@ -238,14 +203,14 @@ class CheckpointPolicies:
 
     def _snapshots(self, key: ObjectKey) -> tuple[Checkpoint, ...]:
         """Those that were made for the policy, whatever has become of their labels."""
-        made = [m for child, m in self._made.get(key, {}).items() if child.kind == SNAPSHOTS.kind]
-        strays = self._strays.get(key.namespace, {}).items()
+        made = [m for child, m in self._made(key).items() if child.kind == SNAPSHOTS.kind]
+        strays = self._strays(key.namespace).items()
         made += [manifest for child, manifest in strays if names.is_of(key.name, child.name)]
         kept = (Checkpoint.of_snapshot(manifest) for manifest in made)
         return tuple(checkpoint for checkpoint in kept if checkpoint is not None)
 
     def _gather(self, key: ObjectKey, policy: CheckpointPolicy, conflicts: Mapping[ObjectKey, str]) -> Observed:
-        made = self._made.get(key, {})
+        made = self._made(key)
         observed = Observed(
             policy=policy,
             run=self._run(policy),
@@ -253,8 +218,8 @@ class CheckpointPolicies:
             snapshots=self._snapshots(key),
             pods=self._pods.get(key, ()),
             claims=self._claims(key, policy, made),
-            mounted=frozenset().union(*self._mounts.get(key.namespace, {}).values()),
-            snapshots_served=self.snapshots_served,
+            mounted=frozenset().union(*map(_mounts, self._mounting(key.namespace).values())),
+            snapshots_served=self._snapshots_served(),
             rival=self._rival(key, policy),
             reading=self._readings.get(key),
             conflicts=conflicts,
@@ -296,7 +261,7 @@ class CheckpointPolicies:
             return None
         ref = (DEPLOYMENTS.kind, key.namespace, policy.spec.serving.deployment_ref.name)
         older = [(policy.metadata.creation_timestamp or "", key.name)]
-        for other in self._refs.get(ref, ()):
+        for other in self._users(ref):
             manifest = self._index.get(other)
             if manifest is not None and not manifest["metadata"].get("deletionTimestamp"):
                 older.append((manifest["metadata"].get("creationTimestamp") or "", other.name))
@@ -306,6 +271,8 @@ class CheckpointPolicies:
 
 def _refs(manifest: Manifest) -> Iterable[_Ref]:
     """What a policy refers to."""
+    if manifest.get("kind") != CHECKPOINT_POLICIES.kind:
+        return ()
     namespace, spec = manifest["metadata"]["namespace"], manifest.get("spec") or {}
     named = (
         (TRAINING_RUNS.kind, (spec.get("trainingRunRef") or {}).get("name")),
@@ -313,6 +280,29 @@ def _refs(manifest: Manifest) -> Iterable[_Ref]:
         (DEPLOYMENTS.kind, ((spec.get("serving") or {}).get("deploymentRef") or {}).get("name")),
     )
     return [(kind, namespace, name) for kind, name in named if name]
+
+
+def _made_for(manifest: Manifest) -> tuple[ObjectKey, ...]:
+    """The policy that a snapshot or a claim was made for."""
+    policy = _policy_of(manifest) if manifest["kind"] in (SNAPSHOTS.kind, CLAIMS.kind) else None
+    return () if policy is None else (policy,)
+
+
+def _stray_in(manifest: Manifest) -> tuple[str, ...]:
+    return (manifest["metadata"]["namespace"],) if _is_stray(manifest) else ()
+
+
+def _mounting_in(manifest: Manifest) -> tuple[str, ...]:
+    return (manifest["metadata"]["namespace"],) if _mounts(manifest) else ()
+
+
+def _mounts(manifest: Manifest | None) -> frozenset[str]:
+    """The claims that a Deployment mounts."""
+    if manifest is None or manifest["kind"] != DEPLOYMENTS.kind:
+        return frozenset()
+    pod = ((manifest.get("spec") or {}).get("template") or {}).get("spec") or {}
+    claims = ((volume.get("persistentVolumeClaim") or {}).get("claimName") for volume in pod.get("volumes") or ())
+    return frozenset(claim for claim in claims if claim)
 
 
 def _is_stray(manifest: Manifest | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey
@@ -18,11 +18,10 @@ class Dispatcher:
         index: Index,
         kinds: Sequence[Kind],
         enqueue: Callable[[ObjectKey], None],
-        gone: Iterable[Callable[[ObjectKey], None]] = (),
+        gone: Callable[[ObjectKey], None] = lambda _: None,
     ) -> None:
-        """`gone` are told of objects of these kinds that are gone."""
-        self._index, self._kinds, self._enqueue = index, kinds, enqueue
-        self.gone = list(gone)
+        """`gone` is told of objects of these kinds that are gone."""
+        self._index, self._kinds, self._enqueue, self._gone = index, kinds, enqueue, gone
 
     def observe(self, manifest: Manifest) -> None:
         """An object as the API server has it."""
@@ -50,6 +49,5 @@ class Dispatcher:
                 for inquiry in kind.inquiries:
                     inquiry.book.want(change.key)
                 continue
-            for listener in self.gone:
-                listener(change.key)
+            self._gone(change.key)
             kind.forget(change.key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -20,10 +20,10 @@ from accord.runtime.slim import is_ours, slim
 
 __all__ = ["Change", "Index", "controller_of", "is_ours", "slice_service", "version"]
 
-_G = TypeVar("_G")
-_I = TypeVar("_I")
+_V = TypeVar("_V", bound=Hashable)
 _SHARED = 40
 _TOMBSTONES = 8192
+_SLICE = "EndpointSlice"
 _SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
@@ -53,14 +53,54 @@ def _compact(value: Any) -> Any:
     return sys.intern(value) if type(value) is str and len(value) <= _SHARED else value
 
 
+class _By:
+    """Objects by what a function says of each."""
+
+    def __init__(self, values: Callable[[Manifest], Iterable[Hashable]]) -> None:
+        self._values = values
+        self._members: dict[Hashable, dict[ObjectKey, Manifest]] = {}
+
+    def link(self, key: ObjectKey, manifest: Manifest) -> None:
+        for value in self._values(manifest):
+            self._members.setdefault(value, {})[key] = manifest
+
+    def unlink(self, key: ObjectKey, manifest: Manifest) -> None:
+        for value in self._values(manifest):
+            members = self._members.get(value, {})
+            members.pop(key, None)
+            if not members:
+                self._members.pop(value, None)
+
+    def of(self, value: Hashable) -> Mapping[ObjectKey, Manifest]:
+        return MappingProxyType(self._members.get(value, {}))
+
+
 class Index:
-    """All watched objects by key, by controller, and slices by Service."""
+    """All watched objects by key, by controller, slices by Service, and by whatever a kind asks for."""
 
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Manifest]] = {}
-        self._children: dict[str, dict[ObjectKey, Manifest]] = {}
-        self._slices: dict[tuple[str, str], dict[str, Manifest]] = {}
+        self._by: dict[str, _By] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
+        self._children = self.index_by("controller", _controlled_by)
+        self._slices = self.index_by("service", _slice_of)
+
+    def index_by(
+        self, name: str, function: Callable[[Manifest], Iterable[_V]]
+    ) -> Callable[[_V], Mapping[ObjectKey, Manifest]]:
+        """From now on find objects by the values that `function` has for each; returns the way to look one up.
+
+        As client-go's Indexers (https://pkg.go.dev/k8s.io/client-go/tools/cache#Indexers). The function sees objects of
+        every kind, as they are kept; what it says may depend on nothing else, and it must not raise. Raises ValueError
+        where there is one of that name.
+        """
+        if name in self._by:
+            raise ValueError(f"there is an index by {name} already")
+        by = self._by[name] = _By(function)
+        for kind in self._objects:
+            for key, manifest in self.all(*kind):
+                by.link(key, manifest)
+        return by.of
 
     def observe(self, manifest: Manifest) -> Change | None:
         """Take in an object. None where it says nothing new: as old as what is known, or from before it went.
@@ -75,10 +115,11 @@ class Index:
             return None
         self._gone.pop(uid, None)
         kept: Manifest = _compact(slim(manifest))
-        if known is not None:
-            self._unlink(key, known)
         self._objects.setdefault(key[:2], {})[key[2:]] = kept
-        self._link(key, kept)
+        for by in self._by.values():
+            if known is not None:
+                by.unlink(key, known)
+            by.link(key, kept)
         return Change(key, known, kept)
 
     def remove(self, key: ObjectKey, uid: str, revision: int) -> Change | None:
@@ -96,7 +137,8 @@ class Index:
         if known is None or not ours:
             return None
         del self._objects[key[:2]][key[2:]]
-        self._unlink(key, known)
+        for by in self._by.values():
+            by.unlink(key, known)
         return Change(key, known, None)
 
     def get(self, key: ObjectKey) -> Manifest | None:
@@ -114,25 +156,21 @@ class Index:
 
     def children(self, uid: str) -> Mapping[ObjectKey, Manifest]:
         """Objects whose controller has that uid."""
-        return MappingProxyType(self._children.get(uid, {}))
+        return self._children(uid)
 
     def slices(self, namespace: str, service: str) -> tuple[Manifest, ...]:
         """The EndpointSlices of a Service."""
-        return tuple(self._slices.get((namespace, service), {}).values())
+        return tuple(self._slices((namespace, service)).values())
 
-    def _link(self, key: ObjectKey, manifest: Manifest) -> None:
-        controller = controller_of(manifest)
-        if key.kind == "EndpointSlice":
-            self._slices.setdefault((key.namespace, slice_service(manifest)), {})[key.name] = manifest
-        elif controller is not None:
-            self._children.setdefault(controller["uid"], {})[key] = manifest
 
-    def _unlink(self, key: ObjectKey, manifest: Manifest) -> None:
-        controller = controller_of(manifest)
-        if key.kind == "EndpointSlice":
-            _discard(self._slices, (key.namespace, slice_service(manifest)), key.name)
-        elif controller is not None:
-            _discard(self._children, controller["uid"], key)
+def _controlled_by(manifest: Manifest) -> tuple[str, ...]:
+    """A slice's controller is its Service, of which nobody asks for the children."""
+    controller = None if manifest["kind"] == _SLICE else controller_of(manifest)
+    return () if controller is None else (controller["uid"],)
+
+
+def _slice_of(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    return ((manifest["metadata"]["namespace"], slice_service(manifest)),) if manifest["kind"] == _SLICE else ()
 
 
 def slice_service(manifest: Manifest) -> str:
@@ -143,10 +181,3 @@ def slice_service(manifest: Manifest) -> str:
 def version(manifest: Manifest) -> int:
     """The resourceVersion as a number; ordered within and across resources of one API server (KEP-5504)."""
     return int(manifest["metadata"]["resourceVersion"])
-
-
-def _discard(groups: dict[_G, dict[_I, Manifest]], group: _G, item: _I) -> None:
-    members = groups.get(group, {})
-    members.pop(item, None)
-    if not members:
-        groups.pop(group, None)

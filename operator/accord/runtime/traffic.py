@@ -56,8 +56,7 @@ class TrafficPolicies:
         self.inquiries: Sequence[AnyInquiry] = (
             Inquiry(replace(distribution.QUESTION, interpret=self.interpret), self.read, measurements),
         )
-        self._users: dict[ObjectKey, set[ObjectKey]] = {}
-        self._uses: dict[ObjectKey, frozenset[ObjectKey]] = {}
+        self._users = index.index_by("trafficpolicy-deployment", _deployments_of)
         self._publishing = False
         self._unlisted: Unlisted | None = None
         self._obstacles: dict[ObjectKey, proxies.Obstacle] = {}
@@ -87,7 +86,6 @@ class TrafficPolicies:
         """Publish, and say which policies are concerned."""
         key = change.key
         if key.kind == self.resource.kind:
-            self._follow(key, change.new)
             self._publish(key)
             return (key,) if change.new is not None else ()
         if key.kind == ENDPOINT_SLICES.kind:
@@ -98,7 +96,7 @@ class TrafficPolicies:
         if _same(change):
             return ()
         concerned = {policy for policy in map(_owner, (change.old, change.new)) if policy is not None}
-        return concerned | self._users.get(key, set())
+        return concerned | set(self._users(key))
 
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
@@ -149,21 +147,6 @@ class TrafficPolicies:
         self._parsed.forget(key)
         self.refusals.forget(key)
         self._obstacles.pop(key, None)
-
-    def _follow(self, key: ObjectKey, manifest: Manifest | None) -> None:
-        """Keep the reverse references Deployment → policies. They are read from the raw object, readable or not."""
-        refs: frozenset[ObjectKey] = frozenset()
-        if manifest is not None:
-            modes = (manifest.get("spec") or {}).get("modes") or ()
-            refs = frozenset(_deployment(key.namespace, mode["deploymentRef"]["name"]) for mode in modes)
-        for ref in self._uses.get(key, frozenset()) - refs:
-            _discard(self._users, ref, key)
-        for ref in refs:
-            self._users.setdefault(ref, set()).add(key)
-        if refs:
-            self._uses[key] = refs
-        else:
-            self._uses.pop(key, None)
 
     def _publish(self, key: ObjectKey) -> None:
         if not self._publishing:
@@ -289,6 +272,14 @@ def _policy(namespace: str, name: str) -> ObjectKey:
     return ObjectKey(TRAFFIC_POLICIES.api_version, TRAFFIC_POLICIES.kind, namespace, name)
 
 
+def _deployments_of(manifest: Manifest) -> list[ObjectKey]:
+    """The Deployments of a policy. They are read from the raw object, readable or not."""
+    if manifest["kind"] != TRAFFIC_POLICIES.kind:
+        return []
+    named = ((mode.get("deploymentRef") or {}).get("name") for mode in (manifest.get("spec") or {}).get("modes") or ())
+    return [_deployment(manifest["metadata"]["namespace"], name) for name in named if name]
+
+
 def _labelled(manifest: Manifest | None) -> ObjectKey | None:
     """The policy that a slice serves: the labels of its Service were copied to it."""
     if manifest is None or not slice_service(manifest):
@@ -342,10 +333,3 @@ def _port(manifest: Manifest) -> int | None:
     """The port of a slice whose Service has one port: that on which the pods serve now, whatever the spec says."""
     ports = manifest.get("ports") or []
     return ports[0].get("port") if len(ports) == 1 else None
-
-
-def _discard(groups: dict[ObjectKey, set[ObjectKey]], group: ObjectKey, item: ObjectKey) -> None:
-    members = groups.get(group, set())
-    members.discard(item)
-    if not members:
-        groups.pop(group, None)

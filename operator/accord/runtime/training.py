@@ -48,8 +48,8 @@ class TrainingRuns:
         """`progress` and `ratings` are what samplers write in."""
         self._index, self._decide, self._progress, self._ratings = index, decide, progress, ratings
         self._parsed = Parsed(TrainingRun)
-        self._pods: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
-        self._pauses: dict[ObjectKey, dict[ObjectKey, Pause]] = {}
+        self._pods = index.index_by("trainingrun-pod", _pod_of)
+        self._pausing = index.index_by("trainingrun-pause", _paused_by)
         """By run, the CheckpointPolicies that want it to rest."""
         self._warned: dict[ObjectKey, tuple[str, Warned | None]] = {}
         """By run: a pod that does not start, by its uid, and what Kubernetes last warned of it."""
@@ -71,18 +71,15 @@ class TrainingRuns:
         return None if manifest is None else self._parsed.of(manifest)
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:
-        """Follow the pods of each run, and say which runs are concerned."""
+        """Say which runs are concerned."""
         key = change.key
         if key.kind == self.resource.kind:
             return () if change.new is None else (key,)
         if key.kind == CHECKPOINT_POLICIES.kind:
-            return self._follow_pauses(change)
+            return self._paused(change)
         if key.kind not in (JOBS.kind, PODS.kind, CLAIMS.kind):
             return ()
-        concerned = {run for run in map(_run_of, (change.old, change.new)) if run is not None}
-        if key.kind == PODS.kind:
-            self._follow(change)
-        return concerned
+        return {run for run in map(_run_of, (change.old, change.new)) if run is not None}
 
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
@@ -96,7 +93,7 @@ class TrainingRuns:
         self._warned.pop(key, None)
         if key in self._unmade:
             return self._podless[key][0]
-        pods = map(PodView.of, self._pods.get(key, {}).values())
+        pods = map(PodView.of, self._pods(key).values())
         return next((pod.uid for pod in pods if pod.created_nothing and not pod.deleting and pod.uid), None)
 
     def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
@@ -129,7 +126,7 @@ class TrainingRuns:
         """What the status says is reported for every kind; there is nothing else yet."""
 
     def forget(self, key: ObjectKey) -> None:
-        """The run is gone. Its pods may not be: they are followed on their own."""
+        """The run is gone."""
         self._parsed.forget(key)
         self._warned.pop(key, None)
         self._gone.pop(key, None)
@@ -140,7 +137,7 @@ class TrainingRuns:
     def _follow_podless(self, key: ObjectKey, run: TrainingRun, now: datetime) -> None:
         """Whether the newest Job has been without a pod for so long that its Events are worth a question."""
         job = max(self._jobs(run), key=lambda job: job.attempt, default=None)
-        pods = map(PodView.of, self._pods.get(key, {}).values())
+        pods = map(PodView.of, self._pods(key).values())
         if job is None or job.suspended or job.deleting or job.end or job.given_up or any(pod.at_work for pod in pods):
             self._podless.pop(key, None)
             self._unmade.discard(key)
@@ -154,34 +151,12 @@ class TrainingRuns:
         else:
             self._unmade.discard(key)
 
-    def _follow(self, change: Change) -> None:
-        for manifest in (change.old, change.new):
-            run = _run_of(manifest)
-            if run is None:
-                continue
-            members = self._pods.setdefault(run, {})
-            if manifest is change.new and manifest is not None:
-                members[change.key] = manifest
-            else:
-                members.pop(change.key, None)
-            if not members:
-                del self._pods[run]
-
-    def _follow_pauses(self, change: Change) -> Iterable[ObjectKey]:
+    def _paused(self, change: Change) -> Iterable[ObjectKey]:
         """The runs that a policy pauses from now on, or does not pause any more."""
         (before, old), (after, new) = ((Pause.of(each), _referred(each)) for each in (change.old, change.new))
         if before == after and (old == new or after is None):
             return ()
-        concerned = []
-        if before is not None and old is not None:
-            members = self._pauses[old]
-            del members[change.key]
-            if not members:
-                del self._pauses[old]
-            concerned.append(old)
-        if after is not None and new is not None:
-            self._pauses.setdefault(new, {})[change.key] = after
-            concerned.append(new)
+        concerned = [run for pause, run in ((before, old), (after, new)) if pause is not None and run is not None]
         return [run for run in concerned if self._index.get(run) is not None]
 
     def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
@@ -191,11 +166,11 @@ class TrainingRuns:
             jobs=self._jobs(run),
             podless_since=self._podless[key][1] if key in self._podless else None,
             refused=self._refused(key),
-            pods=tuple(self._pod(key, pod) for pod in self._pods.get(key, {}).values()),
+            pods=tuple(self._pod(key, pod) for pod in self._pods(key).values()),
             claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
-            pauses=tuple(self._pauses.get(key, {}).values()),
+            pauses=tuple(pause for pause in map(Pause.of, self._pausing(key).values()) if pause is not None),
             progress=self._progress.get(key),
             ratings=self._ratings.get(key),
         )
@@ -246,6 +221,20 @@ def _referred(policy: Manifest | None) -> ObjectKey | None:
     if policy is None or not name:
         return None
     return ObjectKey(TRAINING_RUNS.api_version, TRAINING_RUNS.kind, policy["metadata"]["namespace"], name)
+
+
+def _paused_by(manifest: Manifest) -> tuple[ObjectKey, ...]:
+    """The run that a CheckpointPolicy wants to rest."""
+    if manifest["kind"] != CHECKPOINT_POLICIES.kind or Pause.of(manifest) is None:
+        return ()
+    run = _referred(manifest)
+    return () if run is None else (run,)
+
+
+def _pod_of(manifest: Manifest) -> tuple[ObjectKey, ...]:
+    """The run that a pod belongs to."""
+    run = _run_of(manifest) if manifest["kind"] == PODS.kind else None
+    return () if run is None else (run,)
 
 
 def _run_of(manifest: Manifest | None) -> ObjectKey | None:

@@ -65,6 +65,8 @@ class World:
         """Whether claims stay unbound."""
         self.replaces = False
         """Whether old pods go before new ones come."""
+        self.snapshots_served = True
+        """Whether the API server knows VolumeSnapshots."""
         self.unlistable: ClusterError | None = None
         """What listing pods is answered with."""
         self.warning: Warned | None = None
@@ -384,7 +386,7 @@ class World:
         self.index = Index()
         self.metrics = OperatorMetrics()
         stores = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
-        self.kind = CheckpointPolicies(self.index, stores, decide, self.book)
+        self.kind = CheckpointPolicies(self.index, stores, decide, self.book, lambda: self.snapshots_served)
         self.dispatcher = Dispatcher(self.index, (self.kind,), lambda _: None)
         for manifest in self.objects.values():
             self.dispatcher.observe(copy.deepcopy(manifest))

@@ -200,13 +200,13 @@ def test_a_refused_snapshot_does_not_hold_a_rollback_up() -> None:
 
 def test_without_the_snapshot_api() -> None:
     world = World()
-    world.kind.snapshots_served = False
+    world.snapshots_served = False
     world.check(saved=(500,))
     world.settle()
     assert world.condition("Accepted") == ("False", "SnapshotsUnavailable")
     assert world.condition("Stalled") == ("True", "SnapshotsUnavailable")
     assert "external-snapshotter" in world.message("Stalled")
-    world.kind.snapshots_served = True
+    world.snapshots_served = True
     world.settle()
     assert world.serves[1] == "500"
 

@@ -20,7 +20,7 @@ class Cluster:
         self.metrics = OperatorMetrics()
         self.objects: dict[ObjectKey, Manifest] = {}
         self.leads = True
-        self.metrics.by_status.statuses = lambda: self.objects.items() if self.leads else ()
+        self.metrics.show_statuses(lambda: self.objects.items() if self.leads else ())
 
     def says(self, status: str, reason: str) -> None:
         ready = {"type": "Ready", "status": status, "reason": reason, "message": "…"}

@@ -96,6 +96,72 @@ def test_the_deletion_of_a_namesake_is_not_ours(index: Index) -> None:
     assert live["metadata"]["uid"] == "new"
 
 
+def by_versions(manifest: dict[str, Any]) -> list[int]:
+    """The version in the spec and the next one."""
+    return [manifest["spec"]["version"], manifest["spec"]["version"] + 1]
+
+
+def test_objects_are_found_by_what_a_function_says_of_them(index: Index) -> None:
+    by = index.index_by("version", by_versions)
+    index.observe(service(1))
+    index.observe(service(2, uid="u2", name="t"))
+    assert list(by(1)) == [KEY]
+    assert [key.name for key in by(2)] == ["s", "t"]
+    # When one changes, it is found by what it is now alone
+    index.observe(service(3))
+    assert not by(1)
+    assert [key.name for key in by(2)] == ["t"]
+    assert by(3)[KEY]["metadata"]["resourceVersion"] == "3"
+    # When it is gone, it is not found any more
+    index.remove(KEY, "u1", 4)
+    assert [key.name for key in by(3)] == ["t"]
+    assert not by(4)
+
+
+def test_an_object_that_left_and_came_back_is_found_again(index: Index) -> None:
+    by = index.index_by("version", by_versions)
+    index.observe(service(1))
+    index.remove(KEY, "u1", 5)
+    index.observe(service(5))
+    assert not by(5), "that is from before it left"
+    index.observe(service(6))
+    index.remove(KEY, "u1", 5)
+    assert list(by(6)) == [KEY], "a late deletion takes nothing away"
+    assert not by(1)
+    # Another one of that name takes its place
+    index.observe(service(9, uid="u2"))
+    assert not by(6)
+    assert by(9)[KEY]["metadata"]["uid"] == "u2"
+
+
+def test_news_that_are_old_leave_what_is_found_as_it_is(index: Index) -> None:
+    by = index.index_by("version", by_versions)
+    index.observe(service(5))
+    index.observe(service(4))
+    index.remove(KEY, "another", 9)
+    assert list(by(5)) == [KEY]
+    assert not by(4)
+
+
+def test_a_function_that_comes_late_knows_what_was_there_before(index: Index) -> None:
+    index.observe(service(1))
+    assert list(index.index_by("version", by_versions)(1)) == [KEY]
+
+
+def test_two_functions_do_not_share_a_name(index: Index) -> None:
+    index.index_by("version", by_versions)
+    with pytest.raises(ValueError, match="by version already"):
+        index.index_by("version", by_versions)
+
+
+def test_an_object_may_name_one_value_twice_or_none(index: Index) -> None:
+    twice = index.index_by("twice", lambda manifest: ["x", "x"] if manifest["spec"]["version"] == 1 else [])
+    index.observe(service(1))
+    assert list(twice("x")) == [KEY]
+    index.observe(service(2))
+    assert not twice("x")
+
+
 def test_slices_are_found_by_their_service(index: Index) -> None:
     slice_ = service(1, name="s-abc")
     slice_.update(apiVersion="discovery.k8s.io/v1", kind="EndpointSlice")
