@@ -12,7 +12,10 @@ from accord.domain.training.views import AttemptView, Problem
 
 
 class Workload(Protocol):
-    """A way to run attempts: one object for each, whose pods carry the labels of the run and of the attempt."""
+    """A way to run attempts: one object for each, whose pods carry the labels of the run and of the attempt.
+
+    Metrics carry no labels of pods: those of the trainer are asked for by its pod's name (`podnames.of_job`).
+    """
 
     @property
     def kind(self) -> str:
