@@ -27,6 +27,7 @@ from accord.adapters.prometheus.endpoint import Endpoint
 from accord.adapters.prometheus.metrics import PrometheusMetrics
 from accord.adapters.routers.envoy import EnvoyRouter, EnvoySettings
 from accord.adapters.stores import SnapshotStore, SubPathStore
+from accord.adapters.workloads.job import JobWorkload
 from accord.api.base import Manifest
 from accord.config import Config, Pod
 from accord.domain.checkpoint.decide import decide as decide_checkpoints
@@ -121,7 +122,7 @@ class Operator:
         self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
         stores: dict[str, Store] = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
         self._traffic = TrafficPolicies(self._index, {"Envoy": self._router}, decide, Book(), metrics)
-        self._training = TrainingRuns(self._index, decide_training, Book(), Book())
+        self._training = TrainingRuns(self._index, JobWorkload(), decide_training, Book(), Book())
         self._checkpoints = CheckpointPolicies(
             self._index, stores, decide_checkpoints, Book(), lambda: self._served.knows(SNAPSHOTS)
         )

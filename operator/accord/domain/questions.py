@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
+from accord.domain import podnames
 from accord.domain.samples import Answer, Sample, Series, Shape
 
 S = TypeVar("S")
 R = TypeVar("R")
 _REGEXP = re.compile(r"([\\.+*?()|\[\]{}^$])")
 """What has a meaning in a regular expression (RE2); a backslash before any other letter may be an error there."""
-_SUFFIX = "[a-z0-9]+"
-"""What the Job controller adds to the name of a Job for that of a pod."""
 
 
 class Template(Protocol):
@@ -97,7 +96,7 @@ def matchers(scopes: Sequence[Scope]) -> str:
     jobs = sorted({literally(scope.job) for scope in scopes if scope.job is not None})
     if jobs:
         some = jobs[0] if len(jobs) == 1 else f"({'|'.join(jobs)})"
-        found.append(f'pod=~"{quoted(some)}-{_SUFFIX}"')
+        found.append(f'pod=~"{quoted(podnames.of_job(some))}"')
     return ",".join(found)
 
 
@@ -127,11 +126,7 @@ def split(answer: Answer, scopes: Sequence[Scope]) -> dict[Scope, Answer]:
 
 def _owner(labels: Mapping[str, str], names: tuple[str, ...], by_job: bool) -> Scope:
     """The scope of these names that a series with these labels is in. A label that is absent is empty (Prometheus)."""
-    job = None
-    if by_job:
-        job, _, suffix = labels.get("pod", "").rpartition("-")
-        if not re.fullmatch(_SUFFIX, suffix):
-            job = ""
+    job = podnames.job_of(labels.get("pod", "")) if by_job else None
     return Scope(tuple((name, labels.get(name, "")) for name in names), job)
 
 

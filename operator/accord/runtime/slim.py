@@ -9,6 +9,7 @@ from typing import Any
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import API_VERSION
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
+from accord.domain.training.names import INPUTS_ANNOTATION
 
 _FOREIGN_META = (
     "namespace",
@@ -22,7 +23,7 @@ _FOREIGN_META = (
 )
 _OFTEN_FOREIGN = frozenset({"Deployment", "PersistentVolumeClaim", "VolumeSnapshot"})
 """Kinds that are watched whoever made them."""
-_WITH_STATUS = frozenset({"Job", "VolumeSnapshot", "PersistentVolumeClaim"})
+_WITH_STATUS = frozenset({"VolumeSnapshot", "PersistentVolumeClaim"})
 _ROLLOUT = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "conditions")
 _POD_SPEC = ("nodeName", "activeDeadlineSeconds")
 _OUR_MANAGER = "accord"
@@ -59,14 +60,15 @@ def slim(manifest: Manifest) -> Manifest:
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, **_pod(manifest)}
     made = is_made_by_us(manifest)
     if is_ours(manifest) or kind not in _OFTEN_FOREIGN or (made and kind == "VolumeSnapshot"):
-        has_status = manifest["apiVersion"] == API_VERSION or kind in _WITH_STATUS
+        runs = kind == "Job" or INPUTS_ANNOTATION in (meta.get("annotations") or {})
+        has_status = manifest["apiVersion"] == API_VERSION or kind in _WITH_STATUS or runs
         left_out = ("metadata",) if has_status else ("metadata", "status")
         kept = {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
         if kind == "Deployment" and (failures := _failures(manifest)):
             kept["status"] = {"conditions": failures}
         if made:
             kept["maker"] = _OUR_MANAGER
-        by = _suspended_by(manifest) if kind == "Job" else None
+        by = _suspended_by(manifest) if runs else None
         return kept if by is None else {**kept, "managers": {"suspend": by}}
     foreign = {
         "apiVersion": manifest["apiVersion"],

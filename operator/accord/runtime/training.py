@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, JOBS, PODS, TRAINING_RUNS
+from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, PODS, TRAINING_RUNS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Plan
@@ -20,15 +20,16 @@ from accord.domain.training.observed import Observed
 from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
-from accord.domain.training.views import JobView, PodView
+from accord.domain.training.views import AttemptView, PodView
 from accord.domain.warned import Warned
+from accord.ports.workload import Workload
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, is_ours
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
 from accord.runtime.slim import is_made_by_us
 
-Decide = Callable[[Observed, datetime], Plan]
+Decide = Callable[[Observed, Workload, datetime], Plan]
 _POD_DUE = timedelta(seconds=5)
 """The Job controller makes a pod within a second."""
 
@@ -41,12 +42,14 @@ class TrainingRuns:
     def __init__(
         self,
         index: Index,
+        workload: Workload,
         decide: Decide,
         progress: Book[Progress],
         ratings: Book[Ratings],
     ) -> None:
-        """`progress` and `ratings` are what samplers write in."""
-        self._index, self._decide, self._progress, self._ratings = index, decide, progress, ratings
+        """`workload` runs the attempts; `progress` and `ratings` are what samplers write in."""
+        self._index, self._workload, self._decide = index, workload, decide
+        self._progress, self._ratings = progress, ratings
         self._parsed = Parsed(TrainingRun)
         self._pods = index.index_by("trainingrun-pod", _pod_of)
         self._pausing = index.index_by("trainingrun-pause", _paused_by)
@@ -77,7 +80,7 @@ class TrainingRuns:
             return () if change.new is None else (key,)
         if key.kind == CHECKPOINT_POLICIES.kind:
             return self._paused(change)
-        if key.kind not in (JOBS.kind, PODS.kind, CLAIMS.kind):
+        if key.kind not in (self._workload.kind, PODS.kind, CLAIMS.kind):
             return ()
         return {run for run in map(_run_of, (change.old, change.new)) if run is not None}
 
@@ -85,7 +88,9 @@ class TrainingRuns:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
         self._follow_podless(key, self._parsed.of(manifest), now)
-        return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
+        return self.refusals.decide(
+            key, lambda: self._decide(self._gather(key, manifest, conflicts), self._workload, now)
+        )
 
     def unexplained(self, manifest: Manifest) -> str | None:
         """A pod of the run that has a node and no container yet, or a Job that makes no pod. Implements `AsksWhy`."""
@@ -110,7 +115,7 @@ class TrainingRuns:
         attempt = run.status.attempt or 0
         if attempt < 1 or is_finished(run):
             return None
-        job = resources.job_key(run, attempt)
+        job = self._workload.key(run, attempt)
         if self._gone.get(key) == job.name or any(view.attempt >= attempt for view in self._jobs(run)):
             return None
         return job
@@ -179,14 +184,14 @@ class TrainingRuns:
         uid, warned = self._warned.get(key, ("", None))
         return warned if key in self._podless and self._podless[key][0] == uid else None
 
-    def _jobs(self, run: TrainingRun) -> tuple[JobView, ...]:
+    def _jobs(self, run: TrainingRun) -> tuple[AttemptView, ...]:
         """The Jobs of a run, also one of its newest attempt from which somebody took the owner reference."""
         children = self._index.children(run.metadata.uid)
-        found = [child for child in children.values() if child["kind"] == JOBS.kind]
-        newest = self._index.get(resources.job_key(run, run.status.attempt or 1))
+        found = [child for child in children.values() if child["kind"] == self._workload.kind]
+        newest = self._index.get(self._workload.key(run, run.status.attempt or 1))
         if newest is not None and controller_of(newest) is None and _is_made_for(run.metadata.name, newest):
             found.append(newest)
-        return tuple(map(JobView.of, found))
+        return tuple(map(self._workload.view, found))
 
     def _pod(self, key: ObjectKey, manifest: Manifest) -> PodView:
         pod = PodView.of(manifest)

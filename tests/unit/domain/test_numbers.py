@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from accord.adapters.routers.envoy.quantities import canonical_quantity
+from accord.adapters.workloads.job.view import JobView
 from accord.domain.checkpoint import names
 from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, RunView
 from accord.domain.children import quantity
 from accord.domain.numbers import finite, whole
 from accord.domain.training.names import ATTEMPT_LABEL, FAILED_BEFORE_ANNOTATION, RESTART_ATTEMPT_ANNOTATION
-from accord.domain.training.views import JobView, PodView
+from accord.domain.training.views import PodView
 
 HUGE = "1" * 5000
 

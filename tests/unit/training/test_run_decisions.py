@@ -25,13 +25,13 @@ from tests.unit.training.world import (
     waiting,
 )
 
+from accord.adapters.workloads.job.view import JobView
 from accord.api.base import Manifest
 from accord.domain.conditions import timestamp
 from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.training import names, resources
 from accord.domain.training.inputs import inputs
 from accord.domain.training.template import overridden, pod_template
-from accord.domain.training.views import JobView
 from accord.domain.warned import Warned
 
 

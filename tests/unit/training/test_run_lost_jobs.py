@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from tests.unit.training.world import NOW, World, job_key
 
+from accord.adapters.workloads.job import JobWorkload
+from accord.adapters.workloads.job.objects import job_to_apply
+from accord.adapters.workloads.job.view import JobView
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.traffic.names import MANAGED_BY_LABEL
 from accord.domain.training import names
 from accord.domain.training.decide import decide
-from accord.domain.training.resources import job_to_apply
-from accord.domain.training.views import JobView
 from accord.domain.warned import Warned
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
@@ -43,7 +44,7 @@ class Restarted:
         self._versions = itertools.count(1)
         self.run = self.versioned(world.run)
         self.index = Index()
-        self.kind = TrainingRuns(self.index, decide, {}, {})
+        self.kind = TrainingRuns(self.index, JobWorkload(), decide, {}, {})
         observe = self.index.observe
         cluster: Any = self
         self.reconciler = Reconciler({"TrainingRun": self.kind}, self.index, cluster, observe, self, OperatorMetrics())  # type: ignore[arg-type]
@@ -185,7 +186,7 @@ def test_events_of_a_job_are_asked_for_only_where_it_makes_no_pod_for_a_while(re
 
     assert (asked(0), asked(4), asked(5)) == (None, None, job["metadata"]["uid"])
     words: list[Any] = []
-    kind._decide = lambda observed, _: (words.append((observed.refused, observed.podless_since)), Plan())[1]
+    kind._decide = lambda observed, *_: (words.append((observed.refused, observed.podless_since)), Plan())[1]
     kind.explained(restarted.run, job["metadata"]["uid"], Warned("FailedCreate", "no"))
     kind.plan(restarted.run, {}, NOW + timedelta(seconds=6))
     assert words == [(Warned("FailedCreate", "no"), NOW)]

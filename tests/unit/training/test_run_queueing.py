@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from tests.unit.training.world import World, at_rest, condition, job_key
 
+from accord.adapters.workloads.job.objects import job_to_apply
+from accord.adapters.workloads.job.view import JobView
 from accord.api.base import Manifest
 from accord.domain.training import names, queueing
-from accord.domain.training.resources import job_to_apply
-from accord.domain.training.views import JobView
 from accord.runtime.slim import slim
 
 

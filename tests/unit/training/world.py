@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from accord.adapters.workloads.job import JobWorkload
+from accord.adapters.workloads.job.view import JobView
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.conditions import timestamp
@@ -16,7 +18,7 @@ from accord.domain.training.decide import decide
 from accord.domain.training.observed import Observed
 from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
-from accord.domain.training.views import JobView, PodView
+from accord.domain.training.views import PodView
 from accord.domain.warned import Warned
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -186,7 +188,7 @@ class World:
         )
 
     def decide(self) -> Plan:
-        return decide(self.gather(), self.now)
+        return decide(self.gather(), JobWorkload(), self.now)
 
     def step(self, writes: int = 1_000) -> Plan:
         """One pass; killed after that many writes, if given."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from accord.adapters.workloads.job import JobWorkload
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition
 from accord.api.v1alpha1.trainingrun import TrainingRun
@@ -18,7 +19,7 @@ _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 
 def rehearse(manifest: Manifest) -> Outcome:
     """The first pass."""
-    plan = decide(Observed(TrainingRun.model_validate(manifest)), _NOW)
+    plan = decide(Observed(TrainingRun.model_validate(manifest)), JobWorkload(), _NOW)
     outcome = Outcome(applied={ObjectKey.of(wanted): _without_owner(wanted, manifest) for wanted in plan.apply})
     outcome.conditions = [Condition.model_validate(each) for each in (plan.status or {}).get("conditions") or ()]
     return outcome

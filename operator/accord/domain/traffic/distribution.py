@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain import age
+from accord.domain import age, podnames
 from accord.domain.questions import Ask, Custom, Question, Shared, literally, matcher, quoted
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import names
@@ -49,7 +49,7 @@ class _Template:
         chosen = f"{matcher('namespace', [scope.namespace for scope in scopes])},{modes}"
         routers = "|".join(sorted({literally(scope.router) for scope in scopes}))
         some = routers if len(scopes) == 1 else f"({routers})"
-        pods = f'"{quoted(some)}-[a-z0-9]+-[a-z0-9]+"'
+        pods = f'"{quoted(podnames.of_deployment(some))}"'
         if len(scopes) == 1:
             return self._both("mode", f"{chosen},pod!~{pods}")
         elsewhere = self._both("namespace, mode", f"{chosen},pod!~{pods}")
@@ -76,7 +76,7 @@ class _Template:
 
 def _whole(scope: Counted, found: Mapping[tuple[str, str], Sequence[Sample]]) -> Iterator[Sample]:
     """One sample for each mode and half, as a query for this policy alone returns them."""
-    own = re.compile(f"{re.escape(scope.router)}-[a-z0-9]+-[a-z0-9]+")
+    own = re.compile(podnames.of_deployment(re.escape(scope.router)))
     for mode in scope.modes:
         here = [s for s in found.get((scope.namespace, mode), ()) if not own.fullmatch(s.labels.get("pod", ""))]
         for part, together in (("requests", sum), ("sampled", max)):

@@ -1,7 +1,7 @@
 """What is to be done about a run now: one course out of few, concluded from the facts before anything is said.
 
-Never two Jobs at work: a new attempt starts only when no Job of the run is unfinished and no pod of it is at work, not
-even one whose Job is gone already.
+Never two attempts at work: a new one starts only when no Job of the run (or what else runs its attempts) is unfinished
+and no pod of it is at work, not even one whose Job is gone already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from accord.domain.training.observed import Observed
 from accord.domain.training.pauses import Pause
 from accord.domain.training.restart import Asked, Restart
 from accord.domain.training.template import trainer_of
-from accord.domain.training.views import End, JobView
+from accord.domain.training.views import AttemptView, End, Problem
+from accord.domain.training.workload import Workload
 
 Course = Literal["Refused", "Finished", "Keep", "Replace", "Drain", "Rest", "Start"]
 """Refused: the spec cannot be run. Finished: for good. Keep: the Job is right. Replace: the Job must go. Drain: wait
@@ -29,14 +30,16 @@ class Assessment:
     """One run at one moment."""
 
     observed: Observed
+    workload: Workload
+    """What runs its attempts."""
     now: datetime
     course: Course
     attempt: int
     """The newest attempt that is known of; 0 before the first."""
-    job: JobView | None
-    """Its Job, if it lives."""
-    stale: tuple[JobView, ...]
-    """Jobs of former attempts that must go."""
+    job: AttemptView | None
+    """Its object, if that lives: a Job, or what else the workload makes."""
+    stale: tuple[AttemptView, ...]
+    """The same of former attempts, which must go."""
     inputs: str
     """What an attempt would be made from now."""
     asked: Asked
@@ -44,11 +47,13 @@ class Assessment:
     restart: RestartRecord | None
     """The newest restart that was done."""
     ended: End | None = None
-    """How the Job ended, or the trainer in a pod that sidecars keep."""
+    """How the attempt ended, or the trainer in a pod that sidecars keep."""
+    refused: Problem | None = None
+    """Why the spec cannot be run."""
     pause: Pause | None = None
     """The CheckpointPolicy for which it rests."""
     gives_up: bool = False
-    """With Replace: whether the Job is made to fail and stays, for the logs of its pod."""
+    """With Replace: whether the attempt is made to fail and stays, for the logs of its pod."""
     is_suspended: bool = False
     """Whether its own `spec.suspend` says that it rests."""
 
@@ -91,7 +96,7 @@ def is_finished(run: TrainingRun) -> bool:
     return run.status.phase in ("Succeeded", "Failed")
 
 
-def assess(observed: Observed, now: datetime) -> Assessment:
+def assess(observed: Observed, workload: Workload, now: datetime) -> Assessment:
     """Everything that can be concluded without a word."""
     run = observed.run
     attempt = max([run.status.attempt or 0, *(job.attempt for job in observed.jobs)])
@@ -105,9 +110,11 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     # What goes on in another attempt whatever is decided; a stop that a person may take back does not.
     ends = asked.restart is not None or pause is not None
     gives_up = ends and job is not None and not over and keeping.worth_keeping(run, job, observed.pods)
-    course = _course(observed, job, wanted, asked, ended, gives_up=gives_up)
+    refused = _refused(run, workload)
+    course = _course(observed, job, wanted, asked, ended, refused, gives_up=gives_up)
     return Assessment(
         observed=observed,
+        workload=workload,
         now=now,
         course=course,
         attempt=attempt,
@@ -117,14 +124,15 @@ def assess(observed: Observed, now: datetime) -> Assessment:
         asked=asked,
         restart=_restart(observed, job, attempt),
         ended=ended,
+        refused=refused,
         pause=pause,
         gives_up=gives_up and course == "Replace",
         is_suspended=run.spec.suspend,
     )
 
 
-def _restart(observed: Observed, job: JobView | None, attempt: int) -> RestartRecord | None:
-    """What was recorded, or is read from the Job: the status may not have been written any more."""
+def _restart(observed: Observed, job: AttemptView | None, attempt: int) -> RestartRecord | None:
+    """What was recorded, or is read from the attempt: the status may not have been written any more."""
     before, measured = observed.run.status.restart, observed.progress
     recorded = None if before is None else Restart.of(before)
     origin = recorded if job is None else job.restart
@@ -132,13 +140,26 @@ def _restart(observed: Observed, job: JobView | None, attempt: int) -> RestartRe
     return restart.record(before, origin, attempt, saved)
 
 
+def _refused(run: TrainingRun, workload: Workload) -> Problem | None:
+    if trainer_of(run) is None:
+        return Problem("NoTrainer", "spec.template has no container named trainer: add it")
+    return workload.unsupported(run)
+
+
 def _course(
-    observed: Observed, job: JobView | None, wanted: str, asked: Asked, ended: End | None, *, gives_up: bool
+    observed: Observed,
+    job: AttemptView | None,
+    wanted: str,
+    asked: Asked,
+    ended: End | None,
+    refused: Problem | None,
+    *,
+    gives_up: bool,
 ) -> Course:
     run = observed.run
     if is_finished(run) or ended is not None:
         return "Finished"
-    if trainer_of(run) is None:
+    if refused is not None:
         return "Refused"
     if job is not None and not job.deleting and not job.given_up:
         # Kueue owns the suspension of a Job that it holds, so a run that is suspended has none.

@@ -14,7 +14,7 @@ from accord.domain.training import keeping, names, pauses, queueing, restart, si
 from accord.domain.training.assessment import Assessment
 from accord.domain.training.resources import claim_key
 from accord.domain.training.restart import why_stopped
-from accord.domain.training.views import JobView, PodView, Problem
+from accord.domain.training.views import AttemptView, PodView, Problem
 from accord.domain.words import quote
 
 Phase = Literal["Pending", "Running", "Suspended", "Succeeded", "Failed"]
@@ -54,8 +54,8 @@ def judge(assessment: Assessment) -> Verdict:
     course = assessment.course
     if course == "Finished":
         return _finished(assessment)
-    if course == "Refused":
-        return _stalled("NoTrainer", "spec.template has no container named trainer: add it")
+    if assessment.refused is not None and course == "Refused":
+        return _stalled(assessment.refused.reason, assessment.refused.message)
     problem = _blocked(assessment)
     if problem is not None and problem.reason == "Waiting":
         return Verdict("Pending", "Reconciling", problem.reason, problem.message, _LOOK_AGAIN)
@@ -154,7 +154,7 @@ def _finished(assessment: Assessment) -> Verdict:
         return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {assessment.attempt} finished training{aside}")
     death = last_death(assessment)
     if death is None or end.reason == "DeadlineExceeded":
-        return _stalled(end.reason, end.message or f"Job {_job(assessment)} failed", "Failed")
+        return _stalled(end.reason, end.message or f"{_object(assessment)} failed", "Failed")
     tries = assessment.job.failed if assessment.job is not None else 0
     return _stalled(death.reason, f"{death.message}; {tries} pods of attempt {assessment.attempt} failed", "Failed")
 
@@ -240,7 +240,7 @@ def _stopping(assessment: Assessment) -> Verdict:
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
     if assessment.attempt:
         message = (
-            f"Job {_job(assessment)} was deleted before it finished; the next attempt starts when its pod has ended"
+            f"{_object(assessment)} was deleted before it finished; the next attempt starts when its pod has ended"
         )
         return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
     message = (
@@ -260,7 +260,7 @@ def _starting(assessment: Assessment) -> Verdict:
     return Verdict("Pending", "Reconciling", "Starting", f"starting attempt {assessment.attempt + 1}")
 
 
-def _kept(assessment: Assessment, job: JobView) -> Verdict:
+def _kept(assessment: Assessment, job: AttemptView) -> Verdict:
     run = assessment.run
     working = [pod for pod in _pods(assessment) if pod.at_work]
     if run.spec.suspend:
@@ -273,7 +273,7 @@ def _kept(assessment: Assessment, job: JobView) -> Verdict:
     return _at_work(assessment, job, working) if working else _between_pods(assessment, job)
 
 
-def _at_work(assessment: Assessment, job: JobView, working: list[PodView]) -> Verdict:
+def _at_work(assessment: Assessment, job: AttemptView, working: list[PodView]) -> Verdict:
     if all(pod.deleting for pod in working):
         message = f"the pod of attempt {assessment.attempt} is terminating and will be replaced"
         left = _until_lost(assessment) or _LOOK_AGAIN
@@ -292,7 +292,7 @@ def _at_work(assessment: Assessment, job: JobView, working: list[PodView]) -> Ve
     return Verdict("Pending", "Reconciling", "Starting", f"the pod of attempt {assessment.attempt} is starting", again)
 
 
-def _between_pods(assessment: Assessment, job: JobView) -> Verdict:
+def _between_pods(assessment: Assessment, job: AttemptView) -> Verdict:
     death = last_death(assessment)
     if death is not None:
         allowed = assessment.run.spec.backoff_limit
@@ -303,7 +303,7 @@ def _between_pods(assessment: Assessment, job: JobView) -> Verdict:
     return _without_pod(assessment, job)
 
 
-def _held(assessment: Assessment, job: JobView, pod: PodView) -> Verdict:
+def _held(assessment: Assessment, job: AttemptView, pod: PodView) -> Verdict:
     left = max(sidecars.left(pod, assessment.now), _LOOK_AGAIN)
     words = sidecars.in_words(pod)
     if pod.trainer is not None and pod.trainer.code == 0:
@@ -314,13 +314,13 @@ def _held(assessment: Assessment, job: JobView, pod: PodView) -> Verdict:
     return Verdict("Pending", "Reconciling", "TrainerEnded", message, left)
 
 
-def _without_pod(assessment: Assessment, job: JobView) -> Verdict:
+def _without_pod(assessment: Assessment, job: AttemptView) -> Verdict:
     # After a suspension a Job is older than its wish for a pod: that is as old as Ready is False, or younger where it
     # had one since.
     told, observed = find(assessment.run.status.conditions, "Ready"), assessment.observed
     unready = assessment.now if told is None or told.status == "True" else parse_timestamp(told.last_transition_time)
     since = max(job.started or job.created, unready)
-    known = told is not None and told.reason == "PodNotCreated" and told.message.startswith(f"Job {job.name} ")
+    known = told is not None and told.reason == "PodNotCreated" and told.message.startswith(f"{job.title} ")
     said = told.message if told is not None and known else None
     if said is None and observed.podless_since is not None:
         since = max(since, observed.podless_since)
@@ -328,7 +328,7 @@ def _without_pod(assessment: Assessment, job: JobView) -> Verdict:
     if left > 0 and observed.refused is None and said is None:
         message = f"attempt {assessment.attempt} has no pod yet"
         return Verdict("Pending", "Reconciling", "Starting", message, min(left, _LOOK_AGAIN))
-    cannot = f"Job {job.name} cannot create its pod: "
+    cannot = f"{job.title} cannot create its pod: "
     if observed.refused is not None:
         message = cannot + _without_names(observed.refused.note)
     elif said is not None and said.startswith(cannot):
@@ -336,8 +336,8 @@ def _without_pod(assessment: Assessment, job: JobView) -> Verdict:
         message = said
     else:
         message = (
-            f"Job {job.name} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
-            f"`kubectl describe job {job.name}`"
+            f"{job.title} has not created its pod, possibly because of a ResourceQuota or an admission policy: see "
+            f"`kubectl describe {job.key.kind.lower()} {job.name}`"
         )
     verdict = _patient(Problem("PodNotCreated", message), since, assessment.now)
     return replace(verdict, look_again=min(verdict.look_again or _ASK_SELDOM, _ASK_AGAIN if left > 0 else _ASK_SELDOM))
@@ -364,5 +364,7 @@ def _pods(assessment: Assessment) -> list[PodView]:
     return [pod for pod in assessment.observed.pods if pod.attempt == assessment.attempt]
 
 
-def _job(assessment: Assessment) -> str:
-    return names.job(assessment.run.metadata.name, assessment.attempt)
+def _object(assessment: Assessment) -> str:
+    """The object of the newest attempt, which may be gone."""
+    key = assessment.workload.key(assessment.run, assessment.attempt)
+    return f"{key.kind} {key.name}"

@@ -16,14 +16,15 @@ from accord.domain.training.inputs import hyperparameters
 from accord.domain.training.observed import Observed
 from accord.domain.training.retuning import advise, effective
 from accord.domain.training.template import overridden
-from accord.domain.training.views import JobView
+from accord.domain.training.views import AttemptView
+from accord.domain.training.workload import Workload
 
 
-def decide(observed: Observed, now: datetime) -> Plan:
+def decide(observed: Observed, workload: Workload, now: datetime) -> Plan:
     """What to write, and when to look again.
 
     A run that is being deleted is left to the garbage collector. One that finished is never started again; its time to
-    live ends with the run itself, never with its Job alone.
+    live ends with the run itself, never with its attempt alone.
     """
     run = observed.run
     if run.metadata.deletion_timestamp is not None:
@@ -33,7 +34,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         return Plan(delete=(ObjectKey(*_IDENTITY, run.metadata.namespace, run.metadata.name),))
     base = hyperparameters(run)
     observed = replace(observed, run=effective(run))
-    assessment = assess(observed, now)
+    assessment = assess(observed, workload, now)
     verdict = judge(assessment)
     trains = assessment.course == "Keep" and verdict.phase == "Running"
     applies_in = assessment.attempt + 1 if trains else None
@@ -72,22 +73,22 @@ def _time_to_live(observed: Observed, now: datetime) -> float | None:
 
 
 def _to_apply(assessment: Assessment) -> tuple[Manifest, ...]:
-    """A new Job comes after the claim, for which its pod would wait."""
+    """A new attempt comes after the claim, for which its pod would wait."""
     run, observed = assessment.run, assessment.observed
     if assessment.gives_up and assessment.job is not None:
-        return (resources.job_given_up(run, assessment.job),)
+        return (assessment.workload.given_up(run, assessment.job),)
     if assessment.course not in ("Keep", "Start"):
         return ()
     claim = resources.claim_to_apply(run, observed.claim)
     claims = () if claim is None or ObjectKey.of(claim) in observed.conflicts else (claim,)
     if assessment.course == "Keep":
-        kept = None if assessment.job is None else resources.job_to_apply(run, assessment.job)
-        # A volume that may not grow must not keep the Job from being suspended.
+        kept = None if assessment.job is None else assessment.workload.adjusted(run, assessment.job)
+        # A volume that may not grow must not keep the attempt from being suspended.
         return claims if kept is None else (kept, *claims)
     if observed.conflicts:
         return claims
-    made = resources.job(run, assessment.attempt + 1, assessment.failed_pods, assessment.next_from)
-    return (*claims, made)
+    attempt = assessment.attempt + 1
+    return (*claims, *assessment.workload.wanted(run, attempt, assessment.failed_pods, assessment.next_from))
 
 
 def _to_patch(assessment: Assessment) -> tuple[Manifest, ...]:
@@ -105,16 +106,15 @@ def _to_delete(assessment: Assessment) -> tuple[ObjectKey, ...]:
         return ()
     outdated = keeping.outdated(assessment.run, assessment.observed.jobs, assessment.now)
     if assessment.course == "Finished":
-        # The end is recorded. A Job that has not ended has a pod that only sidecars keep, or would make another one.
+        # The end is recorded. One that has not ended has a pod that only sidecars keep, or would make another one.
         left = tuple(job for job in assessment.observed.jobs if job.end is None and not job.deleting)
     else:
         left = (*assessment.stale, *_replaced(assessment))
-    namespace = assessment.run.metadata.namespace
-    return (*(ObjectKey("batch/v1", "Job", namespace, job.name) for job in left), *outdated)
+    return (*(job.key for job in left), *outdated)
 
 
-def _replaced(assessment: Assessment) -> tuple[JobView, ...]:
-    """The newest Job, where it goes at once."""
+def _replaced(assessment: Assessment) -> tuple[AttemptView, ...]:
+    """The newest attempt, where its object goes at once."""
     job = assessment.job
     if job is None or assessment.gives_up:
         return ()
@@ -135,10 +135,8 @@ def _notes(assessment: Assessment) -> tuple[str, ...]:
         )
     job = assessment.job
     unasked = job is not None and run.spec.queue_name is None and queueing.is_held(run, job)
-    if job is not None and unasked and assessment.course == "Keep" and resources.limits_differ(run, job):
-        notes.append(
-            f"Kueue owns Job {job.name}: backoffLimit and activeDeadlineSeconds count from the next attempt on"
-        )
+    if job is not None and unasked and assessment.course == "Keep" and assessment.workload.limits_differ(run, job):
+        notes.append(f"Kueue owns {job.title}: backoffLimit and activeDeadlineSeconds count from the next attempt on")
     return tuple(notes)
 
 

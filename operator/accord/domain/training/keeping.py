@@ -16,20 +16,20 @@ from accord.api.base import Manifest, format_duration
 from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER, TrainingRun
 from accord.domain.plan import ObjectKey
 from accord.domain.training import names, queueing
-from accord.domain.training.views import JobView, PodView
+from accord.domain.training.views import AttemptView, PodView
 
 PAST = 1
 """`activeDeadlineSeconds`, counted from the start of the pod. The API server takes no less, and lets it be lowered."""
 
 
-def worth_keeping(run: TrainingRun, job: JobView, pods: Iterable[PodView]) -> bool:
+def worth_keeping(run: TrainingRun, job: AttemptView, pods: Iterable[PodView]) -> bool:
     """Whether there is anything to be seen later: a pod that runs."""
     if not run.spec.ttl_after_given_up or job.end is not None or job.suspended or queueing.is_held(run, job):
         return False
     return any(pod.attempt == job.attempt and pod.phase == "Running" and not pod.deleting for pod in pods)
 
 
-def to_end(job: JobView | None, pods: Iterable[PodView], namespace: str) -> Manifest | None:
+def to_end(job: AttemptView | None, pods: Iterable[PodView], namespace: str) -> Manifest | None:
     """The part of the pod of a given-up Job that ends it as failed; None where it is told, or ends already."""
     for pod in pods:
         if job is None or not job.given_up or pod.attempt != job.attempt:
@@ -50,29 +50,27 @@ def ended(pod: PodView, namespace: str) -> Manifest:
     }
 
 
-def no_use(job: JobView | None, pods: Iterable[PodView]) -> bool:
+def no_use(job: AttemptView | None, pods: Iterable[PodView]) -> bool:
     """Whether a given-up Job has got a pod that does not run, as after an eviction: kubelet would not end that one."""
     if job is None or not job.given_up or job.end is not None or job.deleting:
         return False
     return any(p.attempt == job.attempt and p.at_work and p.phase != "Running" and not p.deleting for p in pods)
 
 
-def outdated(run: TrainingRun, jobs: Iterable[JobView], now: datetime) -> tuple[ObjectKey, ...]:
+def outdated(run: TrainingRun, jobs: Iterable[AttemptView], now: datetime) -> tuple[ObjectKey, ...]:
     """Given-up Jobs that were kept long enough."""
     return tuple(
-        ObjectKey("batch/v1", "Job", run.metadata.namespace, job.name)
-        for job in jobs
-        if (left := _left(run, job, now)) is not None and left <= 0 and not job.deleting
+        job.key for job in jobs if (left := _left(run, job, now)) is not None and left <= 0 and not job.deleting
     )
 
 
-def seconds_left(run: TrainingRun, jobs: Iterable[JobView], now: datetime) -> float | None:
+def seconds_left(run: TrainingRun, jobs: Iterable[AttemptView], now: datetime) -> float | None:
     """Seconds until the next one goes; None where none is kept."""
     waits = [left for job in jobs if (left := _left(run, job, now)) is not None and left > 0]
     return min(waits, default=None)
 
 
-def _left(run: TrainingRun, job: JobView, now: datetime) -> float | None:
+def _left(run: TrainingRun, job: AttemptView, now: datetime) -> float | None:
     if not job.given_up or job.end is None:
         return None
     return ((job.end.at or job.created) + run.spec.ttl_after_given_up - now).total_seconds()
@@ -87,6 +85,6 @@ def where_to_look(run: TrainingRun, pods: Iterable[PodView], attempt: int) -> st
     return f"; its pod is kept for {span}: `kubectl logs {kept[-1].name} -c {TRAINER_CONTAINER}`"
 
 
-def given_up(job: JobView) -> dict[str, str]:
+def given_up(job: AttemptView) -> dict[str, str]:
     """The annotation of a Job that is given up: the failures that it had had by then."""
     return {names.GIVEN_UP_ANNOTATION: str(job.failed)}

@@ -12,7 +12,7 @@ from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
-from accord.domain.training.views import JobView, PodView
+from accord.domain.training.views import AttemptView, PodView
 from accord.domain.warned import Warned
 
 
@@ -21,8 +21,8 @@ class Observed:
     """One run and everything around it, at one moment."""
 
     run: TrainingRun
-    jobs: tuple[JobView, ...] = ()
-    """Jobs whose controller is this run."""
+    jobs: tuple[AttemptView, ...] = ()
+    """The objects of attempts (say Jobs) whose controller is this run."""
     pods: tuple[PodView, ...] = ()
     """Pods that carry the run's name, of whatever Job: one whose Job is gone may still be at work."""
     podless_since: datetime | None = None

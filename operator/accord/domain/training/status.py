@@ -6,7 +6,7 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition, LocalObjectReference
 from accord.api.v1alpha1.trainingrun import TrainingRunStatus
 from accord.domain.conditions import timestamp
-from accord.domain.training import names, schedule_compliance
+from accord.domain.training import schedule_compliance
 from accord.domain.training.assessment import Assessment, is_finished
 from accord.domain.training.conditions import Verdict
 from accord.domain.training.resources import claim_name
@@ -37,7 +37,7 @@ def full(assessment: Assessment, verdict: Verdict, advice: Advice, conditions: l
             "conditions": [Condition.model_validate(condition) for condition in conditions],
             "phase": verdict.phase,
             "attempt": attempt or None,
-            "job_ref": LocalObjectReference(name=names.job(run.metadata.name, attempt)) if attempt else None,
+            "job_ref": LocalObjectReference(name=assessment.workload.key(run, attempt).name) if attempt else None,
             "inputs": _inputs(assessment, starts=starts),
             "claim_name": claim_name(run),
             "start_time": start,

@@ -1,4 +1,4 @@
-"""Jobs, pods and claims as a decision about a TrainingRun sees them."""
+"""Attempts and their pods as a decision about a TrainingRun sees them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER
 from accord.domain import podstatus
 from accord.domain.conditions import parse_timestamp
 from accord.domain.numbers import whole
+from accord.domain.plan import ObjectKey
 from accord.domain.training import names
 from accord.domain.training.restart import Restart
 from accord.domain.warned import Warned
@@ -20,7 +21,7 @@ from accord.domain.words import NO_REASON, quote
 
 @dataclass(frozen=True)
 class End:
-    """How a Job ended: all pods of it have, too."""
+    """How an attempt ended: all pods of it have, too."""
 
     succeeded: bool
     at: datetime | None
@@ -29,11 +30,11 @@ class End:
 
 
 @dataclass(frozen=True)
-class JobView:
-    """A batch/v1 Job of the run."""
+class AttemptView:
+    """The object that runs an attempt, such as a Job."""
 
     manifest: Manifest
-    name: str
+    key: ObjectKey
     attempt: int
     inputs: str
     created: datetime
@@ -47,7 +48,7 @@ class JobView:
     deleting: bool
     started: datetime | None
     failed: int
-    """Pods of this Job that failed."""
+    """Pods of this attempt that failed."""
     failed_before: int
     """Pods of earlier attempts that failed."""
     restart: Restart | None
@@ -56,32 +57,15 @@ class JobView:
     given_up: bool = False
     """Whether a rollback has ended it, and it only stays for its logs."""
 
-    @classmethod
-    def of(cls, manifest: Manifest) -> JobView:
-        """From the object as the API server has it."""
-        meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
-        annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
-        started, failed = status.get("startTime"), int(status.get("failed") or 0)
-        before = whole(annotations.get(names.GIVEN_UP_ANNOTATION))
-        return cls(
-            manifest=manifest,
-            name=meta["name"],
-            attempt=_attempt(meta) or _attempt((spec.get("template") or {}).get("metadata") or {}),
-            inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
-            created=parse_timestamp(meta["creationTimestamp"]),
-            generation=int(meta.get("generation") or 0),
-            suspended=bool(spec.get("suspend")),
-            suspended_by=(manifest.get("managers") or {}).get("suspend"),
-            queue=labels.get(names.QUEUE_LABEL),
-            deleting=bool(meta.get("deletionTimestamp")),
-            started=parse_timestamp(started) if started else None,
-            # That one is made to fail says nothing about its trainer.
-            failed=failed if before is None else min(failed, before),
-            failed_before=whole(annotations.get(names.FAILED_BEFORE_ANNOTATION)) or 0,
-            restart=Restart.on(manifest),
-            end=_end(status),
-            given_up=before is not None,
-        )
+    @property
+    def name(self) -> str:
+        """Of the object."""
+        return self.key.name
+
+    @property
+    def title(self) -> str:
+        """The object in words: `Job r-1`."""
+        return f"{self.key.kind} {self.key.name}"
 
 
 @dataclass(frozen=True)
@@ -161,7 +145,7 @@ class PodView:
         return cls(
             name=meta["name"],
             uid=meta.get("uid", ""),
-            attempt=_attempt(meta),
+            attempt=attempt_of(meta),
             phase=phase,
             created=parse_timestamp(meta["creationTimestamp"]),
             node=spec.get("nodeName") or "",
@@ -180,29 +164,13 @@ class PodView:
         )
 
 
-def _attempt(meta: Manifest) -> int:
-    """By the label. A Job may lose it; that of its pod template cannot change."""
+def attempt_of(meta: Manifest) -> int:
+    """The attempt that an object belongs to, by its label; 0 where that says none."""
     return whole((meta.get("labels") or {}).get(names.ATTEMPT_LABEL)) or 0
 
 
 def _true(conditions: Iterable[Manifest], type_: str) -> Manifest | None:
     return next((c for c in conditions if c.get("type") == type_ and c.get("status") == "True"), None)
-
-
-def _end(status: Manifest) -> End | None:
-    """Complete and Failed are set when the last pod has ended; SuccessCriteriaMet and FailureTarget come before."""
-    conditions = status.get("conditions") or ()
-    for type_ in ("Complete", "Failed"):
-        found = _true(conditions, type_)
-        if found is not None:
-            at = status.get("completionTime") or found.get("lastTransitionTime")
-            return End(
-                type_ == "Complete",
-                parse_timestamp(at) if at else None,
-                found.get("reason") or type_,
-                found.get("message") or "",
-            )
-    return None
 
 
 def _containers(status: Manifest) -> list[Manifest]:

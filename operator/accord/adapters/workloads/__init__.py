@@ -1,0 +1,1 @@
+"""Ways to run attempts: implementations of the port `accord.ports.workload.Workload`, a folder each."""
