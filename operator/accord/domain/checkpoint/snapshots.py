@@ -53,7 +53,7 @@ def capture(assessment: Assessment) -> Capture:
     pending = [c for c in assessment.checkpoints if not c.ready and not c.deleting and c not in failed]
     apply: tuple[Manifest, ...] = ()
     # One at a time: a driver that is slow is not made faster by more, and the newest checkpoint is still there then.
-    busy = any(_source_of(c) == assessment.observed.source_name for c in pending)
+    busy = any(c.source == assessment.observed.source_name for c in pending)
     if missing is not None and not failed and not busy and wait <= 0:
         passed = passed_over(assessment) + _passed_since(assessment, missing)
         made = assessment.store.capture(assessment.observed, assessment.training, assessment.attempt, missing, passed)
@@ -143,12 +143,6 @@ def _left(assessment: Assessment, checkpoint: Checkpoint) -> float | None:
     if checkpoint.error is None or any(words in checkpoint.error.lower() for words in _STILL_AT_WORK):
         return None
     return ((checkpoint.error_at or checkpoint.created) + _ERROR_PATIENCE - assessment.now).total_seconds()
-
-
-def _source_of(checkpoint: Checkpoint) -> str | None:
-    """The claim that a snapshot is of."""
-    source = ((checkpoint.manifest or {}).get("spec") or {}).get("source") or {}
-    return source.get("persistentVolumeClaimName")
 
 
 def _until_warned(assessment: Assessment, checkpoint: Checkpoint) -> float:

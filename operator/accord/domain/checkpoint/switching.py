@@ -317,8 +317,10 @@ def restore(assessment: Assessment, step: int | None, attempt: int | None, place
     if live is not None and not live.deleting:
         return None
     for checkpoint in assessment.checkpoints:
+        if checkpoint.identity != (step, attempt):
+            continue
         wanted = assessment.store.place(assessment.observed, checkpoint)
-        if checkpoint.identity != (step, attempt) or wanted.claim_name != place.claim_name:
+        if wanted.claim_name != place.claim_name:
             continue
         if wanted.manifest is None:
             unworkable = impossible(assessment, checkpoint)
