@@ -68,7 +68,7 @@ class SnapshotStore:
             "metadata": {
                 "name": names.checkpoint(meta.name, saved.step, attempt, training),
                 "namespace": meta.namespace,
-                "labels": names.labels(meta.name, _run(observed), training, saved.step, attempt, _uid(observed)),
+                "labels": names.labels(meta.name, observed.run_name, training, saved.step, attempt, _uid(observed)),
                 "annotations": annotations,
             },
             "spec": {"source": {"persistentVolumeClaimName": observed.source_name or ""}},
@@ -95,7 +95,7 @@ class SnapshotStore:
         if live is None or checkpoint.deleting or not names.is_of(meta.name, live["metadata"]["name"]):
             return None
         labels = live["metadata"].get("labels") or {}
-        wanted = names.labels(meta.name, _run(observed), checkpoint.training, checkpoint.step, checkpoint.attempt)
+        wanted = names.labels(meta.name, observed.run_name, checkpoint.training, checkpoint.step, checkpoint.attempt)
         wanted[names.RUN_LABEL] = labels.get(names.RUN_LABEL) or wanted[names.RUN_LABEL]
         if all(labels.get(key) == text for key, text in wanted.items()):
             return None
@@ -190,12 +190,6 @@ def _again(live: Manifest, labels: Manifest, annotations: Manifest) -> Manifest:
 
 
 _LABELS = frozenset({*names.labels("", "", "", 0, 0, "uid"), names.QUARANTINE_LABEL})
-
-
-def _run(observed: Observed) -> str:
-    """Value of RUN_LABEL."""
-    ref = observed.policy.spec.training_run_ref
-    return ref.name if ref is not None else observed.source_name or ""
 
 
 def _uid(observed: Observed) -> str:
