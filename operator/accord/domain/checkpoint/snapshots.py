@@ -125,10 +125,11 @@ def _passed_since(assessment: Assessment, newest: Saved) -> int:
 
 
 def _is_over(assessment: Assessment, failure: SnapshotFailure, missing: Saved | None) -> bool:
-    """Whether a later checkpoint has taken its place, or it has a snapshot after all."""
+    """Whether another training goes on now, a later checkpoint has taken its place, or it has a snapshot after all."""
+    if failure.training not in (None, assessment.training):
+        return True
     if missing is not None:
-        same = failure.training in (None, assessment.training)
-        return not same or (missing.step, assessment.attempt) != (failure.step, failure.attempt)
+        return (missing.step, assessment.attempt) != (failure.step, failure.attempt)
     since = (failure.attempt, failure.step)
     return any(c.ready and (c.attempt, c.step) >= since for c in assessment.own)
 
