@@ -56,8 +56,8 @@ class CheckpointPolicies:
         self._parsed = Parsed(CheckpointPolicy)
         self._refs: dict[_Ref, set[ObjectKey]] = {}
         self._made: dict[ObjectKey, dict[ObjectKey, Manifest]] = {}
-        self._strays: dict[str, dict[ObjectKey, Manifest]] = {}
-        """By namespace: snapshots of our making that do not say whose they are, as somebody has taken their labels."""
+        self._strays: dict[ObjectKey, Manifest] = {}
+        """Snapshots of our making that do not say whose they are, as somebody has taken their labels."""
         self._mounts: dict[str, dict[str, frozenset[str]]] = {}
         self._pods: dict[ObjectKey, tuple[ServingPod, ...]] = {}
         self.refusals = Refusals()
@@ -190,14 +190,11 @@ class CheckpointPolicies:
 
     def _follow_stray(self, change: Change) -> set[ObjectKey]:
         """Whom a snapshot concerns that only its name tells the policy of."""
-        key, strays = change.key, self._strays.setdefault(change.key.namespace, {})
-        was = strays.pop(key, None)
-        if _is_stray(change.new) and change.new is not None:
-            strays[key] = change.new
-        concerned = was is not None or key in strays
-        if not strays:
-            del self._strays[key.namespace]
-        if not concerned:
+        key = change.key
+        was = self._strays.pop(key, None)
+        if change.new is not None and _is_stray(change.new):
+            self._strays[key] = change.new
+        elif was is None:
             return set()
         policies = self._index.all(self.resource.api_version, self.resource.kind)
         return {each for each, _ in policies if each.namespace == key.namespace and names.is_of(each.name, key.name)}
@@ -239,8 +236,11 @@ class CheckpointPolicies:
     def _snapshots(self, key: ObjectKey) -> tuple[Checkpoint, ...]:
         """Those that were made for the policy, whatever has become of their labels."""
         made = [m for child, m in self._made.get(key, {}).items() if child.kind == SNAPSHOTS.kind]
-        strays = self._strays.get(key.namespace, {}).items()
-        made += [manifest for child, manifest in strays if names.is_of(key.name, child.name)]
+        made += [
+            manifest
+            for child, manifest in self._strays.items()
+            if child.namespace == key.namespace and names.is_of(key.name, child.name)
+        ]
         kept = (Checkpoint.of_snapshot(manifest) for manifest in made)
         return tuple(checkpoint for checkpoint in kept if checkpoint is not None)
 
@@ -315,9 +315,9 @@ def _refs(manifest: Manifest) -> Iterable[_Ref]:
     return [(kind, namespace, name) for kind, name in named if name]
 
 
-def _is_stray(manifest: Manifest | None) -> bool:
+def _is_stray(manifest: Manifest) -> bool:
     """Whether it is a snapshot of our making whose labels do not say for which policy it was made."""
-    if manifest is None or manifest["kind"] != SNAPSHOTS.kind or not (is_ours(manifest) or is_made_by_us(manifest)):
+    if manifest["kind"] != SNAPSHOTS.kind or not (is_ours(manifest) or is_made_by_us(manifest)):
         return False
     return names.parse_checkpoint(manifest["metadata"]["name"]) is not None and _policy_of(manifest) is None
 
