@@ -51,6 +51,20 @@ INSTEAD = {
     r"are? being looked at|(is|are) looked at": "is checked",
     r"(can|could) be honou?red": "is supported",
     r"for good": "permanently",
+    r"by and by": "gradually",
+    r"(do|does) not get in": "is rejected",
+    r"said aloud": "reported",
+    r"gone back to": "the rollback target",
+    r"which one is meant": "cannot tell which",
+    r"nobody built on": "held-out",
+    r"no chance": "significant",
+    r"may bring": "may use, may have",
+    r"stand(s|ing)? in (for|until)": "is used instead, is used until",
+    r"made by hand": "created manually",
+    r"as asked": "as specified",
+    r"of your own, in": "your own … in, an existing …",
+    r"goes on (from|as)": "resumes from, continues as",
+    r"held against": "counts against",
 }
 """Phrase → what to write."""
 

@@ -44,22 +44,22 @@ class _Section(BaseModel):
 
 
 class PrometheusEndpoint(_Section):
-    """A Prometheus that policies may name."""
+    """A Prometheus server that policies may refer to."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
     timeout: Duration = timedelta(seconds=5)
     bearer_token_file: Path | None = None
-    """File whose content is sent as bearer token; read for each query."""
+    """File with the bearer token; read for each query."""
     ca_file: Path | None = None
-    """Certificates to trust for this endpoint, PEM."""
+    """CA certificates for this endpoint, PEM."""
     headers: dict[HeaderName, HeaderValue] = {}
     """Headers sent with each query, such as the tenant in X-Scope-OrgID."""
     header_files: dict[HeaderName, Path] = {}
-    """Headers whose values are secrets, and the files that hold them; read for each query."""
+    """Headers whose values are read from files, for secrets; read for each query."""
     max_response_mib: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Longest answer that is read, in MiB."""
+    """Maximum size of a response, in MiB."""
     custom_query_namespaces: list[str] | None = None
-    """Namespaces whose objects may bring queries of their own, `*` for all. See `Config.custom_query_namespaces`."""
+    """Namespaces whose objects may use custom queries, `*` for all. See `Config.custom_query_namespaces`."""
 
     @model_validator(mode="after")
     def _one_value_each(self) -> PrometheusEndpoint:
@@ -83,18 +83,18 @@ class Envoy(_Section):
     image: str = "envoyproxy/envoy:distroless-v1.40.0"
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     run_as_user: Annotated[int, Field(ge=1)] | None = 65532
-    """User and group of the proxies; None where the platform assigns one."""
+    """User and group ID of the proxies; None if the platform assigns one."""
 
 
 class Xds(_Section):
-    """Where proxies fetch their configuration."""
+    """xDS server, from which proxies fetch their configuration."""
 
     host: str = "accord-xds.accord-system.svc"
     """Address that proxies connect to."""
     port: Port = 18000
     verify_peers: bool = True
-    """Answer and believe a poll only from the address of the pod that it names. To be switched off where a mesh or a
-    network plugin hides the addresses of pods from the operator; then a NetworkPolicy must say who may poll."""
+    """Accept a poll only from the address of the pod that it names. Disable if a mesh or a network plugin hides pod
+    addresses from the operator; then restrict access by a NetworkPolicy."""
 
 
 class Http(_Section):
@@ -132,7 +132,7 @@ class Config(_Section):
     """Everything in the file."""
 
     namespaces: list[str] = []
-    """Namespaces to watch; all when empty."""
+    """Namespaces to watch (default: all)."""
     prometheus: Prometheus = Prometheus()
     envoy: Envoy = Envoy()
     xds: Xds = Xds()

@@ -9,7 +9,7 @@ from tests.bench.methods.score import SOON, Outcome, Score, percentile, score
 from tests.bench.methods.settings import Setting
 
 _IN_THE_NAME = ("sensitivity", "method", "loss_alone")
-WHOSE = {"build": "The half to build on", "judge": "The half that nobody built on"}
+WHOSE = {"build": "The half to build on", "judge": "The held-out half"}
 
 
 def tables(half: str, scores: Mapping[str, Score], settings: Mapping[str, Setting], own: Sequence[Outcome]) -> str:

@@ -76,7 +76,7 @@ def test_its_first_checkpoint_waits_until_it_is_as_good_as_what_is_served() -> N
     assert (world.status["latestStep"], world.status["bestStep"]) == (500, 500)
     assert world.condition("Promoted") == ("False", "EarlierTraining")
     assert world.condition("Ready") == ("True", "EarlierTraining")
-    assert "reward 2, against 0.2 of step 500" in world.message("Ready")
+    assert "reward 2, compared with 0.2 of step 500" in world.message("Ready")
     assert "spec.serving.newRun Immediately" in world.message("Ready")
     saved(world, 1000, reward=2.0)
     assert world.serves[1] == "1000"
@@ -106,7 +106,7 @@ def test_without_figures_it_takes_over_at_the_step_that_is_served(known: bool) -
     made_anew(world)
     saved(world, 500, reward=5.0 if known else None)
     assert world.serves[1] == "1000"
-    assert "until this training comes to that step" in world.message("Promoted")
+    assert "until this training reaches that step" in world.message("Promoted")
     saved(world, 1000, reward=0.1 if known else None)
     assert world.status["serving"]["training"] == training(world.objects[RUN]["metadata"]["uid"])
 
@@ -188,7 +188,7 @@ def test_a_rollback_by_hand_to_an_earlier_training_leaves_this_one_alone() -> No
     assert world.serves[1] == "1000"
     assert world.status["serving"]["training"] != training(world.objects[RUN]["metadata"]["uid"])
     assert not world.objects[RUN]["metadata"].get("annotations")
-    assert "of an earlier training, so this one is not touched" in world.status["history"][0]["message"]
+    assert "of an earlier training, so this one is not changed" in world.status["history"][0]["message"]
 
 
 def test_a_rollback_of_a_training_that_is_replaced_meanwhile_does_not_restart_the_next() -> None:

@@ -35,7 +35,7 @@ def test_what_is_missing_for_three_minutes_is_said(reason: str, serving: Any) ->
     assert due <= 180
     world.advance(181, checked=True)
     assert (world.condition("Ready"), world.condition("Stalled")) == (("False", reason), ("True", reason))
-    assert world.message("Ready") == "the training cannot be checked, so nothing is protected: words"
+    assert world.message("Ready") == "the training cannot be checked, so its checkpoints are not protected: words"
     assert [event.reason for event in world.events].count(reason) == 1
     # It stays said, whatever the words, and before the first check of another leader.
     see(world, reason, message="other words")

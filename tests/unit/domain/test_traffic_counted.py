@@ -43,7 +43,7 @@ def test_where_the_service_counts_nothing_the_proxies_do(outcome: Any) -> None:
     assert condition(plan, "WithinTarget") == (
         "True",
         "WithinTarget",
-        "every mode is within 10 points of its target; counted by the proxies, as the service does not: "
+        "every mode is within 10 points of its target; counted by the proxies, not by the service: "
         "no series counts requests",
     )
     assert (shown(plan, "actual"), counted_by(plan)) == ([59.8, 30.1, 10.1], "Proxies")
@@ -69,11 +69,11 @@ def test_requests_that_go_past_the_router_are_named() -> None:
     past = condition(judged(policy, replace(stray, proxies=proxies(ON_TARGET))), "WithinTarget")
     assert past[:2] == ("False", "Deviation")
     assert past[2].endswith(
-        "; the proxies split as asked, so requests reach the pods past the router, or are counted wrongly"
+        "; the proxies split requests as specified, so some bypass the router or are counted incorrectly"
     )
     agree = proxies({"fast": 600, "balanced": 300, "creative": 1_500})
     for other in (agree, Counted(), Counted("Pending")):
-        assert "past the router" not in condition(judged(policy, replace(stray, proxies=other)), "WithinTarget")[2]
+        assert "bypass the router" not in condition(judged(policy, replace(stray, proxies=other)), "WithinTarget")[2]
 
 
 @pytest.mark.parametrize("outcome", ["QueryFailed", "Stale"])
@@ -100,7 +100,7 @@ def test_a_new_leader_keeps_what_is_written_until_the_proxies_were_asked_twice()
 def test_no_request_is_no_traffic() -> None:
     plan = judged(settled(), uncounted({"fast": 0, "balanced": 0, "creative": 0}))
     assert condition(plan, "WithinTarget")[:2] == ("Unknown", "NoTraffic")
-    assert condition(plan, "WithinTarget")[2].startswith("the proxies passed on no request within 5m; ")
+    assert condition(plan, "WithinTarget")[2].startswith("the proxies forwarded no requests within 5m; ")
 
 
 def test_while_pods_are_tried_without_checks_nobody_knows_which_mode_answers() -> None:

@@ -155,7 +155,7 @@ def test_the_message_of_an_alert_says_what_else_may_explain_it() -> None:
     requests = {"fast": 1000, "balanced": 5500, "creative": 3500}
     policy = settled(manifest(strategy="UserPreference"), now=NOW - timedelta(minutes=10))
     message = condition(judged(policy, requests), "WithinTarget")[2]
-    assert "requests that ask for a mode are included" in message
+    assert "requests with a preferred mode are included" in message
     assert "sessions from before the last change keep their mode for up to 1h" in message
     much_later = judged(policy, requests, NOW + timedelta(hours=1))
     assert "sessions from before" not in condition(much_later, "WithinTarget")[2]

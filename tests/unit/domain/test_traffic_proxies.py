@@ -125,7 +125,7 @@ def test_proxies_beyond_those_that_run_are_a_note() -> None:
     assert told(plan)["Programmed"] == (
         "True",
         "Programmed",
-        "all ready proxies have accepted the routes; more are wanted, but no room",
+        "all ready proxies have accepted the routes; more proxies are needed, but no room",
     )
     assert told(plan)["Ready"][0] == "True"
 

@@ -230,7 +230,7 @@ ROWS = [
             ),
             deployments={"one": deployment("one")},
         ),
-        says={"ResolvedRefs": (TRUE, "Resolved", "modes a and b are the same pods: Deployment one, port 8080")},
+        says={"ResolvedRefs": (TRUE, "Resolved", "modes a and b have the same pods: Deployment one, port 8080")},
     ),
     Row(
         "a foreign Service under the name of a mode's",

@@ -40,7 +40,7 @@ def test_the_pod_of_an_attempt_that_went_wrong_stays_and_the_condition_says_wher
     assert ended(world.jobs["r-1"])
     _, reason, message = condition(world.step(), "RolledBack")
     assert reason == "RestartedFromCheckpoint"
-    assert f"its pod stays for 1h: `kubectl logs {before} -c trainer`" in message
+    assert f"its pod is kept for 1h: `kubectl logs {before} -c trainer`" in message
     assert world.status["failedPods"] == 0, "that it was ended is no failure of the trainer"
     at_rest(world)
 

@@ -69,7 +69,7 @@ def test_a_trainer_that_is_done_beside_a_sidecar_completes_the_run(phase: str) -
     # First the end is on record. Only then the Job goes, so that nobody starts another pod.
     assert (plan.patch, plan.delete) == ((), ())
     assert condition(plan, "Ready")[:2] == ("True", "Succeeded")
-    assert "container log-shipper kept the pod" in condition(plan, "Ready")[2]
+    assert "container log-shipper kept the pod running" in condition(plan, "Ready")[2]
     assert world.status["completionTime"] == timestamp(plan_time(world))
     plan = world.step()
     assert plan.delete == (job_key(1),)

@@ -121,7 +121,7 @@ class Metrics(Collector):
                 self._gauges["best_model_reward"] = reward
 
     def resumed(self, checkpoint: Checkpoint) -> None:
-        """Training goes on from a checkpoint."""
+        """Training resumes from a checkpoint."""
         with self._lock:
             self._last_checkpoint = checkpoint
             self._gauges["ppo_checkpoint_step"] = checkpoint.step

@@ -82,7 +82,7 @@ class Session:
         self.step = 0
         """Steps so far, over all attempts."""
         self.resumed: Checkpoint | None = None
-        """What this attempt goes on from; None where it starts from step 0."""
+        """The checkpoint that this attempt resumes from; None if it starts from step 0."""
         self._in_force = self.contract.schedule_values(0)
         self._files: Files = {}
         self._stop = StopSignal()
@@ -91,7 +91,7 @@ class Session:
 
     @contextmanager
     def training(self, files: Files) -> Iterator[Self]:
-        """The time of training: goes on from the newest checkpoint, serves metrics, listens for a request to stop.
+        """Context of a training: resumes from the newest checkpoint, serves metrics, handles requests to stop.
 
         Where it ends without an exception, what the last update left is saved, if that is not done yet. CheckpointError
         if there is no way to go on, or the disk refuses.

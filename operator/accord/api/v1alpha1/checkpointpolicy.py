@@ -38,7 +38,7 @@ _BASELINE = Rule(
 
 
 class Source(Model):
-    """Checkpoints of a training that is not a TrainingRun."""
+    """Checkpoints of a training that is not managed as a TrainingRun."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -49,13 +49,14 @@ class Source(Model):
     )
 
     claim_name: DnsSubdomain
-    """PersistentVolumeClaim that holds the checkpoints, in the same namespace."""
+    """PersistentVolumeClaim that contains the checkpoints, in the same namespace."""
     selector: Annotated[dict[str, LabelValue], Field(min_length=1, max_length=16)]
-    """Labels of the trainer's series in Prometheus, as `{job: my-trainer}`. The policy's namespace is always added."""
+    """Labels that select the trainer's series in Prometheus, such as `{job: my-trainer}`. The policy's namespace is
+    always added."""
 
 
 class Serving(Model):
-    """Where checkpoints are served."""
+    """How checkpoints are served."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("minInterval", "0s", "168h"),
@@ -69,43 +70,44 @@ class Serving(Model):
     )
 
     deployment_ref: LocalObjectReference
-    """The Deployment that serves, in the policy's own namespace."""
+    """Deployment that serves the checkpoints, in the policy's namespace."""
     volume: DnsLabel
-    """Name of the volume in the Deployment's pod template whose claim (or subPath) is set."""
+    """Volume of the Deployment's pod template whose `claimName` (or `subPath`) Accord sets."""
     follow: Literal["Latest", "Best", "Manual"] = "Latest"
-    """`Latest` serves the newest verified checkpoint, `Best` the best one, `Manual` the one in `step`."""
+    """Which checkpoint to serve: `Latest`, the newest verified one; `Best`, the best one; `Manual`, the one in
+    `step`."""
     step: Step | None = None
-    """Step to serve with follow Manual. Serving does not change when this is not set."""
+    """Step to serve with `follow: Manual`. If not set, serving does not change."""
     new_run: Literal["WhenAsGood", "Immediately", "Never"] = "WhenAsGood"
-    """When a run takes over that is not the one whose checkpoint is served: another one of that name, or another
-    `trainingRunRef`. `WhenAsGood`: with the first checkpoint that is as good by `bestModel.metric`; where one of the
-    two has no figure, at the step that is served. `Immediately`: with its first one. `Never`: not by itself."""
+    """When to serve a new run (a recreated one, or another `trainingRunRef`) instead of the previous one. `WhenAsGood`:
+    from its first checkpoint that is as good by `bestModel.metric`, or, if one of the two has no value of it, from the
+    served step on. `Immediately`: from its first checkpoint. `Never`: only if chosen manually."""
     min_interval: Duration = timedelta(minutes=1)
-    """Least time between two promotions. Rollbacks do not wait for it."""
+    """Minimum time between two promotions. Does not delay rollbacks."""
     storage_class_name: DnsSubdomain | None = None
-    """StorageClass of the claims that are served (method VolumeSnapshot). The class of the trainer's claim when not
-    given; needed where that one has none, as with a PersistentVolume made by hand."""
+    """StorageClass of the served claims with method VolumeSnapshot (default: that of the trainer's claim). Required if
+    the trainer's claim has none, as with a manually created PersistentVolume."""
 
 
 class Retention(Model):
-    """Which checkpoints are kept."""
+    """Which checkpoints to keep."""
 
     max: Annotated[int, Field(ge=1, le=200)] = 20
-    """Newest ready and verified checkpoints to keep. The best, the served one and those that a rollback may need are
-    kept besides."""
+    """Number of newest ready and verified checkpoints to keep. The best one, the served one and those that a rollback
+    may need are kept in addition."""
 
 
 class BestModel(Model):
-    """What makes a checkpoint the best one."""
+    """How the best checkpoint is chosen."""
 
     metric: Literal["Reward", "Loss"] = "Reward"
-    """Highest mean reward, or lowest mean loss."""
+    """`Reward`: highest mean reward. `Loss`: lowest mean loss."""
 
 
 class LossSpike(Model):
-    """The loss is high against its past.
+    """Detection of a loss that is high compared with its past.
 
-    By itself a suspicion, since a breakthrough looks the same: where returns are reported it pauses promotion, no more.
+    Not proof by itself, because a breakthrough looks the same: if returns are reported, it only pauses promotion.
     """
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -114,17 +116,17 @@ class LossSpike(Model):
     )
 
     enabled: bool = True
-    """Whether this signal is looked for."""
+    """Whether this signal is checked."""
     threshold: Annotated[float, Field(ge=1, le=1_000_000)] = 2.0
-    """Recent loss ÷ baseline that counts as a spike (method Ratio); the least effect (method Adaptive)."""
+    """Ratio of recent loss to baseline that counts as a spike (method Ratio); minimum effect (method Adaptive)."""
     window: WindowSteps = 100
-    """Training steps that are recent."""
+    """Number of training steps that count as recent."""
     baseline_window: WindowSteps = 1000
-    """Training steps before those that they are compared with."""
+    """Number of training steps before those, for comparison."""
 
 
 class RewardDrop(Model):
-    """The reward is low against its past."""
+    """Detection of a reward that is low compared with its past."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         _BASELINE,
@@ -136,69 +138,70 @@ class RewardDrop(Model):
     )
 
     enabled: bool = True
-    """Whether this signal is looked for."""
+    """Whether this signal is checked."""
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """The share that is lost. Method Adaptive: of what the training had learnt, which is the best level that lasted
-    minus the level at its start, so that it means the same for rewards above, around and below zero. Until something
-    has been learnt it is a share of the level itself where all rewards are positive, and of four standard deviations
-    of a reward otherwise. Method Ratio: recent < baseline × (1 − threshold), to the letter, which below zero calls
-    every training wrong."""
+    """Share of the reward that must be lost to count as a drop. Method Adaptive: share of what the training had learnt,
+    that is, of the best sustained level minus the level at the start; it means the same for rewards above, around and
+    below zero. Until something has been learnt, it is a share of the level itself if all rewards are positive, else of
+    four standard deviations of a reward. Method Ratio: recent < baseline × (1 − threshold), which every training with
+    negative rewards fails."""
     window: WindowSteps = 100
-    """Training steps that are recent, at least."""
+    """Minimum number of training steps that count as recent."""
     baseline_window: WindowSteps = 1000
-    """Training steps before those that must have been seen, at least. Method Ratio: that are compared with."""
+    """Minimum number of training steps before those. Method Ratio: number of training steps to compare with."""
 
 
 class Detection(Model):
-    """What counts as a training gone wrong."""
+    """How a failing training is detected."""
 
     rules: ClassVar[tuple[Rule, ...]] = (span_rule("interval", "1s", "1h"),)
 
     method: Literal["Adaptive", "Ratio"] = "Adaptive"
-    """`Adaptive` asks for harm in the return that is no chance, lasts, and is deeper than what the training has come
-    through before. `Ratio` compares the means of two windows and nothing else: of 121 healthy recorded runs it rolled
-    back 115."""
+    """`Adaptive` fails a training whose return has dropped significantly, lastingly, and by more than this training has
+    recovered from before. `Ratio` only compares the means of two windows: of 121 healthy recorded runs it rolled back
+    115."""
     sensitivity: Literal["Low", "Medium", "High"] = "Medium"
-    """How much proof `Adaptive` asks for. Of 242 recorded runs that nobody built on, 121 of them healthy and 54 harmed,
-    `Low`, `Medium` and `High` rolled back 0, 0 and 0 healthy ones, and 0, 0 and 2 before their fault; they caught 52,
-    52 and 51, of which 43, 49 and 50 within 20 episodes or 3 updates of when half was lost."""
+    """How much evidence `Adaptive` needs: `Low` needs the most. On 242 recorded held-out runs, 121 healthy and 54
+    harmed, `Low`, `Medium` and `High` rolled back 0, 0 and 0 healthy runs, and 0, 0 and 2 before their fault; they
+    caught 52, 52 and 51 harmed ones, 43, 49 and 50 of them within 20 episodes or 3 updates of losing half."""
     loss_spike: LossSpike = LossSpike()
-    """The loss is high against its past."""
+    """Detection of a loss that is high compared with its past."""
     reward_drop: RewardDrop = RewardDrop()
-    """The reward is low against its past."""
+    """Detection of a reward that is low compared with its past."""
     nan_policy: Literal["Fail", "Ignore"] = "Fail"
-    """What a NaN or Inf means that the trainer reports: `Fail` takes it for divergence."""
+    """How to treat a NaN or Inf that the trainer reports: `Fail` treats it as divergence."""
     interval: Duration = timedelta(seconds=15)
-    """Time between two checks."""
+    """Interval between checks."""
     endpoint: PrometheusEndpoint = "default"
-    """Name of a Prometheus endpoint that the installer of the operator configured. A URL cannot be given here."""
+    """Name of a Prometheus endpoint in the operator's configuration, not a URL."""
 
 
 class Rollback(Model):
-    """What happens when the training has gone wrong."""
+    """What to do when the training fails a check."""
 
     rules: ClassVar[tuple[Rule, ...]] = (span_rule("cooldown", "1s", "168h"),)
 
     enabled: bool = True
-    """Whether anything is done; detection and its alerts go on without it."""
+    """Whether to roll back. Detection and alerts do not depend on this."""
     steps: Annotated[int, Field(ge=1, le=100)] = 1
-    """Verified checkpoints to go back, at least; further where those are later than the onset."""
+    """Minimum number of verified checkpoints to go back. More if those were saved after the onset of the fault."""
     max: Annotated[int, Field(ge=1, le=100)] = 3
-    """Rollbacks of one training without approval: each further one waits for approval."""
+    """Number of automatic rollbacks of a training. Any further rollback waits for approval."""
     cooldown: Duration = timedelta(minutes=10)
-    """Time after a rollback in which there is no other."""
+    """Minimum time between two rollbacks."""
     approval: Literal["Automatic", "Manual"] = "Automatic"
-    """`Manual` waits for `accord approve` (or the annotation `accord.dev/approved-rollback` that it sets)."""
+    """`Manual` waits for `accord approve`, which sets the annotation `accord.dev/approved-rollback`."""
     while_waiting: Literal["Pause", "Continue"] = "Pause"
-    """What the TrainingRun does while a rollback waits for approval, or cannot be completed yet: `Pause` suspends it,
-    so that it does not train on what went wrong; it goes on when the rollback is rejected. `Continue` lets it train.
-    Without effect with `source` and with training Ignore."""
+    """What the TrainingRun does while a rollback waits for approval or cannot be completed yet. `Pause`: it is
+    suspended, and resumes when the rollback is completed or rejected. `Continue`: it keeps training. No effect with
+    `source` or `training: Ignore`."""
     training: Literal["Restart", "Stop", "Ignore"] = "Restart"
-    """What the TrainingRun does: start a new attempt from the target, stop, or go on. Without effect with `source`."""
+    """What the TrainingRun does: `Restart` from the target in a new attempt, `Stop`, or `Ignore` the rollback and keep
+    training. No effect with `source`."""
 
 
 class CheckpointPolicySpec(Model):
-    """Which checkpoints are served and kept, and when to roll back."""
+    """Which checkpoints to serve and keep, and when to roll back."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("snapshotWarnAfter", "1s", "168h"),
@@ -229,31 +232,31 @@ class CheckpointPolicySpec(Model):
     )
 
     training_run_ref: LocalObjectReference | None = None
-    """The TrainingRun whose checkpoints these are, in the same namespace. Either this or `source`."""
+    """TrainingRun that saves the checkpoints, in the same namespace. Mutually exclusive with `source`."""
     source: Source | None = None
-    """Checkpoints of a training that is not a TrainingRun. Either this or `trainingRunRef`."""
+    """Checkpoints of a training that is not managed as a TrainingRun. Mutually exclusive with `trainingRunRef`."""
     serving: Serving | None = None
-    """Where checkpoints are served. Without it they are only kept and watched."""
+    """How checkpoints are served. If not set, checkpoints are only kept and the training is only checked."""
     method: Literal["VolumeSnapshot", "SubPath"] = "VolumeSnapshot"
     """`VolumeSnapshot` takes a CSI snapshot of each checkpoint. `SubPath`, for clusters without CSI snapshots, serves a
-    directory of the trainer's own volume, which must be ReadWriteMany. Cannot change."""
+    directory of the trainer's own volume, which must be ReadWriteMany. Immutable."""
     class_name: DnsSubdomain | None = None
-    """VolumeSnapshotClass; the driver's default when not given."""
+    """VolumeSnapshotClass (default: the driver's)."""
     snapshot_warn_after: Duration = timedelta(minutes=10)
-    """After how long a snapshot that is not ready is warned of. It is waited for as long as the driver reports no
-    error; meanwhile no other snapshot of the volume is taken."""
+    """Report a snapshot that is not ready after this time. Accord waits for it as long as the driver reports no error,
+    and takes no other snapshot of the volume meanwhile."""
     retention: Retention = Retention()
-    """Which checkpoints are kept."""
+    """Which checkpoints to keep."""
     best_model: BestModel = BestModel()
-    """What makes a checkpoint the best one."""
+    """How the best checkpoint is chosen."""
     detection: Detection = Detection()
-    """What counts as a training gone wrong."""
+    """How a failing training is detected."""
     rollback: Rollback = Rollback()
-    """What happens then."""
+    """What to do when the training fails a check."""
     rollback_to: Step | None = None
-    """Roll back to this step now, without approval and cooldown."""
+    """Roll back to this step now, regardless of approval and cooldown."""
     suspend: bool = False
-    """Keep everything as it is: no snapshot, no promotion, no rollback, no deletion."""
+    """Suspend the policy: no snapshot, promotion, rollback or deletion."""
 
 
 class CheckpointStatus(Model):
@@ -264,15 +267,16 @@ class CheckpointStatus(Model):
     attempt: int
     """Attempt of the run that saved it."""
     training: str = ""
-    """Which training saved it, as in label `accord.dev/training`: a run that is recreated is another one."""
+    """Training that saved it, as in label `accord.dev/training`. A recreated run is another training."""
     snapshot: str | None = None
     """Its VolumeSnapshot."""
     ready: bool = False
     """Whether it can be restored."""
     verified: bool = False
-    """Whether its manifest and the files agree."""
+    """Whether its files match its manifest."""
     quarantined: bool = False
-    """Whether it is never served again: from after a training went wrong, or serving pods did not start with it."""
+    """Whether it is excluded from serving: it was saved after the onset of a fault, or serving pods did not start with
+    it."""
     loss: float | None = None
     """Mean loss when it was saved."""
     reward: float | None = None
@@ -282,142 +286,143 @@ class CheckpointStatus(Model):
 
 
 class Served(Model):
-    """What is served."""
+    """The served checkpoint."""
 
     step: int | None = None
     """Step of the checkpoint."""
     attempt: int | None = None
     """Attempt of the run that saved it."""
     training: str | None = None
-    """Which training saved it, as in label `accord.dev/training`."""
+    """Training that saved it, as in label `accord.dev/training`."""
     claim_name: str | None = None
     """PersistentVolumeClaim that the Deployment mounts."""
     sub_path: str | None = None
-    """Directory of that volume (method SubPath)."""
+    """Directory in that volume (method SubPath)."""
     since: Timestamp | None = None
-    """When its pods were available."""
+    """When its pods became available."""
 
 
 class Switch(Model):
-    """A change of what is served that is in progress. It is recorded before the Deployment is changed."""
+    """A change of the served checkpoint in progress. It is recorded before the Deployment is changed."""
 
     why: Literal["Promotion", "Rollback", "Revert"]
-    """Revert: the pods did not become available, and serving is reverted."""
+    """Cause of the change. `Revert`: the pods did not become available, and serving is reverted."""
     step: int | None = None
-    """Step of the checkpoint that is to be served."""
+    """Step of the checkpoint to serve."""
     attempt: int | None = None
     """Attempt of the run that saved it."""
     training: str | None = None
-    """Which training saved it, as in label `accord.dev/training`."""
+    """Training that saved it, as in label `accord.dev/training`."""
     claim_name: str
     """PersistentVolumeClaim to mount."""
     sub_path: str | None = None
-    """Directory of that volume (method SubPath)."""
+    """Directory in that volume (method SubPath)."""
     since: Timestamp
-    """When it was decided."""
+    """When the change was decided."""
     patched_at: Timestamp | None = None
-    """When the Deployment was seen to have it."""
+    """When the Deployment was observed to have it."""
     waiting: Literal["Room", "Volume"] | None = None
-    """What its pods wait for: `Room`, or anything else that no checkpoint can fix, for as long as it lasts; or their
-    `Volume`, for half an hour."""
+    """What its pods are waiting for. `Room`: capacity, or anything else that does not depend on the checkpoint; no
+    timeout. `Volume`: their volume; timeout half an hour."""
     timed_from: Timestamp | None = None
-    """When that was over, and the Deployment's deadline started again."""
+    """When that wait ended and the Deployment's progress deadline started again."""
     failed_step: int | None = None
-    """With Revert: step of the checkpoint that the pods did not start with. None where it was not the checkpoint's
-    fault."""
+    """With Revert: step of the checkpoint that the pods did not start with. Not set if the checkpoint was not the
+    cause."""
     failed_attempt: int | None = None
     """With Revert: attempt that saved it."""
     failed_training: str | None = None
-    """With Revert: which training saved it, as in label `accord.dev/training`."""
+    """With Revert: training that saved it, as in label `accord.dev/training`."""
     message: str | None = None
-    """With Revert: why what was to be served is not."""
+    """With Revert: why the checkpoint is not served."""
 
 
 class Setback(Model):
-    """A checkpoint that could not be served for a reason that may not be its own. The rollout is retried."""
+    """A checkpoint that could not be served, possibly not because of itself. The rollout is retried."""
 
     step: int | None = None
     """Step of the checkpoint."""
     attempt: int | None = None
     """Attempt that saved it."""
     training: str | None = None
-    """Which training saved it, as in label `accord.dev/training`."""
+    """Training that saved it, as in label `accord.dev/training`."""
     reason: str
-    """What was in the way, in one word."""
+    """Reason, in one CamelCase word."""
     message: str = ""
-    """The same in a sentence."""
+    """Human-readable explanation."""
     count: Annotated[int, Field(ge=1)] = 1
-    """Tries in a row that ended like this."""
+    """Number of consecutive failed tries."""
     unready: Annotated[int, Field(ge=0)] = 0
-    """Tries in which a pod ran with this checkpoint and was not ready in time. The second one quarantines it."""
+    """Failed tries in which a pod ran with this checkpoint and was not ready in time. The second one quarantines
+    it."""
     at: Timestamp
     """When the last try ended."""
 
 
 class SnapshotFailure(Model):
-    """Snapshots of the newest checkpoint that could not be made."""
+    """Failed snapshots of the newest checkpoint."""
 
     step: int
     """Step of the checkpoint."""
     attempt: int
     """Attempt of the run that saved it."""
     training: str | None = None
-    """Which training saved it, as in label `accord.dev/training`."""
+    """Training that saved it, as in label `accord.dev/training`."""
     count: Annotated[int, Field(ge=1)]
-    """Snapshots that failed."""
+    """Number of failed snapshots."""
     at: Timestamp
-    """When the last of them was given up."""
+    """When the last one was deleted."""
     message: str = ""
-    """What the snapshot said."""
+    """Error message of the snapshot."""
 
 
 class Verdict(Model):
-    """The last check, with its figures."""
+    """Result of the last check."""
 
     outcome: Literal["Pass", "Suspect", "Fail", "Inconclusive"]
     """`Suspect` pauses promotion; `Fail` rolls back; `Inconclusive` changes nothing."""
     signal: Signal | None = None
-    """What was seen."""
+    """Signal that was detected."""
     rule: str | None = None
-    """Which rule spoke, on which kind of series."""
+    """Rule that decided, and the kind of series it was applied to."""
     step: int | None = None
-    """Newest step that was judged."""
+    """Newest step that was checked."""
     baseline: float | None = None
-    """Level before: of returns, the best that lasted."""
+    """Level before (of returns, the best sustained level)."""
     recent: float | None = None
-    """Level now."""
+    """Current level."""
     limit: float | None = None
-    """Level from which on it is a fault."""
+    """Level at which the check fails."""
     share: float | None = None
-    """Of returns: the share of what the training had learnt that is lost now; 1 is all of it."""
+    """Of returns: share of what the training had learnt that is lost (1: all of it)."""
     samples: int | None = None
-    """Samples in the recent window."""
+    """Number of samples in the recent window."""
     message: str | None = None
-    """The same in a sentence."""
+    """Human-readable explanation."""
     at: Timestamp | None = None
-    """When it was checked."""
+    """When the check was done."""
 
 
 class Hold(Model):
-    """Promotion is paused: the training looked wrong. Ends with a passed check, a rollback, or a manual decision."""
+    """Pause of promotion after a suspect or failed check. Ended by a passed check, a rollback or manual action."""
 
     outcome: Literal["Suspect", "Fail"]
-    """The gravest that a check has said since."""
+    """Worst outcome of a check since then."""
     signal: Signal
-    """What was seen."""
+    """Signal that was detected."""
     attempt: int | None = None
-    """Attempt of the run that it was seen in."""
+    """Attempt of the run in which it was detected."""
     since: Timestamp
     """When promotion was paused."""
     message: str = ""
-    """What the check said, with its figures."""
+    """Message of the check, with its figures."""
 
 
 class RollbackRecord(Model):
-    """A rollback, in progress or done."""
+    """A rollback, in progress or completed."""
 
     id: str
-    """Names the fault, so that none is answered twice."""
+    """Identifies the fault, so that it causes only one rollback."""
     phase: Literal[
         "AwaitingApproval",
         "Restoring",
@@ -430,80 +435,81 @@ class RollbackRecord(Model):
         "Failed",
         "Rejected",
     ]
-    """How far it has come."""
+    """Current phase."""
     attempt: int | None = None
-    """Attempt of the run that went wrong."""
+    """Attempt of the run that failed the check."""
     onset: int | None = None
-    """Step from which on the fault may be in the training."""
+    """Earliest step that may contain the fault."""
     confirmed_step: int | None = None
-    """Newest step that had been judged when the signal was confirmed."""
+    """Newest step that had been checked when the signal was confirmed."""
     from_step: int | None = None
-    """Step that was served."""
+    """Step served before the rollback."""
     to_step: int | None = None
-    """Step to go back to."""
+    """Step to roll back to."""
     to_attempt: int | None = None
-    """Attempt that saved the checkpoint to go back to."""
+    """Attempt that saved that checkpoint."""
     to_training: str | None = None
-    """Which training saved it, as in label `accord.dev/training`: with rollbackTo, it may be an earlier one."""
+    """Training that saved it, as in label `accord.dev/training`. With `rollbackTo` it may be an earlier training."""
     signal: Signal
-    """What was seen."""
+    """Signal that was detected."""
     baseline: float | None = None
     """Level before."""
     recent: float | None = None
-    """Level that was seen."""
+    """Level that was detected."""
     started_at: Timestamp
     """When the signal was confirmed."""
     waiting_since: Timestamp | None = None
-    """When it turned out that it cannot be completed at once, for example because of missing capacity, a quota or a
-    volume. From then on the training is paused."""
+    """Since when it cannot be completed, for example because of missing capacity, a quota or a volume. The training is
+    paused from then on."""
     completed_at: Timestamp | None = None
-    """When the target was Available."""
+    """When the rollback was completed."""
     message: str | None = None
-    """What went wrong, or is waited for."""
+    """What went wrong, or what the rollback is waiting for."""
 
 
 class CheckpointPolicyStatus(Model):
-    """What is served and why."""
+    """Observed state of the policy."""
 
     observed_generation: int | None = None
-    """`metadata.generation` of the spec that this status speaks of."""
+    """The `metadata.generation` that this status describes."""
     conditions: Conditions = []
-    """What is true of the policy, in the terms of kstatus."""
+    """Conditions of the policy, following kstatus."""
     serving: Served | None = None
-    """What is served."""
+    """The served checkpoint."""
     latest_step: int | None = None
-    """Newest verified checkpoint of this training; none of an earlier run of that name."""
+    """Newest verified checkpoint of this training. Checkpoints of an earlier run of that name do not count."""
     best_step: int | None = None
     """Best verified checkpoint of this training."""
     best_value: float | None = None
-    """Its reward or loss."""
+    """Mean reward or loss of the best checkpoint."""
     rollbacks: int | None = None
-    """Rollbacks of this training that were completed."""
+    """Number of completed rollbacks of this training."""
     passed_over: int | None = None
-    """Checkpoints of this training without a snapshot: a newer one was saved before theirs could be taken."""
+    """Number of checkpoints of this training without a snapshot, because a newer one was saved before theirs was
+    taken."""
     checkpoints: Annotated[
         list[CheckpointStatus],
         Field(max_length=400, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ] = []
-    """The checkpoints that are kept."""
+    """Checkpoints that are kept."""
     detection: Verdict | None = None
-    """The last check, with its figures."""
+    """Result of the last check."""
     hold: Hold | None = None
-    """Why nothing is promoted. Missing data never ends it."""
+    """Why promotion is paused. Missing data never ends the pause."""
     switch: Switch | None = None
-    """The change of what is served that is in progress."""
+    """The change of the served checkpoint in progress."""
     put_back: Annotated[
         list[Timestamp], Field(max_length=3, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = []
-    """When a change of the Deployment by another client was reverted: the last three times."""
+    """The last three times that Accord reverted a change of the Deployment by another client."""
     setback: Setback | None = None
-    """Why the checkpoint that should be served is not, and when that is retried."""
+    """Why the desired checkpoint is not served yet."""
     snapshot_failure: SnapshotFailure | None = None
     """Why the newest checkpoint has no snapshot."""
     training: str | None = None
-    """Identity of the training that `rollbacks` counts for: the uid of the TrainingRun."""
+    """UID of the TrainingRun that `rollbacks` counts for."""
     handled_rollback_to: int | None = None
-    """The `rollbackTo` of the spec that has been answered. To repeat it, remove the field first."""
+    """Last `spec.rollbackTo` that was handled. To repeat a rollback to that step, remove the field first."""
     rollback: RollbackRecord | None = None
     """The rollback in progress."""
     history: Annotated[
@@ -513,7 +519,7 @@ class CheckpointPolicyStatus(Model):
 
 
 class CheckpointPolicy(Resource):
-    """Serves the right checkpoint of a training, and puts the last good one back when the training goes wrong."""
+    """Serves checkpoints of a training, and rolls back to the last good one when the training fails."""
 
     kind: ClassVar[str] = "CheckpointPolicy"
     plural: ClassVar[str] = "checkpointpolicies"
@@ -527,16 +533,18 @@ class CheckpointPolicy(Resource):
         PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
     )
     conditions: ClassVar[tuple[ConditionType, ...]] = (
-        ConditionType("Accepted", "The spec asks for nothing that this version of the operator cannot do."),
+        ConditionType("Accepted", "The spec is valid and supported by this version of the operator."),
         *KSTATUS,
-        ConditionType("Healthy", "The last check found nothing wrong; Unknown where there is too little to judge by."),
-        ConditionType("Promoted", "What is served is what `serving.follow` asks for."),
+        ConditionType("Healthy", "The last check passed. Unknown if there is not enough data."),
+        ConditionType("Promoted", "The served checkpoint is the one that `serving.follow` selects."),
         ConditionType(
             "Snapshotted",
-            "The newest checkpoint that the trainer reports has a snapshot. Reason `Ready`: and so has every other; "
-            "`PassedOver`: the message says how many have none.",
+            "The newest checkpoint that the trainer reports has a snapshot. Reason `Ready`: all others have one, too; "
+            "`PassedOver`: the message says how many do not.",
         ),
-        ConditionType("RolledBack", "The training that goes on now, or what is served, comes from a rollback."),
+        ConditionType(
+            "RolledBack", "The current attempt of the training, or the served checkpoint, is the result of a rollback."
+        ),
     )
 
     metadata: ObjectMeta

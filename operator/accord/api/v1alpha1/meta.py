@@ -22,9 +22,9 @@ DnsSubdomain = Annotated[str, Field(pattern=DNS_SUBDOMAIN_PATTERN, min_length=1,
 """An RFC 1123 subdomain: the name of a Kubernetes object."""
 
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-"""A moment, RFC 3339 with seconds (meta/v1 Time)."""
+"""A time, RFC 3339 with seconds (meta/v1 Time)."""
 PrometheusEndpoint = DnsLabel
-"""Name of a Prometheus endpoint that the installer of the operator configured; never a URL."""
+"""Name of a Prometheus endpoint in the operator's configuration, not a URL."""
 PromQL = Annotated[str, Field(min_length=1, max_length=2048)]
 """A Prometheus query."""
 TtlSeconds = Annotated[int, Field(ge=1, le=315_360_000)]
@@ -42,17 +42,17 @@ class Condition(Model):
     """One aspect of an object's state (meta/v1 Condition)."""
 
     type: str
-    """Name of the aspect."""
+    """Type of the condition."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it is the case."""
+    """Status of the condition."""
     reason: str
-    """Why, in one word for programs."""
+    """Reason for the last transition, in one CamelCase word."""
     message: str = ""
-    """Why, in a sentence for people."""
+    """Human-readable details."""
     observed_generation: int | None = None
-    """`metadata.generation` of the spec that this speaks of."""
+    """The `metadata.generation` that this condition describes."""
     last_transition_time: Timestamp
-    """When `status` changed last."""
+    """When `status` last changed."""
 
 
 Conditions = Annotated[
@@ -95,8 +95,8 @@ class ConditionType:
 
 
 KSTATUS = (
-    ConditionType("Ready", "Everything that the spec asks for is in force."),
-    ConditionType("Reconciling", "Something is still being done; there only while True."),
+    ConditionType("Ready", "The spec is fully applied."),
+    ConditionType("Reconciling", "Changes are in progress. Present only while True."),
     ConditionType("Stalled", "Nothing changes without manual action. Present only while True."),
 )
 """The conditions that kstatus knows (sigs.k8s.io/cli-utils), and with it Argo CD, Flux and `kubectl wait`."""

@@ -37,20 +37,20 @@ TRAINER_CONTAINER = "trainer"
 
 
 class EntropySchedule(Model):
-    """How the entropy coefficient goes from `initial` to `final`; it may also rise."""
+    """Schedule of the entropy coefficient, from `initial` to `final`. It may rise or fall."""
 
     initial: Annotated[float, Field(ge=0, le=10)] = 0.02
     """Value at step 0."""
     final: Annotated[float, Field(ge=0, le=10)] = 0.005
-    """Value from `decaySteps` on."""
+    """Value from step `decaySteps` on."""
     decay_steps: Steps = 10_000
-    """Steps until `final` is reached. Progress is clamped: before 0 and after the end the value does not move."""
+    """Steps until `final` is reached. After that the value stays at `final`."""
     decay_strategy: DecayStrategy = "Linear"
-    """`Linear`; `Cosine` (half a cosine wave); `Constant` keeps `initial`."""
+    """`Linear`, `Cosine` (half a cosine wave) or `Constant` (keeps `initial`)."""
 
 
 class LearningRateSchedule(Model):
-    """How the learning rate goes from `initial` to `final`; it may also rise, as a warm-up does."""
+    """Schedule of the learning rate, from `initial` to `final`. It may also rise, as in a warm-up."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -64,24 +64,24 @@ class LearningRateSchedule(Model):
     initial: Annotated[float, Field(ge=0, le=1)] = 3e-4
     """Value at step 0."""
     final: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    """Value from `decaySteps` on."""
+    """Value from step `decaySteps` on."""
     decay_steps: Steps = 10_000
-    """Steps until `final` is reached. Progress is clamped: before 0 and after the end the value does not move."""
+    """Steps until `final` is reached. After that the value stays at `final`."""
     decay_strategy: DecayStrategy = "Cosine"
-    """`Linear`; `Cosine` (half a cosine wave); `Constant` keeps `initial`."""
+    """`Linear`, `Cosine` (half a cosine wave) or `Constant` (keeps `initial`)."""
 
 
 class Schedules(Model):
-    """Hyperparameters that change while the run trains."""
+    """Hyperparameters that are scheduled over the run."""
 
     entropy_coef: EntropySchedule = EntropySchedule()
-    """Coefficient of the entropy bonus: how much the policy explores."""
+    """Coefficient of the entropy bonus: higher values make the policy explore more."""
     learning_rate: LearningRateSchedule = LearningRateSchedule()
     """Learning rate of the optimizer."""
 
 
 class PPO(Model):
-    """Hyperparameters of proximal policy optimization (arXiv 1707.06347) that stay as they are."""
+    """Hyperparameters of proximal policy optimization (arXiv 1707.06347) that stay constant."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.clipRange > 0.0", "clipRange must be greater than 0: with 0 the policy never moves", ".clipRange"),
@@ -93,36 +93,36 @@ class PPO(Model):
     )
 
     clip_range: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """How far one update may move the policy."""
+    """Clipping range: how far one update may change the policy."""
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.99
-    """Discount of future rewards."""
+    """Discount factor of future rewards."""
     gae_lambda: Annotated[float, Field(alias="lambda", ge=0, le=1)] = 0.95
-    """Bias against variance in generalized advantage estimation."""
+    """λ of generalized advantage estimation: trades bias for variance."""
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
     """Samples in a minibatch."""
     epochs: Annotated[int, Field(ge=1, le=1000)] = 4
-    """Passes over the samples of one update."""
+    """Passes over the samples of an update."""
     update_frequency: Annotated[int, Field(ge=1, le=10_000_000)] = 500
-    """Steps collected for one update of the policy."""
+    """Steps collected for each update of the policy."""
 
 
 class Bootstrap(Model):
-    """Statistics that stand in until the window holds enough rewards."""
+    """Statistics used until the window has enough rewards."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.std > 0.0", "std must be greater than 0: rewards are divided by it", ".std"),
     )
 
     size: Annotated[int, Field(ge=0, le=1_000_000)] = 100
-    """Rewards to wait for; 0 uses the measured statistics from the first one on."""
+    """Rewards needed before measured statistics are used. 0: from the first reward on."""
     mean: Annotated[float, Field(ge=-1e12, le=1e12)] = 3.0
-    """Mean until then."""
+    """Mean used until then."""
     std: Annotated[float, Field(ge=0, le=1e12)] = 1.0
-    """Standard deviation until then."""
+    """Standard deviation used until then."""
 
 
 class RewardNormalization(Model):
-    """Rewards scaled by the mean and standard deviation of a sliding window."""
+    """Normalization of rewards by the mean and standard deviation of a sliding window."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.epsilon > 0.0", "epsilon must be greater than 0: it guards a division by zero", ".epsilon"),
@@ -137,28 +137,28 @@ class RewardNormalization(Model):
     enabled: bool = True
     """Whether rewards are normalized."""
     window: Annotated[int, Field(ge=2, le=10_000_000)] = 1000
-    """Rewards in the window."""
+    """Size of the window, in rewards."""
     epsilon: Annotated[float, Field(ge=0, le=1)] = 1e-8
     """Added to the standard deviation before dividing."""
     clip: Annotated[float, Field(ge=0, le=1e6)] = 10.0
-    """Normalized rewards are cut off at ± this."""
+    """Normalized rewards are clipped to ± this value."""
     update_frequency: Annotated[int, Field(ge=1, le=10_000_000)] = 1
-    """Rewards between two updates of the statistics."""
+    """Update the statistics every this many rewards."""
     bootstrap: Bootstrap = Bootstrap()
-    """Statistics that stand in until the window holds enough rewards."""
+    """Statistics used until the window has enough rewards."""
 
 
 class VolumeClaim(Model):
-    """The PersistentVolumeClaim that the operator makes for the checkpoints. It outlives the run."""
+    """The PersistentVolumeClaim that the operator creates for the checkpoints. It is kept when the run is deleted."""
 
     storage: Quantity = "10Gi"
-    """Size. It may grow where the storage class allows it, never shrink."""
+    """Size. Can be increased if the StorageClass allows expansion, never decreased."""
     storage_class_name: DnsSubdomain | None = None
-    """Storage class; the cluster's default when not given. Cannot change."""
+    """StorageClass (default: the cluster's). Immutable."""
     access_modes: Annotated[
         list[Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]], Field(min_length=1, max_length=3)
     ] = ["ReadWriteOnce"]
-    """Access modes. Serving by SubPath needs ReadWriteMany. Cannot change."""
+    """Access modes. A CheckpointPolicy with method SubPath needs ReadWriteMany. Immutable."""
 
 
 def _access_modes(of: str) -> str:
@@ -173,7 +173,7 @@ def _storage_class(of: str) -> str:
 
 
 class Checkpoints(Model):
-    """Where and how often the trainer saves."""
+    """Where and how often the trainer saves checkpoints."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -198,11 +198,11 @@ class Checkpoints(Model):
     save_frequency: Steps = 500
     """Steps between two checkpoints."""
     keep: Annotated[int, Field(ge=1, le=10_000)] = 20
-    """Newest checkpoints that the trainer keeps on its volume."""
+    """Number of newest checkpoints that the trainer keeps on its volume."""
     volume_claim: VolumeClaim | None = None
-    """A claim that the operator makes. With its defaults when neither this nor `claimName` is given."""
+    """PersistentVolumeClaim to create (default: one with the defaults below, unless `claimName` is set)."""
     claim_name: DnsSubdomain | None = None
-    """A PersistentVolumeClaim of your own, in the same namespace. Cannot change."""
+    """Existing PersistentVolumeClaim to use instead, in the same namespace. Immutable."""
 
     @property
     def claim(self) -> VolumeClaim | None:
@@ -211,20 +211,20 @@ class Checkpoints(Model):
 
 
 class RunMonitoring(Model):
-    """Where the run's metrics are served and read."""
+    """How the run's metrics are exposed and queried."""
 
     rules: ClassVar[tuple[Rule, ...]] = (span_rule("interval", "1s", "1h"),)
 
     endpoint: PrometheusEndpoint = "default"
-    """Name of a Prometheus endpoint that the installer of the operator configured. A URL cannot be given here."""
+    """Name of a Prometheus endpoint in the operator's configuration, not a URL."""
     interval: Duration = timedelta(seconds=15)
-    """Time between two looks at the progress."""
+    """How often the run's metrics are queried."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    """Port on which the trainer serves its metrics (environment variable METRICS_PORT)."""
+    """Port on which the trainer exposes its metrics (environment variable METRICS_PORT)."""
 
 
 class Retuning(Model):
-    """Advice on hyperparameters from what users think of the answers."""
+    """Suggestions for hyperparameters, based on users' ratings."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -235,22 +235,22 @@ class Retuning(Model):
     )
 
     mode: Literal["Off", "Suggest", "Auto"] = "Suggest"
-    """`Suggest` writes the advice into status. `Auto` also starts a new attempt with it, from the latest checkpoint, at
-    most once a window of ratings; the spec is not written. A change of `schedules` or `ppo`, or another mode, ends it.
-    Put `"Off"` in quotes: YAML reads a bare Off as false."""
+    """`Suggest` writes suggestions to `status`. `Auto` also applies them in a new attempt from the latest checkpoint,
+    at most once per window of ratings. The spec is not changed. What was applied ends with a change of `schedules`,
+    `ppo` or this mode. Quote `"Off"`: YAML reads a bare Off as false."""
     min_ratings: Annotated[int, Field(ge=10, le=1_000_000)] = 100
-    """New ratings before advice is given."""
+    """New ratings needed for a suggestion."""
     max_ratings: Annotated[int, Field(ge=10, le=1_000_000)] = 300
-    """New ratings after which the next window begins. A window is judged when it holds `minRatings`, and again when it
-    holds this many."""
+    """New ratings after which the next window begins. A window is evaluated when it has `minRatings`, and again when it
+    has this many."""
     query: PromQL | None = None
-    """PromQL that returns the number of ratings in the window, one series a value with label `rating`. `$namespace` and
-    `$window` are filled in. Without `$window` it returns counters, and a new window begins whenever one of them falls.
-    By default `user_ratings_total` of the run's namespace, of pods that have gone as well."""
+    """PromQL query for the number of ratings in the window, one series per value of the label `rating` (default:
+    `user_ratings_total` in the run's namespace, deleted pods included). `$namespace` and `$window` are substituted.
+    Without `$window` it must return counters; a new window begins whenever one of them decreases."""
 
 
 class TrainingRunSpec(Model):
-    """A training as it should go."""
+    """Desired state of a training."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -269,86 +269,87 @@ class TrainingRunSpec(Model):
     )
 
     template: Annotated[dict[str, Any], Field(json_schema_extra={"x-accord-schema": "PodTemplateSpec"})]
-    """The pod that trains (core/v1 PodTemplateSpec): anything a pod may have. Its container `trainer` gets the
-    environment contract and the checkpoint volume. A change starts a new attempt from the latest checkpoint."""
+    """Template of the pod that trains (core/v1 PodTemplateSpec). Its container `trainer` gets the environment variables
+    of a trainer and the checkpoint volume. A change starts a new attempt from the latest checkpoint."""
     total_steps: Steps = 10_000
-    """Steps to train, over all attempts."""
+    """Steps to train, summed over all attempts."""
     schedules: Schedules = Schedules()
-    """Hyperparameters that change while the run trains. A change starts a new attempt from the latest checkpoint."""
+    """Hyperparameters that are scheduled over the run. A change starts a new attempt from the latest checkpoint."""
     ppo: PPO = PPO()
-    """Hyperparameters that stay as they are. A change starts a new attempt from the latest checkpoint."""
+    """Hyperparameters that stay constant. A change starts a new attempt from the latest checkpoint."""
     reward_normalization: RewardNormalization = RewardNormalization()
-    """Rewards scaled by the mean and standard deviation of a sliding window."""
+    """Normalization of rewards by the mean and standard deviation of a sliding window."""
     checkpoints: Checkpoints = Checkpoints()
-    """Where and how often the trainer saves."""
+    """Where and how often the trainer saves checkpoints."""
     resume: Literal["Latest", "Never"] = "Latest"
-    """`Latest`: a new attempt starts from the newest verified checkpoint. `Never`: from step 0."""
+    """Where a new attempt starts: `Latest`, from the newest verified checkpoint; `Never`, from step 0."""
     suspend: bool = False
-    """Stop the pod after it has saved, and go on when this is false again."""
+    """Pause the run: the pod saves a checkpoint and ends. Training resumes when this is false again."""
     backoff_limit: Annotated[int, Field(ge=0, le=1000)] = 6
-    """Failed pods of one attempt before the run counts as failed. Pods that were evicted or preempted do not count."""
+    """Retries of an attempt before the run is marked as failed. Evicted and preempted pods do not count."""
     active_deadline_seconds: TtlSeconds | None = None
-    """Seconds that an attempt may be active before the run counts as failed. They start again when the run is resumed
-    after a suspension, as those of a Job do."""
+    """Seconds that an attempt may be active before the run is marked as failed. As with a Job, the time starts over
+    when the run is resumed."""
     ttl_after_finished: Duration | None = None
-    """Delete the TrainingRun, and its Job with it, this long after it finished. The checkpoints stay."""
+    """Delete the TrainingRun and its Job this long after it finished. The checkpoints are kept."""
     ttl_after_given_up: Duration = timedelta(hours=1)
-    """How long the pod and Job of an attempt that a rollback gave up stay, ended, so that its logs can be read. 0s: not
-    at all. A Job in a queue of Kueue does not stay."""
+    """How long the ended pod and Job of an attempt are kept after a rollback discarded it, so that you can read its
+    logs. 0s: not at all. A Job in a Kueue queue is always deleted."""
     queue_name: DnsLabel | None = None
-    """Kueue LocalQueue that admits the run; Kueue then owns the Job's `suspend`."""
+    """Kueue LocalQueue that admits the run. Kueue then controls the Job's `suspend`."""
     monitoring: RunMonitoring = RunMonitoring()
-    """Where the run's metrics are served and read."""
+    """How the run's metrics are exposed and queried."""
     retuning: Retuning = Retuning()
-    """Advice on hyperparameters from what users think of the answers."""
+    """Suggestions for hyperparameters, based on users' ratings."""
 
 
 class Milestone(Model):
-    """A quarter of the run."""
+    """A quarter of the run completed."""
 
     percent: int
     """0, 25, 50, 75 or 100."""
     step: int
-    """Step at which it was seen."""
+    """Step at which it was observed."""
     reached_at: Timestamp
-    """When it was seen."""
+    """When it was observed."""
     entropy_coef: float | None = None
-    """Entropy coefficient then."""
+    """Entropy coefficient at that step."""
     learning_rate: float | None = None
-    """Learning rate then."""
+    """Learning rate at that step."""
     reward: float | None = None
-    """Mean reward then."""
+    """Mean reward at that step."""
 
 
 class Suggestion(Model):
-    """What the ratings suggest, and on what evidence."""
+    """A suggestion from ratings, with the evidence."""
 
     rule: Literal["LowMean", "WideSpread", "HighMean"]
-    """Which rule spoke: mean below 3.0, standard deviation above 1.5, mean of 4.0 or more."""
+    """Rule that matched: mean below 3.0, standard deviation above 1.5, or mean of 4.0 or more."""
     ratings: int
-    """Number of ratings looked at."""
+    """Number of ratings evaluated."""
     mean: float
     """Mean of the ratings."""
     std: float
     """Standard deviation of the ratings."""
     low: float
-    """Lower end of the confidence interval of what the rule judges."""
+    """Lower end of the confidence interval of the mean or standard deviation."""
     high: float
-    """Upper end of the confidence interval of what the rule judges."""
+    """Upper end of the confidence interval of the mean or standard deviation."""
     field: str
     """Field of the spec to change."""
     current: float
-    """Its value now."""
+    """Its current value."""
     suggested: float
-    """Its value as suggested."""
+    """Its suggested value."""
     patch: str
     """The change as a JSON merge patch for `kubectl patch --type merge -p`."""
     at: Timestamp
-    """When the rule spoke."""
+    """When the suggestion was made."""
     applied_in_attempt: int | None = None
-    """Attempt that was started with it (mode Auto)."""
+    """Attempt in which it was applied (mode Auto)."""
     based_on: str | None = None
-    """Hash of the hyperparameters in the spec then (mode Auto). When they change, it is no longer in force."""
+    """Hash of the spec's hyperparameters at that time (mode Auto). When they change, the suggestion no longer
+    applies."""
 
 
 class RestartRecord(Model):
@@ -359,95 +360,95 @@ class RestartRecord(Model):
     ended_attempt: int
     """Attempt that went wrong."""
     attempt: int
-    """Attempt that went on from the checkpoint."""
+    """Attempt that resumed from the checkpoint."""
     saved_in_attempt: int | None = None
-    """First attempt since that has saved a checkpoint of its own. Until there is one, every attempt goes on from this
-    checkpoint; after that, from the newest."""
+    """First attempt since then that saved a checkpoint. Until there is one, every attempt resumes from `fromStep`;
+    after that, from the newest checkpoint."""
 
 
 class RatingCount(Model):
-    """How often a rating had been given."""
+    """Number of ratings of one value."""
 
     rating: Annotated[str, Field(max_length=32)]
-    """Its value, as label `rating` has it."""
+    """Value of the label `rating`."""
     count: float
-    """Times, over all."""
+    """Value of its counter."""
 
 
 class RatingWindow(Model):
-    """The ratings that are being gathered."""
+    """The current window of ratings."""
 
     since: Timestamp
     """When the window began."""
     counts: Annotated[
         list[RatingCount], Field(max_length=100, json_schema_extra={"x-kubernetes-list-map-keys": ["rating"]})
     ] = []
-    """The counters then, where `retuning.query` returns counters."""
+    """Counters at that time, if `retuning.query` returns counters."""
     ratings: int = 0
-    """New ratings since."""
+    """New ratings in the window."""
     judged: int = 0
-    """Number of ratings at the last judgement; 0 before the first."""
+    """Number of ratings at the last evaluation (0: none yet)."""
 
 
 class TrainingRunStatus(Model):
-    """A training as it goes."""
+    """Observed state of a training."""
 
     observed_generation: int | None = None
-    """`metadata.generation` of the spec that this status speaks of."""
+    """The `metadata.generation` that this status describes."""
     conditions: Conditions = []
-    """What is true of the run, in the terms of kstatus."""
+    """Conditions of the run, following kstatus."""
     phase: str | None = None
     """Pending, Running, Suspended, Succeeded or Failed."""
     attempt: int | None = None
-    """Number of the attempt, from 1. Never goes back."""
+    """Number of the current attempt, from 1. Never decreases."""
     step: int | None = None
-    """Last step that was reported."""
+    """Last reported step."""
     progress: float | None = None
-    """step ÷ totalSteps, in percent."""
+    """Percentage of `totalSteps` completed."""
     progress_bar: str | None = None
-    """The same as a picture, for `kubectl get`."""
+    """Progress as a bar, for `kubectl get`."""
     estimated_completion: Timestamp | None = None
-    """When the last step is expected at the present speed."""
+    """Estimated completion at the current speed."""
     entropy_coef: float | None = None
-    """Entropy coefficient as the trainer reports it."""
+    """Entropy coefficient reported by the trainer."""
     learning_rate: float | None = None
-    """Learning rate as the trainer reports it."""
+    """Learning rate reported by the trainer."""
     loss: float | None = None
     """Mean loss of the latest steps."""
     reward: float | None = None
     """Mean reward of the latest steps."""
     checkpoint_step: int | None = None
-    """Step of the newest checkpoint that was reported."""
+    """Step of the newest reported checkpoint."""
     measured_attempt: int | None = None
-    """The newest attempt whose metrics were read."""
+    """Newest attempt whose metrics were read."""
     milestones: Annotated[
         list[Milestone], Field(max_length=5, json_schema_extra={"x-kubernetes-list-map-keys": ["percent"]})
     ] = []
-    """0, 25, 50, 75 and 100 %, as they were reached."""
+    """Milestones reached: 0, 25, 50, 75 and 100 %."""
     job_ref: LocalObjectReference | None = None
     """The Job of the current attempt."""
     inputs: str | None = None
-    """Hash of what that attempt was made from. A spec that gives another one needs a new attempt."""
+    """Hash of the inputs of the current attempt. If the spec's hash differs, a new attempt starts."""
     claim_name: str | None = None
-    """PersistentVolumeClaim that holds the checkpoints."""
+    """PersistentVolumeClaim that contains the checkpoints."""
     start_time: Timestamp | None = None
-    """When the first pod was started."""
+    """When the first pod started."""
     completion_time: Timestamp | None = None
-    """When the run finished, well or not."""
+    """When the run finished, whether it succeeded or failed."""
     failed_pods: int | None = None
-    """Pods that failed, over all attempts."""
+    """Number of failed pods, over all attempts."""
     suggestions: Annotated[
         list[Suggestion], Field(max_length=3, json_schema_extra={"x-kubernetes-list-map-keys": ["rule"]})
     ] = []
-    """What the ratings suggest."""
+    """Suggestions from ratings."""
     ratings: RatingWindow | None = None
-    """The ratings that the next suggestions will come from."""
+    """The current window of ratings, for the next suggestions."""
     restart: RestartRecord | None = None
     """The newest restart from an earlier checkpoint, after a rollback."""
 
 
 class TrainingRun(Resource):
-    """Trains a policy with PPO: scheduled hyperparameters, visible progress, resumed where it was interrupted."""
+    """Trains a policy with PPO, with scheduled hyperparameters, visible progress and resumption after interruptions."""
 
     kind: ClassVar[str] = "TrainingRun"
     plural: ClassVar[str] = "trainingruns"
@@ -465,27 +466,25 @@ class TrainingRun(Resource):
         PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
     )
     conditions: ClassVar[tuple[ConditionType, ...]] = (
-        ConditionType("Accepted", "The spec asks for nothing that this version of the operator cannot do."),
+        ConditionType("Accepted", "The spec is valid and supported by this version of the operator."),
         *KSTATUS,
-        ConditionType("Complete", "The trainer has reached the end and left with exit code 0."),
+        ConditionType("Complete", "The trainer completed all steps and exited with code 0."),
         ConditionType(
-            "Failed", "The run has failed and is not retried. Present only while True. The reason is the pod's own."
+            "Failed", "The run failed and is not retried. Present only while True. The reason is that of the last pod."
         ),
         ConditionType(
             "Suspended",
-            "Nothing trains because `spec.suspend` is true, because a rollback has stopped it, or because one waits "
-            "for approval (reason `AwaitingApproval`) or cannot be completed yet (`AwaitingRollback`); the message "
-            "names the CheckpointPolicy.",
+            "Training is paused: `spec.suspend` is true, a rollback stopped it, or a rollback is waiting for approval "
+            "(reason `AwaitingApproval`) or cannot be completed yet (`AwaitingRollback`). The message names the "
+            "CheckpointPolicy.",
         ),
         ConditionType("MetricsAvailable", "The run's metrics are read from Prometheus."),
         ConditionType("OnSchedule", "The trainer reports the entropy coefficient and learning rate of the schedules."),
-        ConditionType(
-            "Retuning", "Ratings are read, and suggestions follow from them. Absent until there are ratings."
-        ),
+        ConditionType("Retuning", "Ratings are read and evaluated for suggestions. Absent until there are ratings."),
         ConditionType(
             "RolledBack",
-            "A rollback has stopped the newest attempt, or made training go on from an earlier checkpoint. False says "
-            "why what it asks for is not done. There only where something was asked for.",
+            "A rollback stopped the newest attempt, or made training resume from an earlier checkpoint. If False, the "
+            "message says why that was not done. Present only if a restart or stop was requested.",
         ),
     )
 

@@ -83,8 +83,8 @@ def impossible(assessment: Assessment, target: Checkpoint | None) -> Problem | N
         return Problem(
             "NoStorageClass",
             f"PersistentVolumeClaim {source.name} has no StorageClass, so no claim can be provisioned from its "
-            "snapshots: set spec.serving.storageClassName to a class of the same driver (Accord may not read the "
-            "PersistentVolume, which would tell)",
+            "snapshots: set spec.serving.storageClassName to a class of the same driver (Accord has no permission "
+            "to read the PersistentVolume, which has it)",
         )
     if deployment is not None and deployment.replicas > 1 and set(source.access_modes) == {"ReadWriteOncePod"}:
         return Problem(

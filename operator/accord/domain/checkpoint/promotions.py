@@ -94,8 +94,8 @@ def gate(assessment: Assessment) -> Problem | None:
         return None
     if serving.new_run == "Never":
         message = (
-            f"{assessment.what_is_served} is served and stays: spec.serving.newRun is Never. To serve this training's "
-            "step, name it: follow Manual, step"
+            f"{assessment.what_is_served} stays served: spec.serving.newRun is Never. To serve a step of this "
+            "training: spec.serving.follow Manual, and that step"
         )
         return Problem("EarlierTraining", message)
     waits_for = _not_as_good(assessment, target)
@@ -119,12 +119,12 @@ def _not_as_good(assessment: Assessment, target: Checkpoint) -> str | None:
         step = assessment.status.serving.step if assessment.status.serving is not None else None
         if target.step >= (step or 0):
             return None
-        return f"until this training comes to that step; its newest checkpoint is step {target.step}"
+        return f"until this training reaches that step; its newest checkpoint is step {target.step}"
     if (now >= before) if metric == "Reward" else (now <= before):
         return None
     return (
-        f"until a checkpoint of this training is as good: {metric.lower()} {before:.6g}, against {now:.6g} of step "
-        f"{target.step}"
+        f"until a checkpoint of this training is as good: {metric.lower()} {before:.6g}, compared with {now:.6g} of "
+        f"step {target.step}"
     )
 
 

@@ -91,9 +91,9 @@ def _await_approval(assessment: Assessment, record: RollbackRecord) -> Move:
     meta = assessment.policy.metadata
     paused = "; the training is paused until then" if _is_paused(assessment) else ""
     message = (
-        f"{record.message}{paused}. To go back to step {record.to_step}: accord approve {meta.name} -n "
-        f"{meta.namespace}, or annotation {names.APPROVED_ANNOTATION}={record.id}; to stay: the same with --reject, "
-        f"or {names.REJECTED_ANNOTATION}={record.id}"
+        f"{record.message}{paused}. To roll back to step {record.to_step}: accord approve {meta.name} -n "
+        f"{meta.namespace}, or annotation {names.APPROVED_ANNOTATION}={record.id}; to reject it: the same with "
+        f"--reject, or {names.REJECTED_ANNOTATION}={record.id}"
     )
     return Move("Stalled", "AwaitingApproval", message)
 
@@ -315,7 +315,9 @@ def _restart(assessment: Assessment, record: RollbackRecord) -> Move:
     target = target_of(assessment, record)
     if not _is_of(assessment, record) or (target is not None and target.training != assessment.training):
         # Its volume may hold another checkpoint of that step, or none.
-        return _end(assessment, record, "Done", f"{begin}; that is of an earlier training, so this one is not touched")
+        return _end(
+            assessment, record, "Done", f"{begin}; that step is of an earlier training, so this one is not changed"
+        )
     if run.finished:
         return _end(assessment, record, "Done", f"{begin}; training had finished, so only serving was rolled back")
     # Another attempt may have begun meanwhile, and from a checkpoint that is quarantined now.

@@ -32,7 +32,9 @@ def unchecked(assessment: Assessment) -> tuple[Problem | None, float | None]:
         return (None if said is None else Problem(said.reason, said.message)), None
     if reading.reason not in REASONS or _may_be_over(assessment, reading):
         return None, None
-    problem = Problem(reading.reason, f"the training cannot be checked, so nothing is protected: {reading.message}")
+    problem = Problem(
+        reading.reason, f"the training cannot be checked, so its checkpoints are not protected: {reading.message}"
+    )
     if reading.reason == "NoEndpoint":
         return problem, None
     if reading.reason == "QueryFailed" and said is not None and said.reason in ("NoMetrics", "Stale"):

@@ -105,7 +105,7 @@ def resolved(assessment: Assessment) -> Objection:
         twin = used.setdefault((deployment.name, mode.port), mode.name)
         if twin != mode.name:
             notes.append(
-                f"modes {twin} and {mode.name} are the same pods: Deployment {deployment.name}, port {mode.port}"
+                f"modes {twin} and {mode.name} have the same pods: Deployment {deployment.name}, port {mode.port}"
             )
     return Objection("Resolved", "; ".join(("all Deployments found", *notes)))
 

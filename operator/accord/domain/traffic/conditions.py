@@ -122,7 +122,7 @@ def _warming(assessment: Assessment) -> Objection | None:
     )
     return Objection(
         "WarmingUp",
-        f"{subject} when every ready proxy knows the pods; until then the split is {in_force(assessment)}",
+        f"{subject} when every ready proxy has their endpoints; until then the split is {in_force(assessment)}",
     )
 
 
@@ -139,7 +139,7 @@ def _programmed(assessment: Assessment) -> Objection:
         return Objection("Suspended", f"suspended: the split stays {in_force(assessment)}, spec changes have no effect")
     accepted, refused = "all ready proxies have accepted the routes", assessment.observed.router.refused
     return Objection(
-        "Programmed", accepted if refused is None else f"{accepted}; more are wanted, but {refused.message}"
+        "Programmed", accepted if refused is None else f"{accepted}; more proxies are needed, but {refused.message}"
     )
 
 

@@ -162,7 +162,7 @@ def _why_none(policy: TrafficPolicy, answer: Answer) -> str:
     if not answer.samples:
         return (
             f"no series http_requests_total counts requests of these modes in namespace {policy.metadata.namespace}: "
-            "are the pods scraped, and does the series have the labels namespace and mode?"
+            "check that the pods are scraped and that the series has the labels namespace and mode"
             if policy.spec.monitoring.query is None
             else "the query returned no series"
         )
@@ -186,7 +186,7 @@ def _stale(policy: TrafficPolicy, sampled: list[Sample]) -> str | None:
     if not old:
         return None
     limit = format_duration(age.of_sample(interval))
-    return f"the newest samples of {', '.join(old)} are older than {limit}: is Prometheus scraping?"
+    return f"the newest samples of {', '.join(old)} are older than {limit}: check that Prometheus is scraping"
 
 
 def _names(policy: TrafficPolicy) -> list[str]:

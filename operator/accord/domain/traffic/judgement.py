@@ -72,7 +72,9 @@ def judge(assessment: Assessment) -> Judgement:
     alerts = {name: before[name].alert if name in before else False for name in assessment.targets}
     measurement = assessment.observed.measurement
     if not alerts:
-        return Judgement({}, Wanted(_TYPE, "Unknown", "NothingRouted", "nothing is routed, so nothing is measured"))
+        return Judgement(
+            {}, Wanted(_TYPE, "Unknown", "NothingRouted", "nothing is routed, so there is nothing to measure")
+        )
     if measurement is None or is_outdated(assessment.policy, measurement, assessment.now):
         return _remembered(assessment, alerts)
     if measurement.outcome == "Measured":
@@ -94,11 +96,11 @@ def _by_proxies(assessment: Assessment, measurement: Measurement, alerts: Mappin
         return _unknown(
             alerts,
             "Unattributed",
-            "no pod passes its health check: all are tried, and nobody counts which mode answers",
+            "no pod passes its health check, so requests go to all pods and cannot be attributed to a mode",
         )
     if not total:
         window = format_duration(assessment.policy.spec.monitoring.window)
-        said = f"the proxies passed on no request within {window}"
+        said = f"the proxies forwarded no requests within {window}"
         return _unknown(alerts, "NoTraffic", said + _instead(measurement))
     return _compare(assessment, requests, measurement, alerts, "Proxies")
 
@@ -109,7 +111,7 @@ def _requests(counted: Counted, assessment: Assessment) -> dict[str, float]:
 
 def _instead(measurement: Measurement) -> str:
     """Why the proxies are asked. That a service of a working Prometheus counts nothing is a hint, not a fault."""
-    return f"; counted by the proxies, as the service does not: {measurement.message}"
+    return f"; counted by the proxies, not by the service: {measurement.message}"
 
 
 def _unknown(alerts: Mapping[str, bool], reason: str, message: str) -> Judgement:
@@ -175,7 +177,7 @@ def _compare(
     if alerting:
         condition = _deviation(assessment, shares, [name for name in targets if name in alerting])
         if by == "Service" and condition.reason == "Deviation" and _split_as_asked(assessment, measurement.proxies):
-            said = "the proxies split as asked, so requests reach the pods past the router, or are counted wrongly"
+            said = "the proxies split requests as specified, so some bypass the router or are counted incorrectly"
             condition = replace(condition, message=f"{condition.message}; {said}")
     elif not over:
         condition = Wanted(_TYPE, "True", _TYPE, f"every mode is within {percent(threshold)} points of its target")
@@ -231,7 +233,7 @@ def _deviation(assessment: Assessment, shares: Mapping[str, float], modes: list[
         return Wanted(_TYPE, "False", "Fallback", f"{message}, because other modes have no ready pods")
     intent = assessment.intent
     if intent is not None and intent.wish is not None:
-        message += "; requests that ask for a mode are included"
+        message += "; requests with a preferred mode are included"
     if intent is not None and intent.sticky is not None:
         lasts = intent.sticky.ttl + assessment.policy.spec.monitoring.window
         if assessment.now < assessment.since + lasts:

@@ -84,7 +84,7 @@ def where_to_look(run: TrainingRun, pods: Iterable[PodView], attempt: int) -> st
     if not kept:
         return ""
     span = format_duration(run.spec.ttl_after_given_up)
-    return f"; its pod stays for {span}: `kubectl logs {kept[-1].name} -c {TRAINER_CONTAINER}`"
+    return f"; its pod is kept for {span}: `kubectl logs {kept[-1].name} -c {TRAINER_CONTAINER}`"
 
 
 def given_up(job: JobView) -> dict[str, str]:

@@ -82,7 +82,7 @@ def in_words(pause: Pause) -> str:
             f"{pause.step} once that is served. To cancel the rollback: {command} --reject"
         )
     return (
-        f"{who}: its rollback waits for approval. To go back to step {pause.step}: {command}; to go on as it is: "
+        f"{who}: its rollback waits for approval. To roll back to step {pause.step}: {command}; to reject it: "
         f"{command} --reject"
     )
 

@@ -180,8 +180,8 @@ def _stale(run: TrainingRun, values: Mapping[str, Sample]) -> str | None:
 
 def _where_to_look(run: TrainingRun) -> str:
     return (
-        f"Prometheus has no ppo_training_step of pods {names.job(run.metadata.name, run.status.attempt or 1)}-…: is "
-        f"port {run.spec.monitoring.port} of the trainer scraped, with labels namespace and pod?"
+        f"Prometheus has no ppo_training_step of pods {names.job(run.metadata.name, run.status.attempt or 1)}-…: "
+        f"check that port {run.spec.monitoring.port} of the trainer is scraped with labels namespace and pod"
     )
 
 

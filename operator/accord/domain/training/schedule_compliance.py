@@ -172,7 +172,7 @@ def _on_schedule(assessment: Assessment) -> Wanted:
     )
     silent = [field for field, _, _, value in compared if value is None]
     off = [
-        f"{field} deviates from spec.schedules.{field} (the trainer is told in {variable}_INITIAL and so on)"
+        f"{field} deviates from spec.schedules.{field} (check that the trainer reads {variable}_INITIAL etc.)"
         for field, variable, wanted, value in compared
         if value is not None and not follows(wanted, measured.step, value, margin)
     ]

@@ -45,7 +45,9 @@ def finished(pods: Iterable[PodView], attempt: int, now: datetime) -> End | None
             continue
         goes_on = pod.at_work and pod.others and left(pod, now) <= 0
         if goes_on or pod.phase == "Failed":
-            how = f"{_containers(pod.others)} kept the pod" if goes_on else "another container of the pod failed"
+            how = (
+                f"{_containers(pod.others)} kept the pod running" if goes_on else "another container of the pod failed"
+            )
             return End(True, pod.trainer.at, COMPLETED, f"{pod.trainer.problem.message}, and {how}")
     return None
 

@@ -139,7 +139,7 @@ def test_another_pod_of_the_attempt_begins_anew() -> None:
 def test_nothing_from_before_a_rollback_is_judged() -> None:
     trainer = Trainer().scrape(40)
     since = trainer.at
-    assert check(trainer, subject(since=since)).message == "nothing was reported since the rollback"
+    assert check(trainer, subject(since=since)).message == "no metrics since the rollback yet"
     trainer.reward = 4
     assert check(trainer.scrape(5), subject(since=since)).outcome == "Inconclusive"
     assert check(trainer.scrape(20), subject(since=since)).outcome == "Pass"

@@ -137,12 +137,14 @@ def _interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     saved = _saved(subject, [target for target in found if target.newest > _since(subject)])
     step = lives[-1].moments[-1].step
     if twin := _twin(found, age.of_sample(interval)):
-        words = f"two trainers report at the same time ({_name(twin)} and {_name(newest)}): which one is meant?"
+        words = (
+            f"two trainers report at the same time ({_name(twin)} and {_name(newest)}): cannot tell which one to check"
+        )
         return Reading("Inconclusive", now, words, "InsufficientData", attempt, step)
     # A training that has ended reports nothing more: what it reported last is judged whenever it can be had.
     until = now if subject.ended is None else min(now, subject.ended)
     if age.is_unscraped(newest.newest, until.timestamp(), interval):
-        words = "the trainer's metrics are not scraped any more; nothing new is known"
+        words = "the trainer's metrics are no longer scraped"
         return Reading("Inconclusive", now, words, "Stale", attempt, step, saved=saved)
     return _reading(_judge(subject, lives[-1]), now, attempt, saved)
 
@@ -171,7 +173,7 @@ def _judge(subject: Subject, life: Life) -> Judgement:
         history.add(moment)
     if history is None:
         step = life.moments[-1].step
-        return Judgement("Inconclusive", "InsufficientData", "nothing was reported since the rollback", step)
+        return Judgement("Inconclusive", "InsufficientData", "no metrics since the rollback yet", step)
     return history.judge()
 
 
@@ -264,7 +266,10 @@ def _where_to_look(subject: Subject) -> str:
     if run is None:
         return "Prometheus has no ppo_training_step with the labels of source.selector in this namespace"
     pods = f"{names.job(run.name, subject.attempt or 1)}-…"
-    return f"Prometheus has no ppo_training_step of pods {pods}: is the trainer scraped, with labels namespace and pod?"
+    return (
+        f"Prometheus has no ppo_training_step of pods {pods}: check that the trainer is scraped with labels namespace "
+        "and pod"
+    )
 
 
 QUESTION = Question(ask, interpret, schedule, "matrix")
