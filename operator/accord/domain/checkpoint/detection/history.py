@@ -193,7 +193,7 @@ class History:
             return f"{name} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
         figures = f"{name} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
         if finding.outcome == "Pass":
-            return figures
+            return f"{figures} before"
         return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
     def _diverged(self, found: NotFinite) -> Judgement:
