@@ -184,13 +184,15 @@ def load(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        document = next(iter(parse(path.read_bytes())), None)
+        documents = [each for each in parse(path.read_bytes()) if each is not None]
     except OSError as error:
         raise ConfigError(f"{path}: cannot read: {error.strerror}") from error
     except UnreadableError as error:
         raise ConfigError(f"{path}: {error}") from error
+    if len(documents) > 1:
+        raise ConfigError(f"{path}: more than one document")
     try:
-        return Config.model_validate(document or {})
+        return Config.model_validate(next(iter(documents), None) or {})
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, problem['loc'])) or 'document'}: {_said(problem['type'], problem['msg'])}"

@@ -47,17 +47,27 @@ def written(value: Any) -> str:
 class KubeLoader(yaml.SafeLoader):
     """Times are text, and a key may stand only once."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """The mapping. Raises ConstructorError with the line of a key that is there again."""
-        self.flatten_mapping(node)
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Puts in what `<<` merges: what the mapping says itself wins, and is no duplicate of that. Raises
+        ConstructorError with the line of a key that is there again.
+        """
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
+            key = self._key(key_node)
+            if not isinstance(key, Hashable):
+                what = "a list or an object is no key"
+                raise yaml.constructor.ConstructorError(None, None, what, key_node.start_mark)
+            if key in seen and key_node.tag != f"{_TAG}merge":
                 line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(None, None, f"line {line}: duplicate key {key!r}")
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        super().flatten_mapping(node)
+        # A mapping that is merged elsewhere comes here again, and has each key once then, too.
+        node.value = list({self._key(pair[0]): pair for pair in node.value}.values())
+
+    def _key(self, node: yaml.Node) -> Any:
+        # These two tags are instructions for `flatten_mapping`, not types of a value.
+        return node.value if node.tag in (f"{_TAG}merge", f"{_TAG}value") else self.construct_object(node, deep=True)
 
 
 class KubeDumper(yaml.SafeDumper):

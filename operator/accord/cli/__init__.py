@@ -8,6 +8,7 @@
 | `options`, `connection` | options that several commands have; cluster and namespace as kubectl finds them |
 | `documents` | files and stdin, manifests among them |
 | `printer`, `tables` | text, tables, JSON and YAML, for terminals and for pipes |
+| `pictures` | what the pictures of `--plot` have in common |
 """
 
 from __future__ import annotations

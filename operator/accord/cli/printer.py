@@ -70,6 +70,10 @@ class Printer:
             else:
                 _print_table(console, block)
 
+    def flush(self) -> None:
+        """Hand over what was printed. BrokenPipeError where nobody reads it any more."""
+        self._out.flush()
+
     def aside(self, text: str) -> None:
         """Text as it is on stderr, where stdout holds data."""
         self._err.write(text)

@@ -36,7 +36,10 @@ def main(arguments: Sequence[str] | None = None, commands: Sequence[Command] = C
     command: Command = parsed.command
     printer = Printer(parsed.program)
     try:
-        return command.run(parsed, printer)
+        code = command.run(parsed, printer)
+        # Here, not when Python exits: then the code would be 120.
+        printer.flush()
+        return code
     except CommandError as error:
         printer.problem(str(error))
         return error.exit

@@ -17,10 +17,10 @@ CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunCo
 
 def refusal(status: Manifest) -> str | None:
     """Why the API server takes no pods of a Deployment with this status; None where it does."""
-    for entry in status.get("conditions") or ():
-        if (entry.get("type"), entry.get("status")) == ("ReplicaFailure", "True"):
-            return str(entry.get("message") or entry.get("reason") or NO_REASON)
-    return None
+    failure = condition(status, "ReplicaFailure")
+    if failure.get("status") != "True":
+        return None
+    return str(failure.get("message") or failure.get("reason") or NO_REASON)
 
 
 def lost_since(status: Manifest) -> str | None:
@@ -29,20 +29,21 @@ def lost_since(status: Manifest) -> str | None:
     Kubelet sets both conditions. The node lifecycle controller takes only `Ready` away, and gives no reason, when the
     node does not answer; the pod goes on to be `Running` (k8s.io/kubernetes, pkg/util/node, MarkPodsNotReady).
     """
-    return _condition(status, "Ready").get("lastTransitionTime") if is_lost(status) else None
+    return condition(status, "Ready").get("lastTransitionTime") if is_lost(status) else None
 
 
 def is_lost(status: Manifest) -> bool:
     """Whether the node of a pod does not answer; see `lost_since`. Older clusters say so in its reason or phase."""
     if status.get("reason") == "NodeLost" or status.get("phase") == "Unknown":
         return True
-    ready, containers = _condition(status, "Ready"), _condition(status, "ContainersReady")
+    ready, containers = condition(status, "Ready"), condition(status, "ContainersReady")
     taken_away = ready.get("status") in ("False", "Unknown") and not ready.get("reason")
     return taken_away and containers.get("status") == "True"
 
 
-def _condition(status: Manifest, kind: str) -> Manifest:
-    return next((entry for entry in status.get("conditions") or () if entry.get("type") == kind), {})
+def condition(status: Manifest, type_: str) -> Manifest:
+    """The condition of that type; empty where there is none."""
+    return next((entry for entry in status.get("conditions") or () if entry.get("type") == type_), {})
 
 
 def is_over_quota(words: str) -> bool:

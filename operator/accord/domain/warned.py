@@ -28,7 +28,7 @@ class Warned(NamedTuple):
 
 
 def newest(events: Iterable[Manifest], now: datetime) -> Warned | None:
-    """The newest of some Events (events.k8s.io/v1) that tells why a pod does not start, unless it is over."""
+    """The newest of some Events (events.k8s.io/v1) that tells why a pod is not started or made, unless it is over."""
     since = timestamp(now - _STANDS)[:19]
     telling = [
         event

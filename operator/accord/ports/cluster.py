@@ -33,7 +33,7 @@ class Cluster(Protocol):
         """Pods of a namespace that a label selector finds, right now."""
 
     async def warned(self, namespace: str, uid: str) -> Warned | None:
-        """What Kubernetes last warned of a pod that does not start, by its Events."""
+        """What Kubernetes last warned of a pod that does not start, or of a Job that makes none, by its Events."""
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Server-side apply with force; returns the live object."""

@@ -172,7 +172,7 @@ class CheckpointPolicies:
     def _concerned_by_stray(self, change: Change) -> set[ObjectKey]:
         """Whom a snapshot concerns that only its name tells the policy of."""
         key = change.key
-        if not (_is_stray(change.old) or _is_stray(change.new)):
+        if not any(each is not None and _is_stray(each) for each in (change.old, change.new)):
             return set()
         policies = self._index.all(self.resource.api_version, self.resource.kind)
         return {each for each, _ in policies if each.namespace == key.namespace and names.is_of(each.name, key.name)}
@@ -305,9 +305,9 @@ def _mounts(manifest: Manifest | None) -> frozenset[str]:
     return frozenset(claim for claim in claims if claim)
 
 
-def _is_stray(manifest: Manifest | None) -> bool:
+def _is_stray(manifest: Manifest) -> bool:
     """Whether it is a snapshot of our making whose labels do not say for which policy it was made."""
-    if manifest is None or manifest["kind"] != SNAPSHOTS.kind or not (is_ours(manifest) or is_made_by_us(manifest)):
+    if manifest["kind"] != SNAPSHOTS.kind or not (is_ours(manifest) or is_made_by_us(manifest)):
         return False
     return names.parse_checkpoint(manifest["metadata"]["name"]) is not None and _policy_of(manifest) is None
 

@@ -16,6 +16,7 @@ from typing import Protocol
 from accord.adapters.kubernetes.resources import PODS, Resource
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey
+from accord.domain.refusals import is_refusal
 from accord.ports.cluster import ClusterError
 from accord.runtime.index import Index, controller_of
 
@@ -27,9 +28,6 @@ Pause = Callable[[float], Awaitable[object]]
 _ASK_AGAIN = 0.5
 _LONGEST_PAUSE = 15.0
 """Seconds between two requests that got no answer; the first of them, doubled each time."""
-_NO_ANSWER = frozenset({0, 401, 429})
-"""Statuses that say nothing of the object, as those from 500 on."""
-_SERVER_ERRORS = 500
 
 
 class Taking(Protocol):
@@ -91,7 +89,8 @@ class Departures:
             try:
                 return await self._get(key)
             except ClusterError as error:
-                if error.status not in _NO_ANSWER and error.status < _SERVER_ERRORS:
+                # By its code alone: no webhook has a say in a read, and a proxy may write anything.
+                if is_refusal(error.status, ""):
                     log.debug("assuming that %s was deleted: %s", key, error)
                     return None
                 log.debug("whether %s was deleted is not known yet: %s", key, error)

@@ -56,10 +56,10 @@ class LooksAtPods(Protocol):
 
 @runtime_checkable
 class AsksWhy(Protocol):
-    """A kind whose decision needs to know, at times, why a pod that has a node is not started: Events alone tell."""
+    """A kind whose decision needs to know, at times, why a pod is not started or not made: Events alone tell."""
 
     def unexplained(self, manifest: Manifest) -> str | None:
-        """Uid of such a pod, in the object's namespace; None where there is none."""
+        """Uid of such a pod, or of the Job that makes none, in the object's namespace; None where there is none."""
 
     def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
         """What Kubernetes last warned of it, for the next decision."""

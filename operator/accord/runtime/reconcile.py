@@ -196,7 +196,7 @@ class Reconciler:
             self._observe(ours)
 
     async def _ask_why(self, kind: AsksWhy, manifest: Manifest) -> None:
-        """A listing of the warnings about one pod, only while it does not start."""
+        """A listing of the warnings about one pod or Job, only while the pod does not start or is not made."""
         uid = kind.unexplained(manifest)
         if uid is None:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -34,6 +35,15 @@ _POD_DUE = timedelta(seconds=5)
 """The Job controller makes a pod within a second."""
 
 
+class _Podless(NamedTuple):
+    """A Job that is to have a pod and has none."""
+
+    uid: str
+    since: datetime
+    is_overdue: bool
+    """Whether that has lasted for longer than it takes to make a pod, so that its Events are worth a question."""
+
+
 class TrainingRuns:
     """The kind TrainingRun. Implements `accord.runtime.kinds.Kind`."""
 
@@ -55,11 +65,9 @@ class TrainingRuns:
         self._pausing = index.index_by("trainingrun-pause", _paused_by)
         """By run, the CheckpointPolicies that want it to rest."""
         self._warned: dict[ObjectKey, tuple[str, Warned | None]] = {}
-        """By run: a pod that does not start, by its uid, and what Kubernetes last warned of it."""
-        self._podless: dict[ObjectKey, tuple[str, datetime]] = {}
-        """By run: the uid of a Job that is to have a pod and has none, and since when."""
-        self._unmade: set[ObjectKey] = set()
-        """Runs of which that has lasted for longer than it takes to make a pod."""
+        """By run: what does not start, a pod or the pod of a Job, by its uid, and what Kubernetes last warned of it."""
+        self._podless: dict[ObjectKey, _Podless] = {}
+        """By run, as of its last pass."""
         self._gone: dict[ObjectKey, str] = {}
         """By run, the Job of its newest attempt where that does not exist any more. There is no way back for it."""
         self.refusals = Refusals()
@@ -87,17 +95,17 @@ class TrainingRuns:
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
-        self._follow_podless(key, self._parsed.of(manifest), now)
         return self.refusals.decide(
-            key, lambda: self._decide(self._gather(key, manifest, conflicts), self._workload, now)
+            key, lambda: self._decide(self._gather(key, manifest, conflicts, now), self._workload, now)
         )
 
     def unexplained(self, manifest: Manifest) -> str | None:
         """A pod of the run that has a node and no container yet, or a Job that makes no pod. Implements `AsksWhy`."""
         key = ObjectKey.of(manifest)
         self._warned.pop(key, None)
-        if key in self._unmade:
-            return self._podless[key][0]
+        podless = self._podless.get(key)
+        if podless is not None and podless.is_overdue:
+            return podless.uid
         pods = map(PodView.of, self._pods(key).values())
         return next((pod.uid for pod in pods if pod.created_nothing and not pod.deleting and pod.uid), None)
 
@@ -136,25 +144,20 @@ class TrainingRuns:
         self._warned.pop(key, None)
         self._gone.pop(key, None)
         self._podless.pop(key, None)
-        self._unmade.discard(key)
         self.refusals.forget(key)
 
-    def _follow_podless(self, key: ObjectKey, run: TrainingRun, now: datetime) -> None:
-        """Whether the newest Job has been without a pod for so long that its Events are worth a question."""
-        job = max(self._jobs(run), key=lambda job: job.attempt, default=None)
-        pods = map(PodView.of, self._pods(key).values())
+    def _follow_podless(
+        self, key: ObjectKey, jobs: Iterable[AttemptView], pods: Iterable[PodView], now: datetime
+    ) -> _Podless | None:
+        """Since when the newest Job has been without a pod; None where it has one, or is to have none."""
+        before = self._podless.pop(key, None)
+        job = max(jobs, key=lambda job: job.attempt, default=None)
         if job is None or job.suspended or job.deleting or job.end or job.given_up or any(pod.at_work for pod in pods):
-            self._podless.pop(key, None)
-            self._unmade.discard(key)
-            return
+            return None
         uid = str(job.manifest["metadata"]["uid"])
-        before = self._podless.get(key)
-        since = before[1] if before is not None and before[0] == uid else now
-        self._podless[key] = uid, since
-        if now - since >= _POD_DUE:
-            self._unmade.add(key)
-        else:
-            self._unmade.discard(key)
+        since = before.since if before is not None and before.uid == uid else now
+        self._podless[key] = podless = _Podless(uid, since, now - since >= _POD_DUE)
+        return podless
 
     def _paused(self, change: Change) -> Iterable[ObjectKey]:
         """The runs that a policy pauses from now on, or does not pause any more."""
@@ -164,14 +167,19 @@ class TrainingRuns:
         concerned = [run for pause, run in ((before, old), (after, new)) if pause is not None and run is not None]
         return [run for run in concerned if self._index.get(run) is not None]
 
-    def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
+    def _gather(
+        self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime
+    ) -> Observed:
         run = self._parsed.of(manifest)
+        jobs, pods = self._jobs(run), tuple(map(PodView.of, self._pods(key).values()))
+        podless = self._follow_podless(key, jobs, pods, now)
+        uid, warned = self._warned.get(key, ("", None))
         return Observed(
             run=run,
-            jobs=self._jobs(run),
-            podless_since=self._podless[key][1] if key in self._podless else None,
-            refused=self._refused(key),
-            pods=tuple(self._pod(key, pod) for pod in self._pods(key).values()),
+            jobs=jobs,
+            podless_since=None if podless is None else podless.since,
+            refused=warned if podless is not None and podless.uid == uid else None,
+            pods=tuple(pod.explained(warned) if pod.uid == uid else pod for pod in pods),
             claim=_ours(self._index.get(resources.claim_key(run)), key.name),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
@@ -179,10 +187,6 @@ class TrainingRuns:
             progress=self._progress.get(key),
             ratings=self._ratings.get(key),
         )
-
-    def _refused(self, key: ObjectKey) -> Warned | None:
-        uid, warned = self._warned.get(key, ("", None))
-        return warned if key in self._podless and self._podless[key][0] == uid else None
 
     def _jobs(self, run: TrainingRun) -> tuple[AttemptView, ...]:
         """The Jobs of a run, also one of its newest attempt from which somebody took the owner reference."""
@@ -192,11 +196,6 @@ class TrainingRuns:
         if newest is not None and controller_of(newest) is None and _is_made_for(run.metadata.name, newest):
             found.append(newest)
         return tuple(map(self._workload.view, found))
-
-    def _pod(self, key: ObjectKey, manifest: Manifest) -> PodView:
-        pod = PodView.of(manifest)
-        uid, warned = self._warned.get(key, ("", None))
-        return pod.explained(warned) if pod.uid == uid else pod
 
 
 def _ours(manifest: Manifest | None, run: str) -> Manifest | None:

@@ -249,6 +249,19 @@ def test_what_pods_were_not_ready_with_is_not_held_against_the_same_step_of_anot
     assert world.status["setback"]["training"] == training(world.objects[RUN]["metadata"]["uid"])
 
 
+def test_a_snapshot_of_the_run_before_that_failed_is_not_said_to_be_retried() -> None:
+    world = trained(500)
+    world.bad_snapshots[1000] = "driver says no"
+    world.save(1000)
+    world.advance(61, checked=True)
+    assert world.status["snapshotFailure"]["step"] == 1000
+    made_anew(world)
+    world.advance(120, checked=True)
+    assert "snapshotFailure" not in world.status
+    assert world.condition("Snapshotted") == ("Unknown", "NoCheckpoint")
+    assert world.condition("Ready")[0] == "True"
+
+
 def test_records_of_an_older_version_do_not_name_the_training_and_are_followed() -> None:
     world = trained(400)
     world.unready.add(500)

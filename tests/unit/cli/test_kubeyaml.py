@@ -64,6 +64,26 @@ def test_a_number_of_thousands_of_digits_is_refused_in_words() -> None:
         yaml.load("9" * 5000, KubeLoader)
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("b: &b {x: 1, w: 2}\nm: {<<: *b, x: 3}", {"x": 3, "w": 2}),
+        ("b: [&b {x: 1}, &c {x: 2, w: 4}]\nm: {<<: [*b, *c], z: 3}", {"x": 1, "w": 4, "z": 3}),
+        ("b: [&b {x: 1}, &c {w: 4}]\nm: {<<: *b, <<: *c}", {"x": 1, "w": 4}),
+        # What is merged has merged something itself, and is read after.
+        ("a: &a {x: 1, w: 2}\nd: {e: {f: &f {<<: *a, x: 3}}}\nm: {<<: *f, w: 4}", {"x": 3, "w": 4}),
+    ],
+)
+def test_what_is_merged_into_a_mapping_gives_way_to_its_own_keys(text: str, found: Any) -> None:
+    assert yaml.load(text, KubeLoader)["m"] == yaml.safe_load(text)["m"] == found
+
+
+@pytest.mark.parametrize("text", ["m: {<<: &b {x: 1}, w: 2, w: 3}", "m: {<<: {x: 1, x: 2}}"])
+def test_a_merge_hides_no_key_that_is_there_twice(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="line 1: duplicate key"):
+        yaml.load(text, KubeLoader)
+
+
 def test_all_commands_read_the_same(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(

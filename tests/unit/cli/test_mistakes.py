@@ -44,6 +44,10 @@ UNREADABLE: dict[str, tuple[Made, str]] = {
     "no YAML": (holding("a: [1\nb: 2"), "{}: invalid YAML: line 2, column 2: expected ',' or ']', but got ':'"),
     "a character that YAML does not have": (holding("a: \x00"), "{}: invalid YAML: unacceptable character #x0000"),
     "a key that is there twice": (holding("a: 1\na: 2"), "{}: invalid YAML: line 2: duplicate key 'a'"),
+    "a template that nobody rendered": (
+        holding("a: {{ .Values.a }}"),
+        "{}: invalid YAML: line 1, column 5: a list or an object is no key",
+    ),
     "a number without end": (holding("a: " + "9" * 5000), "{}: invalid YAML: line 1: number out of range"),
 }
 UNUSABLE: dict[str, tuple[Made, str]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -91,6 +92,17 @@ def test_a_reader_that_has_had_enough_is_no_error() -> None:
     command = f"{sys.executable} -m accord crds | head -n 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, env={"PYTHONPATH": "operator"}, capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_nor_is_one_that_is_gone_before_a_short_answer() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command, env = [sys.executable, "-m", "accord", "crds", "-o", "table"], {"PYTHONPATH": "operator"}
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=env, stdout=writing, stderr=subprocess.PIPE)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (Exit.OK, b"")
 
 
 def test_standard_input_is_read_as_utf_8_in_any_locale() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.envoy.rig import make_policy
 
 from accord.adapters.routers.envoy.acknowledgements import AckStore
-from accord.adapters.routers.envoy.forwarding import Ack, parse_said
+from accord.adapters.routers.envoy.forwarding import Ack, parse_ack
 from accord.adapters.routers.envoy.offering import Published
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.snapshot import Offer, Snapshot, Version
@@ -239,17 +239,17 @@ class TestPublished:
 
 def test_what_was_said_survives_the_way_to_the_leader() -> None:
     for version in (None, Version(4, "ab")):
-        said = Ack("shop", "assistant", "router-0", FAST, version, "cd")
-        assert parse_said(json.loads(json.dumps(said.to_json()))) == said
+        ack = Ack("shop", "assistant", "router-0", FAST, version, "cd")
+        assert parse_ack(json.loads(json.dumps(ack.to_json()))) == ack
 
 
 @pytest.mark.parametrize(
     "change", [{"kind": "secrets"}, {"node": "a/b"}, {"version": None}, {"name": "x" * 2000}, {"refused": 1}]
 )
 def test_what_cannot_have_been_said_is_refused(change: dict[str, object]) -> None:
-    said = Ack("shop", "assistant", "router-0", FAST, None).to_json() | change
+    ack = Ack("shop", "assistant", "router-0", FAST, None).to_json() | change
     with pytest.raises(ValueError, match=r"must be|needs the strings"):
-        parse_said(said)
+        parse_ack(ack)
 
 
 def test_of_modes_that_are_gone_nothing_is_remembered() -> None:

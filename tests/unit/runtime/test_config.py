@@ -39,6 +39,10 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path, text: str) -> None:
     assert load(write(tmp_path, text)) == Config() == load(None)
 
 
+def test_an_empty_document_before_it_hides_nothing(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "---\n---\nxds: {port: 1}\n")).xds.port == 1
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -61,6 +65,7 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path, text: str) -> None:
         ("log: {level: loud}", "log.level"),
         ("- a list", "document"),
         ("a: [", "invalid YAML"),
+        ("log: {level: debug}\n---\nxds: {port: 1}", "more than one document"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str, says: str) -> None:

@@ -100,7 +100,13 @@ async def test_one_of_the_same_name_is_another(world: World) -> None:
     assert known["metadata"]["uid"] == "another"
 
 
-NO_ANSWERS = [(0, "Unreachable"), (503, "ServiceUnavailable"), (500, "InternalError"), (429, "TooManyRequests")]
+NO_ANSWERS = [
+    (0, "Unreachable"),
+    (503, "ServiceUnavailable"),
+    (500, "InternalError"),
+    (429, "TooManyRequests"),
+    (408, "Timeout"),
+]
 
 
 @pytest.mark.parametrize("no_answer", NO_ANSWERS)

@@ -43,7 +43,7 @@ class KubernetesCluster:
         return tuple([pod async for pod in pods_of(self._connection, namespace, selector)])
 
     async def warned(self, namespace: str, uid: str) -> Warned | None:
-        """What Kubernetes last warned of a pod that does not start. Raises ClusterError."""
+        """What Kubernetes last warned of a pod that does not start, or a Job that makes none. Raises ClusterError."""
         return newest(await events_of(self._connection, namespace, uid), self._clock.now())
 
     async def apply(self, manifest: Manifest) -> Manifest:

@@ -52,8 +52,6 @@ class SnapshotStore:
     ) -> Manifest | None:
         """A snapshot of the trainer's volume as it is now."""
         meta, spec = observed.policy.metadata, observed.policy.spec
-        source = observed.source_name or ""
-        name = spec.training_run_ref.name if spec.training_run_ref is not None else source
         figures = {names.LOSS_ANNOTATION: saved.loss, names.REWARD_ANNOTATION: saved.reward}
         annotations = {key: f"{figure:.6g}" for key, figure in figures.items() if figure is not None}
         if saved.sums is not None:
@@ -70,10 +68,10 @@ class SnapshotStore:
             "metadata": {
                 "name": names.checkpoint(meta.name, saved.step, attempt, training),
                 "namespace": meta.namespace,
-                "labels": names.labels(meta.name, name, training, saved.step, attempt, _uid(observed)),
+                "labels": names.labels(meta.name, observed.run_name, training, saved.step, attempt, _uid(observed)),
                 "annotations": annotations,
             },
-            "spec": {"source": {"persistentVolumeClaimName": source}},
+            "spec": {"source": {"persistentVolumeClaimName": observed.source_name or ""}},
         }
         if spec.class_name is not None:
             snapshot["spec"]["volumeSnapshotClassName"] = spec.class_name
@@ -93,12 +91,11 @@ class SnapshotStore:
 
     def relabel(self, observed: Observed, checkpoint: Checkpoint, training: str) -> Manifest | None:
         """The same snapshot with the labels that its name tells. What only labels told is told for this training."""
-        live, meta, spec = checkpoint.manifest, observed.policy.metadata, observed.policy.spec
+        live, meta = checkpoint.manifest, observed.policy.metadata
         if live is None or checkpoint.deleting or not names.is_of(meta.name, live["metadata"]["name"]):
             return None
-        run = spec.training_run_ref.name if spec.training_run_ref is not None else observed.source_name or ""
         labels = live["metadata"].get("labels") or {}
-        wanted = names.labels(meta.name, run, checkpoint.training, checkpoint.step, checkpoint.attempt)
+        wanted = names.labels(meta.name, observed.run_name, checkpoint.training, checkpoint.step, checkpoint.attempt)
         wanted[names.RUN_LABEL] = labels.get(names.RUN_LABEL) or wanted[names.RUN_LABEL]
         if all(labels.get(key) == text for key, text in wanted.items()):
             return None
@@ -113,13 +110,13 @@ class SnapshotStore:
         for want of that, a claim that was made from another one.
         """
         live = observed.source_claim
-        manifest = (checkpoint.manifest if checkpoint is not None else None) or {}
-        source = ((manifest.get("spec") or {}).get("source") or {}).get("persistentVolumeClaimName") or ""
-        noted = ((manifest.get("metadata") or {}).get("annotations") or {}).get(names.ORIGIN_ANNOTATION)
-        remembered = ClaimView.remembered(source, noted)
+        if checkpoint is None:
+            return live
+        annotations = (checkpoint.manifest or {}).get("metadata", {}).get("annotations") or {}
+        remembered = ClaimView.remembered(checkpoint.source or "", annotations.get(names.ORIGIN_ANNOTATION))
         if live is not None and (remembered is None or remembered.storage_class == live.storage_class):
             return live
-        if remembered is not None or checkpoint is None:
+        if remembered is not None:
             return remembered
         status = observed.policy.status
         recorded = [record.claim_name for record in (status.serving, status.switch) if record is not None]

@@ -9,8 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from accord.cli import pictures
 from accord.cli.backtest.input import Given
-from accord.cli.errors import InputError, unwritable
+from accord.cli.errors import InputError
 from accord.domain.checkpoint.detection.history import Judgement
 from accord.domain.checkpoint.detection.replay import Look, Replayed, Rollback
 from accord.domain.checkpoint.detection.series import Name, Segment
@@ -24,9 +25,6 @@ _OUTLIERS = 0.01  # part of the reported values at either end that need not be i
 _WIDTH, _PANEL = 860, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 36, 66, 46
 _STYLE = """\
-  <style>
-    text { font: 12px system-ui, sans-serif; fill: #333 }
-    .title { font-size: 14px; font-weight: 600 }
     .grid { stroke: #e6e6e6 } .axis { stroke: #888; fill: none }
     .reported { fill: none; stroke: #b9c4d0; stroke-width: 1.2 }
     .newest { fill: none; stroke: #1f6feb; stroke-width: 2 }
@@ -38,8 +36,7 @@ _STYLE = """\
     .unsure { fill: #8c959f; fill-opacity: .14 }
     .rollback { stroke: #cf222e; stroke-width: 1.8; fill: none }
     .head { fill: #cf222e }
-    .elsewhere { stroke: #8c959f; stroke-width: 1.2; stroke-dasharray: 6 4; fill: none }
-  </style>"""
+    .elsewhere { stroke: #8c959f; stroke-width: 1.2; stroke-dasharray: 6 4; fill: none }"""
 _SPANS = {"Suspect": ("suspect", "Suspect"), "Fail": ("fail", "Fail"), "Inconclusive": ("unsure", "too little data")}
 
 Point = tuple[float, float]
@@ -90,16 +87,7 @@ def draw(given: Given, result: Replayed, path: Path) -> None:
     x = (float(low), float(max(steps)) if max(steps) > low else low + 1.0)
     panels = [_panel(name, given, result, x, _PANEL * index) for index, name in enumerate(names)]
     title = f"Backtest of CheckpointPolicy {given.policy.metadata.name}"
-    height = _PANEL * len(names)
-    picture = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
-        f'height="{height}" role="img">\n  <title>{escape(title)}</title>\n{_STYLE}\n'
-        f'  <rect width="{_WIDTH}" height="{height}" fill="#fff"/>\n' + "\n".join(panels) + "\n</svg>\n"
-    )
-    try:
-        path.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise unwritable(path, error) from error
+    pictures.write(path, pictures.svg(title, _WIDTH, _PANEL * len(names), _STYLE, "\n".join(panels)))
 
 
 def _panel(name: Name, given: Given, result: Replayed, x: tuple[float, float], top: int) -> str:
@@ -208,9 +196,7 @@ def _range(lines: Sequence[_Line]) -> tuple[float, float]:
     cut = int(len(reported) * _OUTLIERS)
     values = reported[cut : len(reported) - cut]
     values += [y for line in lines if line.style != "reported" for part in line.parts for _, y in part]
-    low, high = min(values), max(values)
-    margin = (high - low) * 0.08 or abs(high) * 0.5 or 1.0
-    return low - margin, high + margin
+    return pictures.axis(values)
 
 
 def _spans(name: Name, result: Replayed, last: float) -> Iterator[tuple[float, float, str]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-import yaml
-
-from accord.api.crd import files
+from accord.api.crd import crd, files
+from accord.api.v1alpha1 import KINDS
 from accord.cli.documents import content
 from accord.cli.errors import unreadable, unwritable
 from accord.cli.printer import Format, Printer, Table
@@ -18,7 +17,7 @@ def print_crds(printer: Printer, form: Format = "yaml") -> None:
     if form == "yaml":
         printer.text("---\n".join(files().values()))
         return
-    items = [yaml.safe_load(text) for text in files().values()]
+    items = [crd(kind) for kind in KINDS]
     if form == "json":
         printer.data({"apiVersion": "v1", "kind": "List", "items": items}, form)
         return

@@ -87,7 +87,7 @@ def _of_kind(document: Document, given: dict[ObjectKey, Manifest], config: Confi
     """What would be done for one object of ours, and what would keep it from becoming ready."""
     manifest = stored(document.manifest)
     if document.manifest["kind"] == TrafficPolicy.kind:
-        outcome = _plan(document, given, config)
+        outcome = _plan(manifest, given, config)
         given.update(outcome.applied)
         return outcome, list(_complaints(document, outcome, given))
     if document.manifest["kind"] == CheckpointPolicy.kind:
@@ -98,8 +98,7 @@ def _of_kind(document: Document, given: dict[ObjectKey, Manifest], config: Confi
     return outcome, list(_stalls(document, outcome))
 
 
-def _plan(document: Document, given: dict[ObjectKey, Manifest], config: Config) -> Outcome:
-    manifest = stored(document.manifest)
+def _plan(manifest: Manifest, given: dict[ObjectKey, Manifest], config: Config) -> Outcome:
     policy = TrafficPolicy.model_validate(manifest)
     settings = EnvoySettings(
         image=config.envoy.image,

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.cli import documents
-from accord.cli.errors import unwritable
+from accord.cli import documents, pictures
 from accord.cli.printer import Table
 from accord.cli.schedule.plot import Chart, svg
 from accord.domain.training.schedule import milestones, value_at
@@ -67,7 +66,4 @@ def picture(training: TrainingRun) -> str:
 
 def draw(training: TrainingRun, path: Path) -> None:
     """Writes the picture into a file. CommandError that names the file if that cannot be done."""
-    try:
-        path.write_text(picture(training), encoding="utf-8")
-    except OSError as error:
-        raise unwritable(path, error) from error
+    pictures.write(path, picture(training))

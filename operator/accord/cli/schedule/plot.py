@@ -1,4 +1,4 @@
-"""Line charts as SVG, written by hand: a picture of a schedule needs no plotting library."""
+"""Line charts, one below the other."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from accord.cli import pictures
+
 _WIDTH, _HEIGHT = 720, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 92, 48, 40, 44
 _STYLE = """\
-  <style>
-    text { font: 12px system-ui, sans-serif; fill: #333 }
-    .title { font-size: 14px; font-weight: 600 }
     .grid { stroke: #ddd } .axis { stroke: #888 }
     .line { fill: none; stroke: #1f6feb; stroke-width: 2 }
-    .mark { fill: #1f6feb }
-  </style>"""
+    .mark { fill: #1f6feb }"""
 
 
 @dataclass(frozen=True)
@@ -31,20 +29,12 @@ def svg(title: str, x_label: str, charts: Sequence[Chart]) -> str:
     """The charts below each other, on a common x axis that begins at 0."""
     height = _HEIGHT * len(charts)
     body = "\n".join(_chart(chart, x_label, _HEIGHT * index) for index, chart in enumerate(charts))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
-        f'height="{height}" role="img">\n'
-        f"  <title>{escape(title)}</title>\n{_STYLE}\n"
-        f'  <rect width="{_WIDTH}" height="{height}" fill="#fff"/>\n{body}\n</svg>\n'
-    )
+    return pictures.svg(title, _WIDTH, height, _STYLE, body)
 
 
 def _chart(chart: Chart, x_label: str, top: int) -> str:
     x_high = max(x for x, _ in chart.points) or 1
-    values = [y for _, y in chart.points]
-    low, high = min(values), max(values)
-    margin = (high - low) * 0.08 or abs(high) * 0.5 or 1
-    low, high = low - margin, high + margin
+    low, high = pictures.axis([y for _, y in chart.points])
     base, ceiling = top + _HEIGHT - _BOTTOM, top + _TOP
 
     def x_of(x: float) -> float:

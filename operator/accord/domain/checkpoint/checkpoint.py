@@ -57,6 +57,12 @@ class Checkpoint:
         """Step and attempt."""
         return self.step, self.attempt
 
+    @property
+    def source(self) -> str | None:
+        """The claim that its snapshot is of; None without a snapshot."""
+        source = ((self.manifest or {}).get("spec") or {}).get("source") or {}
+        return source.get("persistentVolumeClaimName")
+
     def is_named(self, step: int | None, attempt: int | None, training: str | None) -> bool:
         """Whether a record means this one. One that an older version wrote does not say of which training it is."""
         return self.identity == (step, attempt) and training in (None, self.training)

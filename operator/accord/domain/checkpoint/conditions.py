@@ -65,7 +65,7 @@ def _promoted(assessment: Assessment, move: Move) -> Wanted | None:
         return _without_target(assessment, follow)
     if isinstance(target, Checkpoint) and promotions.is_served(assessment, target):
         return Wanted("Promoted", "True", "Served", f"{assessment.what_is_served} is served: follow {follow.follow}")
-    kept = promotions.held(assessment) or promotions.unknown(assessment) or promotions.gate(assessment)
+    kept = promotions.kept(assessment)
     if kept is not None:
         return Wanted("Promoted", "False", *kept)
     if move.state == "Stalled":

@@ -51,6 +51,12 @@ class Observed:
             return spec.source.claim_name
         return self.run.claim_name if self.run is not None else None
 
+    @property
+    def run_name(self) -> str:
+        """The TrainingRun, or the claim of a training that is none: the value of `names.RUN_LABEL`."""
+        ref = self.policy.spec.training_run_ref
+        return ref.name if ref is not None else self.source_name or ""
+
     def with_source(self, claim: ClaimView) -> Observed:
         """The same, with the claim that the trainer writes to."""
         return replace(self, source_claim=claim)

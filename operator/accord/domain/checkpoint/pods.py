@@ -62,14 +62,13 @@ class ServingPod:
         meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
         if meta.get("deletionTimestamp") or status.get("phase") in ("Failed", "Succeeded"):
             return None
-        conditions = {c.get("type"): c for c in status.get("conditions") or ()}
         containers = _containers(status)
         mounting = _mounting(spec, volume)
         own = [c for c in containers if c.get("name") in mounting]
         waiting = [(c, (c.get("state") or {}).get("waiting") or {}) for c in containers]
         init = {each["name"] for each in spec.get("initContainers") or ()}
         endings = [found for c in own if (found := _ends(c, is_init=c.get("name") in init))[0]]
-        scheduled = conditions.get("PodScheduled", {})
+        scheduled = podstatus.condition(status, "PodScheduled")
         return cls(
             name=meta["name"],
             created=parse_timestamp(meta["creationTimestamp"]),

@@ -105,6 +105,11 @@ def gate(assessment: Assessment) -> Problem | None:
     return Problem("EarlierTraining", message)
 
 
+def kept(assessment: Assessment) -> Problem | None:
+    """Why what is served stays, although there may be a checkpoint to be promoted."""
+    return held(assessment) or unknown(assessment) or gate(assessment)
+
+
 def _not_as_good(assessment: Assessment, target: Checkpoint) -> str | None:
     """What is missing, in words; None where it is as good as what is served. Without figures steps are compared."""
     metric, current = assessment.policy.spec.best_model.metric, assessment.served
@@ -128,12 +133,12 @@ def promote(assessment: Assessment) -> Move | None:
     serving, current, target = assessment.policy.spec.serving, assessment.status.serving, wanted(assessment)
     if serving is None or current is None or not isinstance(target, Checkpoint):
         return None
-    if held(assessment) is not None or unknown(assessment) is not None:
+    if kept(assessment) is not None:
         return None
     place = assessment.store.place(assessment.observed, target)
     if is_served(assessment, target) or assessment.seconds_until(_since(assessment), serving.min_interval) > 0:
         return None
-    if gate(assessment) is not None or impossible(assessment, target) is not None or is_set_back(assessment, target):
+    if impossible(assessment, target) is not None or is_set_back(assessment, target):
         return None
     switch = switching.begin(assessment, "Promotion", target, place)
     return Move("Reconciling", "Promoting", f"promoting step {target.step}", {"switch": switch})
@@ -170,11 +175,9 @@ def is_served(assessment: Assessment, target: Checkpoint) -> bool:
 
 
 def seconds_left(assessment: Assessment) -> float | None:
-    """Seconds until `minInterval` lets the next promotion through; None where it is not what is waited for."""
+    """Seconds until `minInterval` lets the next promotion through; None where it does, or nothing is to be promoted."""
     serving, target = assessment.policy.spec.serving, wanted(assessment)
     if serving is None or not isinstance(target, Checkpoint) or is_served(assessment, target):
-        return None
-    if any(kept(assessment) is not None for kept in (held, unknown, gate)):
         return None
     return assessment.seconds_until(_since(assessment), serving.min_interval) or None
 

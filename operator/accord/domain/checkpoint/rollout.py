@@ -19,7 +19,7 @@ from accord.domain.words import quote
 
 Cause = Literal["Elsewhere", "Volume", "Checkpoint", "OnePod"]
 
-PATIENCE = timedelta(minutes=30)
+_PATIENCE = timedelta(minutes=30)
 """How long a volume is waited for while the pods of before serve; a large one takes long to be made."""
 _CRASHING = timedelta(minutes=10)
 """How long containers may crash again and again, however long a deadline their Deployment has."""
@@ -66,7 +66,7 @@ def limit(deployment: DeploymentView, finding: Finding | None) -> timedelta:
         return min(deployment.deadline, _CRASHING)
     if finding is not None and finding.cause == "Volume":
         # Where pods of before are missing, the volume of before may bring them back.
-        return max(deployment.limit, PATIENCE) if deployment.is_whole else deployment.limit
+        return max(deployment.limit, _PATIENCE) if deployment.is_whole else deployment.limit
     return deployment.deadline
 
 
@@ -191,15 +191,8 @@ def _multi_attached(deployment: DeploymentView, pod: ServingPod) -> Finding:
     return Finding(
         "Volume",
         "FailedAttachVolume",
-        f"the volume of pod {pod.name} is ReadWriteOnce and in use on another node: {one_node(deployment)}{said}",
-    )
-
-
-def one_node(deployment: DeploymentView) -> str:
-    """What to do where a volume is of one node and the pods are on several."""
-    return (
-        f"run all {deployment.replicas} pods of Deployment {deployment.name} on one node (podAffinity), or use "
-        "ReadWriteMany, or one replica"
+        f"the volume of pod {pod.name} is ReadWriteOnce and in use on another node: run all {deployment.replicas} "
+        f"pods of Deployment {deployment.name} on one node (podAffinity), or use ReadWriteMany, or one replica{said}",
     )
 
 

@@ -131,12 +131,12 @@ def _at_rest(assessment: Assessment) -> Move:
 
 def _kept(assessment: Assessment) -> Move | None:
     """What is served stays, although there is a checkpoint to be promoted."""
-    held, unknown = promotions.held(assessment), promotions.unknown(assessment)
-    if held is None and unknown is not None:
-        # A check that says the same as one that is too old by now is told to nobody.
-        return Move("Ready", *unknown, look_again=assessment.policy.spec.detection.interval.total_seconds())
-    held = held or promotions.gate(assessment)
-    return None if held is None else Move("Ready", *held)
+    kept = promotions.kept(assessment)
+    if kept is None:
+        return None
+    # A check that says the same as one that is too old by now is told to nobody.
+    checked = assessment.policy.spec.detection.interval.total_seconds()
+    return Move("Ready", *kept, look_again=checked if kept == promotions.unknown(assessment) else None)
 
 
 def _failed_rollback(assessment: Assessment) -> str | None:

@@ -53,7 +53,7 @@ def capture(assessment: Assessment) -> Capture:
     pending = [c for c in assessment.checkpoints if not c.ready and not c.deleting and c not in failed]
     apply: tuple[Manifest, ...] = ()
     # One at a time: a driver that is slow is not made faster by more, and the newest checkpoint is still there then.
-    busy = any(_source_of(c) == assessment.observed.source_name for c in pending)
+    busy = any(c.source == assessment.observed.source_name for c in pending)
     if missing is not None and not failed and not busy and wait <= 0:
         passed = passed_over(assessment) + _passed_since(assessment, missing)
         made = assessment.store.capture(assessment.observed, assessment.training, assessment.attempt, missing, passed)
@@ -125,10 +125,11 @@ def _passed_since(assessment: Assessment, newest: Saved) -> int:
 
 
 def _is_over(assessment: Assessment, failure: SnapshotFailure, missing: Saved | None) -> bool:
-    """Whether a later checkpoint has taken its place, or it has a snapshot after all."""
+    """Whether another training goes on now, a later checkpoint has taken its place, or it has a snapshot after all."""
+    if failure.training not in (None, assessment.training):
+        return True
     if missing is not None:
-        same = failure.training in (None, assessment.training)
-        return not same or (missing.step, assessment.attempt) != (failure.step, failure.attempt)
+        return (missing.step, assessment.attempt) != (failure.step, failure.attempt)
     since = (failure.attempt, failure.step)
     return any(c.ready and (c.attempt, c.step) >= since for c in assessment.own)
 
@@ -143,12 +144,6 @@ def _left(assessment: Assessment, checkpoint: Checkpoint) -> float | None:
     if checkpoint.error is None or any(words in checkpoint.error.lower() for words in _STILL_AT_WORK):
         return None
     return ((checkpoint.error_at or checkpoint.created) + _ERROR_PATIENCE - assessment.now).total_seconds()
-
-
-def _source_of(checkpoint: Checkpoint) -> str | None:
-    """The claim that a snapshot is of."""
-    source = ((checkpoint.manifest or {}).get("spec") or {}).get("source") or {}
-    return source.get("persistentVolumeClaimName")
 
 
 def _until_warned(assessment: Assessment, checkpoint: Checkpoint) -> float:

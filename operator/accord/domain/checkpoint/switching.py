@@ -297,12 +297,11 @@ def relabel(assessment: Assessment, claim_name: str | None) -> Move | None:
     named = names.parse_checkpoint(claim_name or "")
     if claim is None or claim.is_labelled or claim.deleting or claim.manifest is None or named is None:
         return None
-    policy, manifest = assessment.policy, claim.manifest
-    run = policy.spec.training_run_ref.name if policy.spec.training_run_ref is not None else assessment.identity
+    manifest = claim.manifest
     step, attempt, training = named
     meta = {key: manifest["metadata"][key] for key in ("name", "namespace", "uid")}
     uid = assessment.identity if assessment.observed.run is not None and training == assessment.training else ""
-    labels = names.labels(policy.metadata.name, run, training, step, attempt, uid)
+    labels = names.labels(assessment.policy.metadata.name, assessment.observed.run_name, training, step, attempt, uid)
     # What was applied before is applied again: server-side apply takes away what its manager gives no more.
     spec = {key: manifest["spec"][key] for key in _CLAIM_FIELDS if key in manifest["spec"]}
     part = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {**meta, "labels": labels}, "spec": spec}
@@ -317,8 +316,10 @@ def restore(assessment: Assessment, step: int | None, attempt: int | None, place
     if live is not None and not live.deleting:
         return None
     for checkpoint in assessment.checkpoints:
+        if checkpoint.identity != (step, attempt):
+            continue
         wanted = assessment.store.place(assessment.observed, checkpoint)
-        if checkpoint.identity != (step, attempt) or wanted.claim_name != place.claim_name:
+        if wanted.claim_name != place.claim_name:
             continue
         if wanted.manifest is None:
             unworkable = impossible(assessment, checkpoint)

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 
 from accord.domain.checkpoint import holds
 from accord.domain.checkpoint.assessment import Assessment
-from accord.domain.checkpoint.reading import Reading
+from accord.domain.checkpoint.reading import UNANSWERED, Reading
 from accord.domain.checkpoint.store import Problem
 from accord.domain.conditions import find, parse_timestamp
 
 DUE = timedelta(minutes=3)
 """How long something may be missing; as long as for a TrainingRun."""
-REASONS = frozenset({"NoEndpoint", "NoMetrics", "Stale", "QueryFailed"})
+REASONS = UNANSWERED | {"NoMetrics", "Stale"}
 """Reasons of a reading that says nothing of the training."""
 
 
@@ -63,8 +63,8 @@ def _is_seen(assessment: Assessment) -> bool:
 def _since(assessment: Assessment, reading: Reading) -> datetime:
     """Since when checks say this of a training that goes on."""
     told, before = find(assessment.status.conditions, "Healthy"), assessment.status.detection
-    same = told is not None and told.reason == reading.reason and before is not None and before.at is not None
-    since = parse_timestamp(before.at) if same and before is not None and before.at is not None else assessment.now
+    at = before.at if before is not None and told is not None and told.reason == reading.reason else None
+    since = parse_timestamp(at) if at is not None else assessment.now
     run = assessment.observed.run
     began = run.trains_since if run is not None else None
     return since if began is None else max(since, began)

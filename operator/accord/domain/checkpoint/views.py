@@ -48,7 +48,7 @@ class RunView:
     def of(cls, manifest: Manifest) -> RunView:
         """From the object as the API server has it."""
         meta, status = manifest["metadata"], manifest.get("status") or {}
-        ready: Manifest = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+        ready = podstatus.condition(status, "Ready")
         since = ready.get("lastTransitionTime") if ready.get("status") == "True" else None
         return cls(
             name=meta["name"],
@@ -129,7 +129,8 @@ class DeploymentView:
         replicas = spec.get("replicas")
         step = ((template.get("metadata") or {}).get("annotations") or {}).get(names.SERVED_STEP_ANNOTATION)
         observed = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
-        failed = _condition(status, "Progressing", "False")
+        progress = podstatus.condition(status, "Progressing")
+        failed = progress if progress.get("status") == "False" else None
         return cls(
             name=meta["name"],
             uid=meta["uid"],
@@ -284,11 +285,6 @@ def _mounts(pod: Manifest) -> dict[str, tuple[Mount, ...]]:
                     )
                 )
     return {volume: tuple(mounts) for volume, mounts in found.items()}
-
-
-def _condition(status: Manifest, type_: str, value: str) -> Manifest | None:
-    conditions = status.get("conditions") or ()
-    return next((c for c in conditions if (c.get("type"), c.get("status")) == (type_, value)), None)
 
 
 def _words(condition: Manifest) -> str:

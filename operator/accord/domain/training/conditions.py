@@ -320,8 +320,9 @@ def _without_pod(assessment: Assessment, job: AttemptView) -> Verdict:
     told, observed = find(assessment.run.status.conditions, "Ready"), assessment.observed
     unready = assessment.now if told is None or told.status == "True" else parse_timestamp(told.last_transition_time)
     since = max(job.started or job.created, unready)
-    known = told is not None and told.reason == "PodNotCreated" and told.message.startswith(f"{job.title} ")
-    said = told.message if told is not None and known else None
+    said = None
+    if told is not None and told.reason == "PodNotCreated" and told.message.startswith(f"{job.title} "):
+        said = told.message
     if said is None and observed.podless_since is not None:
         since = max(since, observed.podless_since)
     left = (since + _POD_DUE - assessment.now).total_seconds()

@@ -22,7 +22,8 @@ class Observed:
 
     run: TrainingRun
     jobs: tuple[AttemptView, ...] = ()
-    """The objects of attempts (say Jobs) whose controller is this run."""
+    """Objects of attempts (say Jobs) whose controller is this run, and that of its newest attempt where somebody took
+    its owner away."""
     pods: tuple[PodView, ...] = ()
     """Pods that carry the run's name, of whatever Job: one whose Job is gone may still be at work."""
     podless_since: datetime | None = None

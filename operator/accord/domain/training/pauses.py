@@ -47,11 +47,10 @@ class Pause:
         rollback = (policy.get("spec") or {}).get("rollback") or {}
         annotations, id_ = meta.get("annotations") or {}, record.get("id")
         asks = record.get("phase") == "AwaitingApproval"
+        begun = record.get("phase") in _BEGUN and bool(record.get("waitingSince"))
         # A step that a person names is no sign that the training is wrong.
-        waits = record.get("phase") in _BEGUN and bool(record.get("waitingSince")) and record.get("signal") != "Manual"
+        waits = begun and record.get("signal") != "Manual" and annotations.get(REJECTED_ANNOTATION) != id_
         approved = bool(record) and annotations.get(APPROVED_ANNOTATION) == id_
-        if not asks and not approved and annotations.get(REJECTED_ANNOTATION) == id_:
-            waits = False
         # With Ignore the training goes on whatever the answer is.
         wanted = rollback.get("whileWaiting", "Pause") == "Pause" and rollback.get("training") != "Ignore"
         if not (asks or waits or approved) or not wanted or not record.get("attempt"):

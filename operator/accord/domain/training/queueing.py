@@ -36,7 +36,7 @@ def is_held(run: TrainingRun, job: AttemptView) -> bool:
 
 def is_to_move(run: TrainingRun, job: AttemptView) -> bool:
     """Whether a Job that rests is in another queue than its run names by now, so that it must not be what goes on."""
-    return run.spec.suspend and job.suspended and queue(run) not in (None, job.queue)
+    return job.suspended and queue(run) not in (None, job.queue)
 
 
 def waits(run: TrainingRun, job: AttemptView) -> str:

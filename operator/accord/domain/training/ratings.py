@@ -143,13 +143,14 @@ def gathered(run: TrainingRun, window: RatingWindow, ratings: Ratings) -> dict[f
     """Ratings since the begin of the window, by value: none where what was read is of an earlier window. None where
     that is not known: counters fell, or those at the begin were not kept.
     """
-    if knows_window(run) and ratings.since != window.since:
-        return {}
-    before = {} if knows_window(run) else {entry.rating: entry.count for entry in window.counts}
-    if not before and not knows_window(run):
-        return None
-    if any(ratings.counts.get(rating, 0.0) < count for rating, count in before.items()):
-        return None
+    before: dict[str, float] = {}
+    if knows_window(run):
+        if ratings.since != window.since:
+            return {}
+    else:
+        before = {entry.rating: entry.count for entry in window.counts}
+        if not before or any(ratings.counts.get(rating, 0.0) < count for rating, count in before.items()):
+            return None
     found: dict[float, float] = {}
     for rating, count in ratings.counts.items():
         found[float(rating)] = found.get(float(rating), 0.0) + count - before.get(rating, 0.0)

@@ -44,7 +44,7 @@ class Ack:
         }
 
 
-def parse_said(item: object) -> Ack:
+def parse_ack(item: object) -> Ack:
     """The inverse of `to_json`. Raises MalformedError."""
     if not isinstance(item, dict) or not all(
         isinstance(item.get(field), str) and len(item[field]) <= 800
@@ -74,10 +74,10 @@ class Forwarder:
         self._pending: dict[tuple[str, str, str, Key], Ack] = {}
         self._news = asyncio.Event()
 
-    def add(self, said: Ack) -> None:
+    def add(self, ack: Ack) -> None:
         """Have this sent, where somebody else leads."""
         if len(self._pending) < _MOST_PENDING:
-            self._pending[said.namespace, said.policy, said.pod, said.key] = said
+            self._pending[ack.namespace, ack.policy, ack.pod, ack.key] = ack
             self._news.set()
 
     async def run(self) -> None:
@@ -92,8 +92,8 @@ class Forwarder:
                 if leader is None:
                     self._pending.clear()
                 elif leader != told:
-                    for said in self._everything():
-                        self._pending.setdefault((said.namespace, said.policy, said.pod, said.key), said)
+                    for ack in self._everything():
+                        self._pending.setdefault((ack.namespace, ack.policy, ack.pod, ack.key), ack)
                 told = leader
                 if leader is not None and not await self._send(session, leader):
                     await asyncio.sleep(_RETRY_SECONDS)
@@ -105,14 +105,14 @@ class Forwarder:
             try:
                 async with session.post(
                     leader + ACKNOWLEDGEMENTS_PATH,
-                    json=[said.to_json() for said in batch.values()],
+                    json=[ack.to_json() for ack in batch.values()],
                     headers={"authorization": f"Bearer {self._key() or ''}"},
                 ) as response:
                     response.raise_for_status()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 _log.info("leader at %s does not accept acknowledgements: %s", leader, error)
                 return False
-            for key, said in batch.items():
-                if self._pending.get(key) is said:
+            for key, ack in batch.items():
+                if self._pending.get(key) is ack:
                     del self._pending[key]
         return True

@@ -190,15 +190,15 @@ class EnvoyRouter:
         if news:
             self._changed(poll.namespace, poll.policy, poll.key.kind)
 
-    def hear_ack(self, said: Ack) -> None:
+    def hear_ack(self, ack: Ack) -> None:
         """Another replica passes on what a proxy said."""
-        published = self._policies.get((said.namespace, said.policy))
+        published = self._policies.get((ack.namespace, ack.policy))
         if (
             published is not None
-            and said.key in published.snapshot.offers
-            and published.acks.hear_ack(said.pod, said.key, said.version, said.refused, self._clock.now())
+            and ack.key in published.snapshot.offers
+            and published.acks.hear_ack(ack.pod, ack.key, ack.version, ack.refused, self._clock.now())
         ):
-            self._changed(said.namespace, said.policy, said.key.kind)
+            self._changed(ack.namespace, ack.policy, ack.key.kind)
 
     def answer(self, poll: Poll) -> Offer | Hold:
         """The offer to send now, else how long to hold the poll."""

@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from accord.adapters.routers.envoy.door import canonical_address
-from accord.adapters.routers.envoy.forwarding import ACKNOWLEDGEMENTS_PATH, Ack, parse_said
+from accord.adapters.routers.envoy.forwarding import ACKNOWLEDGEMENTS_PATH, Ack, parse_ack
 from accord.adapters.routers.envoy.polling import BEGINNING, MalformedError, Poll, named_in, parse_poll
 from accord.adapters.routers.envoy.snapshot import Offer
 from accord.adapters.routers.envoy.waiting import Waiters
@@ -69,7 +69,7 @@ class XdsHandler(Protocol):
     def answer(self, poll: Poll) -> Offer | Hold:
         """What to send now, or how long to hold the poll before asking again."""
 
-    def hear_ack(self, said: Ack) -> None:
+    def hear_ack(self, ack: Ack) -> None:
         """Note what another replica heard."""
 
 
@@ -81,7 +81,7 @@ class DiscoveryServer:
     """
 
     def __init__(self, handler: XdsHandler, waiters: Waiters) -> None:
-        self._desk = handler
+        self._handler = handler
         self._waiters = waiters
         self._strangers = 0
         self._polls: Counter[str] = Counter()
@@ -100,7 +100,7 @@ class DiscoveryServer:
 
     async def _discover(self, request: web.Request) -> web.StreamResponse:
         address = canonical_address(request.remote or "")
-        if not self._desk.knows(address):
+        if not self._handler.knows(address):
             refusal = await self._refuse_stranger(request, address)
             if refusal is not None:
                 return refusal
@@ -121,13 +121,13 @@ class DiscoveryServer:
         self._strangers += 1
         try:
             await self._waiters.wait(address, _STRANGER_SECONDS)
-            if self._desk.knows(address):
+            if self._handler.knows(address):
                 return None
             named = await self._named(request)
         finally:
             self._strangers -= 1
         if named is not None:
-            self._desk.turned_away(named, address)
+            self._handler.turned_away(named, address)
         self._tell(f"{address} is not the address of a router pod")
         return _refusal(403, f"{address} is not the address of a router pod")
 
@@ -149,14 +149,14 @@ class DiscoveryServer:
             return web.Response(status=400, text=f"{error}\n")
         except TimeoutError:
             return _refusal(408, f"request body not received within {_READ_SECONDS:.0f} s")
-        if not self._desk.admits(poll, address):
+        if not self._handler.admits(poll, address):
             self._tell(f"{address} is not the address of pod {poll.pod} of {poll.namespace}/{poll.policy}")
             return _refusal(403, "a pod may only poll for its own policy")
-        self._desk.hear(poll)
+        self._handler.hear(poll)
         loop = asyncio.get_running_loop()
         start = loop.time()
         while True:
-            answer = self._desk.answer(poll)
+            answer = self._handler.answer(poll)
             if isinstance(answer, Offer):
                 return web.Response(body=answer.body, content_type="application/json")
             left = start + (_GIVE_WAY_SECONDS if answer.behind else HOLD_SECONDS) - loop.time()
@@ -170,17 +170,17 @@ class DiscoveryServer:
 
     async def _acknowledge(self, request: web.Request) -> web.StreamResponse:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not self._desk.trusts(key):
+        if scheme != "Bearer" or not self._handler.trusts(key):
             return _refusal(403, "only replicas of the operator may forward acknowledgements")
         try:
             body = json.loads(await request.read())
             if not isinstance(body, list):
                 raise MalformedError("the body must be a list of acknowledgements")
-            said = [parse_said(item) for item in body]
+            acks = [parse_ack(item) for item in body]
         except ValueError as error:
             return web.Response(status=400, text=f"{error}\n")
-        for item in said:
-            self._desk.hear_ack(item)
+        for item in acks:
+            self._handler.hear_ack(item)
         return web.Response(status=204)
 
     def _tell(self, why: str) -> None:

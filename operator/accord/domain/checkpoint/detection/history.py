@@ -66,9 +66,9 @@ class History:
         self._means = {name: ratio.Means() for name in _NAMES}
         self._loss: Finding | None = None
         self._reached: int | None = None
-        """Step after which the level was reached that is lost now, and"""
+        """Step after which the level was reached that is lost now, as far as its cause was looked for."""
         self._spike: int | None = None
-        """the one from before which nothing is seen of the spike that may have done it."""
+        """Step before which nothing is seen of the spike in the losses that may have done it."""
         self._updates = 0
         self._has_returns = False
         self._enabled = [name for name in _NAMES if _rule(detection, name).enabled]
@@ -193,7 +193,7 @@ class History:
             return f"{name} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
         figures = f"{name} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
         if finding.outcome == "Pass":
-            return figures
+            return f"{figures} before"
         return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
     def _diverged(self, found: NotFinite) -> Judgement:

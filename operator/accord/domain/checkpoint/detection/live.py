@@ -71,8 +71,8 @@ def ask(subject: Subject, now: datetime) -> Shared:
         # In whole minutes, so that the question changes rarely: in the first it is that of before.
         reach += timedelta(minutes=max(now - subject.ended, timedelta()) // timedelta(minutes=1))
     if subject.remembered is not None:
-        age = timedelta(seconds=max(now.timestamp() - subject.remembered, 0.0))
-        reach = _rounded(age + _OVERLAP)
+        since = timedelta(seconds=max(now.timestamp() - subject.remembered, 0.0))
+        reach = _rounded(since + _OVERLAP)
     scope = _scope(subject)
     return Shared(_Template(min(reach, _MOST_REACH), scope.names), scope)
 
