@@ -83,8 +83,15 @@ class Scope:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of its labels. Scopes in one query have the same."""
+        """Of its labels."""
         return tuple(name for name, _ in self.labels)
+
+    @property
+    def kind(self) -> tuple[tuple[str, ...], bool]:
+        """What tells it from others: names of labels, and whether the pods of a Job do. Those in one query are alike:
+        a template whose scopes may differ in that holds it.
+        """
+        return self.names, self.job is not None
 
 
 def matchers(scopes: Sequence[Scope]) -> str:
@@ -114,7 +121,7 @@ def split(answer: Answer, scopes: Sequence[Scope]) -> dict[Scope, Answer]:
         return {scopes[0]: answer}
     samples: dict[Scope, list[Sample]] = {scope: [] for scope in scopes}
     series: dict[Scope, list[Series]] = {scope: [] for scope in scopes}
-    names, by_job = scopes[0].names, scopes[0].job is not None
+    names, by_job = scopes[0].kind
     for sample in answer.samples:
         if (owner := _owner(sample.labels, names, by_job)) in samples:
             samples[owner].append(sample)

@@ -48,3 +48,8 @@ class Answer:
     message: str = ""
     size: int = field(default=0, compare=False)
     """Bytes of it, as far as they are known."""
+
+    @property
+    def problem(self) -> str:
+        """Of a failure, in a sentence."""
+        return self.message or f"the query failed: {self.failure}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 MESSAGE_LIMIT = 500
 """Characters of a condition's or an event's message at most: five lines of a terminal."""
@@ -14,6 +15,11 @@ REMEDY_LIMIT = 400
 """Characters of what a person is told to do, at the end of such a message, at most."""
 _ELLIPSIS = "…"
 _CLAUSE = re.compile(r"[;.:] (?=\S)")
+
+
+def few(names: Sequence[str]) -> str:
+    """Three of these at most, and that there are others."""
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
 
 
 def shorten(text: str, limit: int = MESSAGE_LIMIT) -> str:

@@ -132,8 +132,9 @@ class Asker:
             await about.deliver(key, parts[scope])
 
     async def _fail(self, about: _About, members: Sequence[Member], answer: Answer, *, blamed: bool) -> None:
+        is_theirs = answer.failure not in _OF_THE_ENDPOINT
         for key, _ in members:
-            if blamed or key in self._apart:
+            if is_theirs and (blamed or key in self._apart):
                 self._apart[key] = _APART
             await about.deliver(key, answer)
 

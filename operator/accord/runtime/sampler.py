@@ -224,6 +224,9 @@ class Sampler(Generic[S, R]):
                     self._broken.discard(key)
                 except Exception:  # noqa: BLE001 - whatever it is, it is said
                     self._complain(key)
+            else:
+                # It went while it was asked about, and the answer was remembered.
+                self._asker.forget(key)
             self._next(turn.due, key, turn.beat)
             # Many answers may have come at once.
             await asyncio.sleep(0)

@@ -22,6 +22,7 @@ from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.samples import Answer
 from accord.domain.traffic import distribution, names, proxies
+from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView, Unsupported
 from accord.domain.traffic.resources import mode_service_key
 from accord.observability.metrics import OperatorMetrics
@@ -167,7 +168,7 @@ class TrafficPolicies:
                 router.forget(key.namespace, key.name)
         if chosen is None:
             return
-        slices = {mode: self._slices(policy, names.mode_service(key.name, mode)) for mode in _modes(policy)}
+        slices = {mode: self._slices(policy, names.mode_service(key.name, mode)) for mode in known_modes(policy)}
         proxies = self._slices(policy, names.router(key.name))
         seen = [version(manifest), *(version(s) for group in (*slices.values(), proxies) for s in group)]
         unseen = self._unseen(policy)
@@ -186,7 +187,8 @@ class TrafficPolicies:
             deployments=deployments,
             children=dict(self._index.children(policy.metadata.uid)),
             endpoints={
-                mode: _endpoints(self._slices(policy, names.mode_service(key.name, mode))) for mode in _modes(policy)
+                mode: _endpoints(self._slices(policy, names.mode_service(key.name, mode)))
+                for mode in known_modes(policy)
             },
             unseen=self._unseen(policy),
             orphans=self._orphans(policy),
@@ -235,7 +237,7 @@ class TrafficPolicies:
         """Services and PodDisruptionBudgets of this policy without an owner."""
         namespace, name = policy.metadata.namespace, policy.metadata.name
         own = (ObjectKey(r.api_version, r.kind, namespace, names.router(name)) for r in (SERVICES, DISRUPTION_BUDGETS))
-        keys = (*(mode_service_key(policy, mode) for mode in _modes(policy)), *own)
+        keys = (*(mode_service_key(policy, mode) for mode in known_modes(policy)), *own)
         found = ((key, self._index.get(key)) for key in keys)
         return {
             key: live
@@ -256,12 +258,6 @@ class TrafficPolicies:
 
     def _slices(self, policy: TrafficPolicy, service: str) -> tuple[Manifest, ...]:
         return self._index.slices(policy.metadata.namespace, service)
-
-
-def _modes(policy: TrafficPolicy) -> list[str]:
-    """Modes of the spec, then those that are still programmed."""
-    spec, status = [mode.name for mode in policy.spec.modes], [mode.name for mode in policy.status.modes]
-    return list(dict.fromkeys(spec + status))
 
 
 def _deployment(namespace: str, name: str) -> ObjectKey:

@@ -148,6 +148,22 @@ async def test_a_server_that_is_away_is_asked_once(failure: Failure) -> None:
     assert {answer.failure for answer in got.values()} == {failure}
 
 
+async def test_nobody_is_to_blame_for_a_server_that_goes_while_it_is_asked_in_pieces() -> None:
+    # Given one that is too slow for all, answers about the first of them, and is then away
+    def fails(names: list[str]) -> Failure | None:
+        if len(names) == len(MANY):
+            return "Timeout"
+        return None if MANY[0] in names else "Unreachable"
+
+    world = World(fails)
+    got = await world.ask(*MANY)
+    assert {answer.failure for answer in got.values()} == {None, "Unreachable"}
+    # When it is back, then all are asked together at once
+    world.fails = lambda _: None
+    await world.ask(*MANY)
+    assert world.asked == [MANY]
+
+
 @pytest.mark.parametrize("failure", ["Timeout", "Refused"])
 async def test_a_server_that_answers_nobody_is_asked_little(failure: Failure) -> None:
     down = True

@@ -285,6 +285,18 @@ async def test_of_an_object_that_goes_while_its_measurement_fails_nothing_is_rem
     assert not world.sampler._broken
 
 
+async def test_of_the_answer_for_an_object_that_goes_while_it_is_asked_about_nothing_is_remembered(
+    world: World,
+) -> None:
+    world.delay["p"] = 0.05
+    world.add("p", "1h")
+    await until(lambda: world.now_asking["p"])
+    world.sampler.forget(key("p"))
+    await until(lambda: world.asked["p"] and not world.sampler._tasks)
+    assert not world.sampler._asker._weights
+    assert not world.book
+
+
 async def test_a_prometheus_that_stays_away_is_told_once_while_other_figures_move(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

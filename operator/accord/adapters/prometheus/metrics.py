@@ -54,8 +54,7 @@ class PrometheusMetrics:
         endpoint = self._endpoints.get(name)
         if answer.failure in (None, "UnknownEndpoint", "NotAllowed") or endpoint is None:
             return answer
-        words = answer.message or f"the query failed: {answer.failure}"
-        return replace(answer, message=f"Prometheus endpoint {name} ({_host(endpoint.url)}): {words}")
+        return replace(answer, message=f"Prometheus endpoint {name} ({_host(endpoint.url)}): {answer.problem}")
 
     async def _bounded(self, name: str, promql: str, shape: Shape, author: str | None) -> Answer:
         client = self._clients.get(name)

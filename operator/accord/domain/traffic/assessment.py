@@ -127,13 +127,12 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     refusals = acceptance.refusals(policy, observed.router.unsupported)
     accepted = not refusals
     current = routing_intent(policy, accepted=accepted)
-    modes = [mode.name for mode in policy.spec.modes] + [mode.name for mode in policy.status.modes]
     recorded = {mode.name: mode.ready_pods for mode in policy.status.modes}
     ready = {
         mode: recorded.get(mode, 0)
         if mode in observed.unseen
         else sum(endpoint.ready for endpoint in observed.endpoints.get(mode, ()))
-        for mode in modes
+        for mode in membership.known_modes(policy)
     }
     cold: tuple[str, ...] = ()
     if accepted and not policy.spec.suspend and policy.status.modes:

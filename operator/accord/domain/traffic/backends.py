@@ -16,7 +16,7 @@ from accord.domain.traffic import health, shares
 from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.observed import CutOff, DeploymentView
 from accord.domain.traffic.resources import is_selectable, mode_service_key
-from accord.domain.words import quote
+from accord.domain.words import few, quote
 
 
 class Objection(NamedTuple):
@@ -176,13 +176,13 @@ def cut_off(assessment: Assessment) -> Objection | None:
 
     What was said so stays until no proxy is cut off: a new leader takes nothing back before it has asked them itself.
     """
-    found, before = _cut_off(assessment), find(assessment.policy.status.conditions, "ModesAvailable")
+    before = find(assessment.policy.status.conditions, "ModesAvailable")
     told = before is not None and before.status == "False" and before.reason == _UNREACHED
     if told and before is not None and not assessment.observed.router.programming.looked:
         return Objection(before.reason, before.message)
-    if not any(told or each.lasting for each in found.values()):
+    if not any(told or each.lasting for each in _cut_off(assessment).values()):
         return None
-    return Objection(_UNREACHED, "; ".join(_reaches_none(assessment, *each) for each in found.items()))
+    return Objection(_UNREACHED, "; ".join(_reach_none(assessment)))
 
 
 def _cut_off(assessment: Assessment) -> dict[str, CutOff]:
@@ -195,24 +195,19 @@ def _cut_off(assessment: Assessment) -> dict[str, CutOff]:
     }
 
 
-def _reaches_none(assessment: Assessment, name: str, found: CutOff) -> str:
-    """`1 of 2 proxies reaches no pod of mode fast: shop-router-b (…)`."""
-    intent = assessment.intent
-    taker = None
-    if intent is not None:
-        taker = shares.stand_in(intent, name, assessment.answering - _cut_off(assessment).keys())
-    check = intent.checks[name] if intent is not None else health.CONNECTION
-    count = len(found.proxies)
-    named = ", ".join(found.proxies[:3]) + (" and others" if count > 3 else "")
-    return (
-        f"{count} of {found.of} proxies {'reaches' if count == 1 else 'reach'} no pod of mode {name}: {named}. "
-        f"There its health check ({check}) fails"
-        + (
-            ""
-            if taker is None
-            else f" and its {shares.percent(intent.weights[name] if intent else 0)}% goes to {taker}"
+def _reach_none(assessment: Assessment) -> Iterator[str]:
+    """`1 of 2 proxies reaches no pod of mode fast: shop-router-b. There …`, for each such mode."""
+    intent, cut = assessment.intent, _cut_off(assessment)
+    if intent is None:
+        return
+    for name, found in cut.items():
+        taker = shares.stand_in(intent, name, assessment.answering - cut.keys())
+        verb = "reaches" if len(found.proxies) == 1 else "reach"
+        yield (
+            f"{len(found.proxies)} of {found.of} proxies {verb} no pod of mode {name}: {few(found.proxies)}. "
+            f"There its health check ({intent.checks[name]}) fails"
+            + ("" if taker is None else f" and its {shares.percent(intent.weights[name])}% goes to {taker}")
         )
-    )
 
 
 def available(assessment: Assessment) -> Objection:
@@ -224,8 +219,9 @@ def available(assessment: Assessment) -> Objection:
         for name in assessment.ready
         if name in shared and name in sights and sights[name].passing < sights[name].pods
     ]
-    notes += [_reaches_none(assessment, *each) for each in _cut_off(assessment).items()]
-    return Objection("Available", "; ".join(("all modes with a share have ready pods", *notes)))
+    return Objection(
+        "Available", "; ".join(("all modes with a share have ready pods", *notes, *_reach_none(assessment)))
+    )
 
 
 def _cause(assessment: Assessment, mode: Mode | None) -> Objection:

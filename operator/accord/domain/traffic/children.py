@@ -7,6 +7,7 @@ from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.children import needs_apply
 from accord.domain.plan import ObjectKey
 from accord.domain.traffic import names
+from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import Observed
 from accord.domain.traffic.resources import mode_service_key, owned
 
@@ -28,8 +29,7 @@ def to_repair(observed: Observed) -> tuple[Manifest, ...]:
     them the proxies would hear of no pod that comes or goes. Deployments are watched without.
     """
     policy = observed.policy
-    modes = {mode.name for mode in policy.spec.modes} | {mode.name for mode in policy.status.modes}
-    expected = {mode_service_key(policy, mode): mode for mode in sorted(modes)}
+    expected = {mode_service_key(policy, mode): mode for mode in sorted(known_modes(policy))}
     router = (ObjectKey.of(owned(policy, manifest)) for manifest in observed.router.objects)
     keys: dict[ObjectKey, str | None] = {**expected, **dict.fromkeys(key for key in router if key.kind != "Deployment")}
     return tuple(
@@ -60,8 +60,7 @@ def _unwanted(observed: Observed, wanted: tuple[Manifest, ...]) -> tuple[ObjectK
     The Service of a mode goes when neither the spec nor the recorded status names the mode: the status drops it only
     when no ready proxy routes to it any more. A mode of the spec keeps its Service even while its Deployment is away.
     """
-    policy = observed.policy
-    kept = {mode.name for mode in policy.spec.modes} | {mode.name for mode in policy.status.modes}
+    kept = known_modes(observed.policy)
     asked_for = {ObjectKey.of(manifest) for manifest in wanted}
     return tuple(
         key

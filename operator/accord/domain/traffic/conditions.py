@@ -15,6 +15,7 @@ from accord.domain.traffic import backends, shares
 from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.backends import Check, Objection
 from accord.domain.traffic.observed import ProxyState
+from accord.domain.words import few
 
 
 def verdicts(assessment: Assessment) -> tuple[Wanted, ...]:
@@ -130,8 +131,7 @@ def _pending(assessment: Assessment) -> Objection | None:
     waiting = assessment.silent
     if not waiting or assessment.is_remembered:
         return None
-    named = ", ".join(waiting[:3]) + (" and others" if len(waiting) > 3 else "")
-    return Objection("Pending", f"not yet accepted by {named}; they route as before")
+    return Objection("Pending", f"not yet accepted by {few(waiting)}; they route as before")
 
 
 def _programmed(assessment: Assessment) -> Objection:

@@ -17,6 +17,7 @@ from accord.domain import age, podnames
 from accord.domain.questions import Ask, Custom, Question, Shared, literally, matcher, quoted
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import names
+from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import Measurement
 
 _PART = "accord"
@@ -76,7 +77,7 @@ class _Template:
 
 def _whole(scope: Counted, found: Mapping[tuple[str, str], Sequence[Sample]]) -> Iterator[Sample]:
     """One sample for each mode and half, as a query for this policy alone returns them."""
-    own = re.compile(podnames.of_deployment(re.escape(scope.router)))
+    own = re.compile(podnames.of_deployment(literally(scope.router)))
     for mode in scope.modes:
         here = [s for s in found.get((scope.namespace, mode), ()) if not own.fullmatch(s.labels.get("pod", ""))]
         for part, together in (("requests", sum), ("sampled", max)):
@@ -90,7 +91,7 @@ def ask(policy: TrafficPolicy, _: datetime) -> Ask:
     """About the modes of the spec and those on their way out. In a user's query `$namespace`, `$modes` and `$window`
     are filled in.
     """
-    own, modes = policy.spec.monitoring.query, sorted(_names(policy))
+    own, modes = policy.spec.monitoring.query, sorted(known_modes(policy))
     if own is None:
         router = names.router(policy.metadata.name)
         return Shared(_Template(_window(policy)), Counted(policy.metadata.namespace, tuple(modes), router))
@@ -123,8 +124,8 @@ def interpret(policy: TrafficPolicy, answer: Answer, now: datetime) -> Measureme
     if answer.failure == "UnknownEndpoint":
         return Measurement("NoEndpoint", now, message=answer.message)
     if answer.failure is not None:
-        return Measurement("QueryFailed", now, message=answer.message or f"the query failed: {answer.failure}")
-    known = _names(policy)
+        return Measurement("QueryFailed", now, message=answer.problem)
+    known = known_modes(policy)
     counted = [sample for sample in answer.samples if sample.labels.get(_PART, "requests") == "requests"]
     sampled = [sample for sample in answer.samples if sample.labels.get(_PART) == "sampled"]
     problem = _problem(counted)
@@ -187,11 +188,6 @@ def _stale(policy: TrafficPolicy, sampled: list[Sample]) -> str | None:
         return None
     limit = format_duration(age.of_sample(interval))
     return f"the newest samples of {', '.join(old)} are older than {limit}: check that Prometheus is scraping"
-
-
-def _names(policy: TrafficPolicy) -> list[str]:
-    """Modes of the spec and those on their way out, each once."""
-    return list(dict.fromkeys([mode.name for mode in policy.spec.modes] + [mode.name for mode in policy.status.modes]))
 
 
 def _window(policy: TrafficPolicy) -> str:

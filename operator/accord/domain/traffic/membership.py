@@ -17,6 +17,11 @@ MOST_LISTED = 32
 """`maxItems` of `status.modes`: modes of the spec and modes on their way out together."""
 
 
+def known_modes(policy: TrafficPolicy) -> list[str]:
+    """Modes of the spec, then those on their way out; each once."""
+    return list(dict.fromkeys(mode.name for mode in (*policy.spec.modes, *policy.status.modes)))
+
+
 def next_targets(
     policy: TrafficPolicy,
     current: RoutingIntent | None,

@@ -113,9 +113,8 @@ def interpret(run: TrainingRun, answer: Answer, now: datetime) -> Progress:
     """What an answer says. Total: everything that Prometheus may say becomes an outcome with a sentence."""
     attempt = run.status.attempt or 1
     if answer.failure is not None:
-        words = answer.message or f"the query failed: {answer.failure}"
         is_named = answer.failure != "UnknownEndpoint"
-        return Progress("QueryFailed" if is_named else "NoEndpoint", now, words, attempt=attempt)
+        return Progress("QueryFailed" if is_named else "NoEndpoint", now, answer.problem, attempt=attempt)
     targets = [target for target in _by_target(answer) if not _is_earlier(run, target)]
     if not targets:
         return Progress("NoMetrics", now, _where_to_look(run), attempt=attempt)

@@ -111,7 +111,7 @@ def _span(window: RatingWindow, now: datetime) -> str:
 def interpret(run: TrainingRun, answer: Answer, now: datetime) -> Ratings:
     """What an answer says. Total."""
     if answer.failure is not None:
-        return Ratings("QueryFailed", now, answer.message or f"the query failed: {answer.failure}")
+        return Ratings("QueryFailed", now, answer.problem)
     counts: dict[str, float] = {}
     for sample in answer.samples:
         rating = sample.labels.get("rating")

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.checkpoint.detection.trainer import EVERY, START, Trainer, subject
 
-from accord.domain.checkpoint.detection.live import interpret, query, schedule
+from accord.domain.checkpoint.detection.live import ask, interpret, query, schedule
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.samples import Answer
@@ -194,6 +194,15 @@ def test_the_question() -> None:
     assert query(subject(detection={"interval": "1m"}), START).endswith("[4h]")
     own = query(subject(attempt=None, **OWN), START)
     assert own.endswith(r'namespace="ns",job="a\"b\\"}[1h]')
+
+
+def test_a_source_that_only_its_namespace_tells_is_in_no_query_with_runs() -> None:
+    # Given one whose query is about all pods of a namespace: in one with those of Jobs nobody's series would be found.
+    source = {"claimName": "c", "selector": {"namespace": "ns"}}
+    of_source = ask(subject(attempt=None, trainingRunRef=None, source=source), START)
+    of_run, of_another = ask(subject(), START), ask(subject(attempt=2), START)
+    assert of_run.template == of_another.template
+    assert of_source.template != of_run.template
 
 
 def test_there_is_a_question_only_while_something_may_come() -> None:

@@ -51,8 +51,8 @@ class _Template:
     """What was scraped of trainers over so long, in one answer of the shape `matrix`."""
 
     reach: timedelta
-    labels: tuple[str, ...]
-    """Names of the labels that tell the trainers apart."""
+    kind: tuple[tuple[str, ...], bool]
+    """What tells the trainers apart: a run by the pods of its Job, a source by labels, be it the namespace alone."""
 
     def promql(self, scopes: Sequence[Scope]) -> str:
         """Of these trainers."""
@@ -74,7 +74,7 @@ def ask(subject: Subject, now: datetime) -> Shared:
         since = timedelta(seconds=max(now.timestamp() - subject.remembered, 0.0))
         reach = _rounded(since + _OVERLAP)
     scope = _scope(subject)
-    return Shared(_Template(min(reach, _MOST_REACH), scope.names), scope)
+    return Shared(_Template(min(reach, _MOST_REACH), scope.kind), scope)
 
 
 def query(subject: Subject, now: datetime) -> str:
@@ -124,9 +124,8 @@ def interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
 def _interpret(subject: Subject, answer: Answer, now: datetime) -> Reading:
     attempt = subject.attempt
     if answer.failure is not None:
-        words = answer.message or f"the query failed: {answer.failure}"
         reason = "NoEndpoint" if answer.failure == "UnknownEndpoint" else "QueryFailed"
-        return Reading("QueryFailed", now, words, reason, attempt)
+        return Reading("QueryFailed", now, answer.problem, reason, attempt)
     found = [target for target in scrapes.targets(answer.series) if not _is_of_earlier_run(subject, target)]
     if not found:
         return Reading("Inconclusive", now, _where_to_look(subject), "NoMetrics", attempt)
