@@ -19,7 +19,8 @@ MOST_LISTED = 32
 
 def known_modes(policy: TrafficPolicy) -> list[str]:
     """Modes of the spec, then those on their way out; each once."""
-    return list(dict.fromkeys(mode.name for mode in (*policy.spec.modes, *policy.status.modes)))
+    listed = (mode.name for mode in policy.status.modes)
+    return list(dict.fromkeys((*(mode.name for mode in policy.spec.modes), *listed)))
 
 
 def next_targets(
