@@ -1,7 +1,7 @@
 """Where a mode gets its words from: from itself, or from a model behind it, whose answers it keeps for a while.
 
-`llm_failures_total{mode}` counts what Accord's circuit breaker looks at, `llm_cache_requests_total{mode,result}` how many
-answers came from the cache. An answer is reused for as long as the header `x-accord-cache-ttl` of the request says
+`llm_failures_total{mode}` counts what Accord's circuit breaker looks at, `llm_cache_requests_total{mode,result}` how
+many answers came from the cache. An answer is reused for as long as the header `x-accord-cache-ttl` of the request says
 (seconds), which a router may add, or else for `CACHE_TTL_SECONDS`.
 """
 

@@ -51,7 +51,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Reads MODE, PORT, LATENCY_MS, DRAIN_SECONDS, FAULT_CODE, POD_NAME, CHECKPOINT_DIR, CHECKPOINT_STEP, LLM_URL
-        and CACHE_TTL_SECONDS. A mode without a style of its own answers like `balanced`. ValueError where a number is none.
+        and CACHE_TTL_SECONDS. A mode without a style of its own answers like `balanced`. ValueError where a number is
+        none.
         """
         mode = environment.get("MODE", "fast")
         style = STYLES.get(mode, STYLES["balanced"])
