@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from accord.adapters.kubernetes.needs import OWN, Needs, Permission
 from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, PODS, TRAINING_RUNS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
@@ -26,6 +27,7 @@ from accord.domain.warned import Warned
 from accord.ports.workload import Workload
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, is_ours
+from accord.runtime.kinds import Traits
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
 from accord.runtime.slim import is_made_by_us
@@ -48,6 +50,26 @@ class TrainingRuns:
     """The kind TrainingRun. Implements `accord.runtime.kinds.Kind`."""
 
     resource = TRAINING_RUNS
+    traits = Traits(
+        RUN_LABEL,
+        Needs(
+            watches=(CLAIMS, PODS, CHECKPOINT_POLICIES),
+            permissions=(
+                Permission(TRAINING_RUNS, ("delete",), "Delete a finished run when its `ttlAfterFinished` is over."),
+                Permission(
+                    CLAIMS,
+                    OWN,
+                    "The volume of a TrainingRun's checkpoints, which the operator never deletes.",
+                ),
+                Permission(
+                    PODS,
+                    ("list", "watch", "patch"),
+                    "Watch the pods of TrainingRuns, by their label, and end one whose trainer has failed while a "
+                    "sidecar keeps it, or whose attempt a rollback gave up (one field, `spec.activeDeadlineSeconds`).",
+                ),
+            ),
+        ),
+    )
 
     def __init__(
         self,

@@ -126,5 +126,5 @@ def test_the_first_answer_is_named_only_where_it_is_chosen(name: str) -> None:
     root = Path(accord.__file__).parent
     named = {str(each.relative_to(root)) for each in root.rglob("*.py") if name in each.read_text("utf-8")}
     elsewhere = {each for each in named if not each.startswith("adapters/workloads/job/")}
-    chosen = {"app.py", "cli/plan/run_rehearsal.py"} if name == "adapters.workloads" else set()
+    chosen = {"adapters/workloads/__init__.py", "kinds.py"} if name == "adapters.workloads" else set()
     assert elsewhere == chosen

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from accord.api.v1alpha1 import KINDS
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.meta import GROUP, VERSION
+from accord.api.v1alpha1.meta import Resource as Model
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 from accord.domain.training.names import RUN_LABEL
@@ -36,11 +41,14 @@ class Resource:
         return "/".join(parts)
 
 
+def own(model: type[Model]) -> Resource:
+    """Where the objects of a kind of ours are."""
+    return Resource(GROUP, VERSION, model.plural, model.kind)
+
+
 _OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
 
-TRAFFIC_POLICIES = Resource(GROUP, VERSION, "trafficpolicies", "TrafficPolicy")
-TRAINING_RUNS = Resource(GROUP, VERSION, "trainingruns", "TrainingRun")
-CHECKPOINT_POLICIES = Resource(GROUP, VERSION, "checkpointpolicies", "CheckpointPolicy")
+TRAFFIC_POLICIES, TRAINING_RUNS, CHECKPOINT_POLICIES = map(own, (TrafficPolicy, TrainingRun, CheckpointPolicy))
 SERVICES = Resource("", "v1", "services", "Service", _OURS)
 DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", _OURS)
 # The EndpointSlice controller copies the labels of the Service to its slices, ours among them.
@@ -58,11 +66,11 @@ PODS = Resource("", "v1", "pods", "Pod", RUN_LABEL)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
-OWN_KINDS = (TRAFFIC_POLICIES, TRAINING_RUNS, CHECKPOINT_POLICIES)
-WATCHED = (*OWN_KINDS, SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS)
-OPTIONAL = (SNAPSHOTS,)
-"""Watched as well, where the API server knows them."""
-_BY_KIND = {(r.api_version, r.kind): r for r in (*WATCHED, *OPTIONAL, EVENTS, LEASES)}
+_OTHERS = (
+    *(SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS, SNAPSHOTS),
+    *(EVENTS, LEASES),
+)
+_BY_KIND = {(r.api_version, r.kind): r for r in (*map(own, KINDS), *_OTHERS)}
 
 
 def resource_of(api_version: str, kind: str) -> Resource:
