@@ -38,7 +38,7 @@ from accord.runtime.kinds import Kind
 from accord.runtime.traffic import TrafficPolicies
 from accord.runtime.training import TrainingRuns
 
-_WORKLOAD = WORKLOADS["Job"].workload
+_WORKLOADS = {name: row.workload for name, row in WORKLOADS.items()}
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _make_traffic(parts: Parts) -> Kind:
 
 
 def _make_training(parts: Parts) -> Kind:
-    return TrainingRuns(parts.index, _WORKLOAD, decide_training, Book(), Book())
+    return TrainingRuns(parts.index, _WORKLOADS, decide_training, Book(), Book())
 
 
 def _make_checkpoints(parts: Parts) -> Kind:
@@ -95,7 +95,7 @@ def _rehearse_traffic(manifest: Manifest, given: Given, config: Config) -> Outco
 
 
 def _rehearse_training(manifest: Manifest, _given: Given, _config: Config) -> Outcome:
-    return of_training.rehearse(manifest, _WORKLOAD)
+    return of_training.rehearse(manifest, _WORKLOADS)
 
 
 def _rehearse_checkpoints(manifest: Manifest, given: Given, _config: Config) -> Outcome:
@@ -109,6 +109,11 @@ KINDS: tuple[Entry, ...] = (
         CheckpointPolicy, CheckpointPolicies, _make_checkpoints, _rehearse_checkpoints, refers_to=of_checkpoints.run_of
     ),
 )
+
+
+def pods_of(run: str) -> str:
+    """A regular expression (RE2) for the names of all pods of the TrainingRun of that name, whatever runs it."""
+    return "|".join(workload.pod_matcher(run) for workload in _WORKLOADS.values())
 
 
 def watched(table: Iterable[Entry]) -> tuple[Resource, ...]:

@@ -141,6 +141,7 @@ class CheckpointPolicies:
             run.created,
             self._memory(key, policy),
             is_unknown=told is not None and told.reason in UNANSWERED,
+            recorded=run.job,
         )
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:

@@ -24,6 +24,15 @@ class Resource:
     plural: str
     kind: str
     selector: str = ""
+    status: bool = False
+    """Whether the status of those that are ours is read."""
+    suspension: bool = False
+    """Whether others may suspend its objects, and it is read who did."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether its objects are watched whoever made them. Those of our own kinds are all ours."""
+        return not self.selector and self.group != GROUP
 
     @property
     def api_version(self) -> str:
@@ -43,7 +52,7 @@ class Resource:
 
 def own(model: type[Model]) -> Resource:
     """Where the objects of a kind of ours are."""
-    return Resource(GROUP, VERSION, model.plural, model.kind)
+    return Resource(GROUP, VERSION, model.plural, model.kind, status=True)
 
 
 _OURS = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
@@ -55,12 +64,12 @@ DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisrup
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", _OURS)
 # Not only ours: the modes refer to Deployments of the user.
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
-JOBS = Resource("batch", "v1", "jobs", "Job", _OURS)
+JOBS = Resource("batch", "v1", "jobs", "Job", _OURS, status=True, suspension=True)
 # Not only ours: a claim made from a snapshot takes after the trainer's, which a user may bring.
-CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", status=True)
 # An addition to Kubernetes, which not every cluster has. Not only ours: one that loses its label must not be lost, or
 # serving would go back to the one before.
-SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot")
+SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot", status=True)
 # Those of TrainingRuns alone: routers have pods of ours, too.
 PODS = Resource("", "v1", "pods", "Pod", RUN_LABEL)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
@@ -76,6 +85,11 @@ _BY_KIND = {(r.api_version, r.kind): r for r in (*map(own, KINDS), *_OTHERS)}
 def resource_of(api_version: str, kind: str) -> Resource:
     """The resource of a kind. KeyError for a kind that the operator does not deal with: a programming error."""
     return _BY_KIND[api_version, kind]
+
+
+def find(api_version: str, kind: str) -> Resource | None:
+    """The same; None for a kind that the operator does not deal with."""
+    return _BY_KIND.get((api_version, kind))
 
 
 def path_of(key: ObjectKey) -> str:
