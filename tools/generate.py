@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from accord import rbac
 from tools.programs import ROOT, go_program, run
 
 CHART = ROOT / "helm" / "accord"
@@ -34,7 +35,7 @@ def main() -> int:
     """Write or, with `--check`, compare. Returns the exit code."""
     check = "--check" in sys.argv[1:]
     stale = False
-    for path, text in files().items():
+    for path, text in files():
         found = path.read_text(encoding="utf-8") if path.exists() else ""
         if found == text:
             continue
@@ -53,8 +54,19 @@ def main() -> int:
     return int(check and stale)
 
 
-def files() -> dict[Path, str]:
-    """All generated files: path → content."""
+def files() -> Iterator[tuple[Path, str]]:
+    """All generated files: path and content. The chart's come before what is made from the chart."""
+    yield from chart_files().items()
+    yield from {
+        ROOT / "docs" / "reference" / "helm-values.md": values_page(),
+        ROOT / "docs" / "reference" / "rbac.md": rbac_page(),
+        ROOT / "manifests" / "argocd" / "argocd-cm.yaml": argocd_config(),
+        **kustomize_base(),
+    }.items()
+
+
+def chart_files() -> dict[Path, str]:
+    """In the chart."""
     crds = {CHART / "files" / "crds" / crd.name: crd.read_text(encoding="utf-8") for crd in _crds()}
     return {
         **crds,
@@ -62,10 +74,7 @@ def files() -> dict[Path, str]:
         # of its own folder.
         CHART / "files" / "kustomization.yaml": HEADER
         + yaml.safe_dump({"resources": [f"crds/{crd.name}" for crd in _crds()]}, sort_keys=False),
-        ROOT / "docs" / "reference" / "helm-values.md": values_page(),
-        ROOT / "docs" / "reference" / "rbac.md": rbac_page(),
-        ROOT / "manifests" / "argocd" / "argocd-cm.yaml": argocd_config(),
-        **kustomize_base(),
+        CHART / "files" / "permissions.yaml": permissions(),
     }
 
 
@@ -130,11 +139,16 @@ def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return schema["definitions"][reference.rsplit("/", 1)[1]] if reference else node
 
 
+def permissions() -> str:
+    """helm/accord/files/permissions.yaml: of this the chart's roles are made."""
+    return HEADER + yaml.safe_dump(rbac.permissions(), sort_keys=False, width=118)
+
+
 def rbac_page() -> str:
     """docs/reference/rbac.md."""
-    permissions = yaml.safe_load((CHART / "files" / "permissions.yaml").read_text(encoding="utf-8"))
+    permissions = rbac.permissions()
     return (
-        "<!-- Generated from helm/accord/files/permissions.yaml. Do not edit. -->\n"
+        "<!-- Generated from the needs of all kinds (accord.rbac). Do not edit. -->\n"
         "# What the operator may do\n\n"
         "It reads no Secret, creates no Role, runs nothing in the nodes, and asks for no wildcard. Of objects that it\n"
         "did not create it patches three: the volume of a serving Deployment with one annotation, annotations of a\n"

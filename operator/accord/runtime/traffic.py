@@ -9,10 +9,12 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from accord.adapters.kubernetes.needs import OWN, READ, Needs, Permission
 from accord.adapters.kubernetes.resources import (
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     ENDPOINT_SLICES,
+    PODS,
     SERVICES,
     TRAFFIC_POLICIES,
 )
@@ -29,6 +31,7 @@ from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, slice_service, version
+from accord.runtime.kinds import Traits
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
 from accord.runtime.unlisted import Unlisted
@@ -40,6 +43,30 @@ class TrafficPolicies:
     """The kind TrafficPolicy. Implements `accord.runtime.kinds.Kind`."""
 
     resource = TRAFFIC_POLICIES
+    traits = Traits(
+        names.POLICY_LABEL,
+        Needs(
+            watches=(DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES),
+            permissions=(
+                Permission(DEPLOYMENTS, OWN, "Read the Deployments of the modes; run the router's proxies."),
+                Permission(SERVICES, OWN, "A Service for each mode and router."),
+                Permission(DISRUPTION_BUDGETS, OWN, "Keep one proxy of a router up during voluntary disruptions."),
+                Permission(
+                    ENDPOINT_SLICES,
+                    READ,
+                    "Tell the proxies which pods are ready; check whether a slice that left the watch was deleted or "
+                    "lost a label.",
+                ),
+                Permission(
+                    PODS,
+                    ("list",),
+                    "List the pods of a router, by its selector, only while none of its proxies is ready: why they do "
+                    "not come up.",
+                ),
+            ),
+        ),
+        is_patient=False,
+    )
 
     def __init__(
         self,

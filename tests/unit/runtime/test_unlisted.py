@@ -17,7 +17,6 @@ from accord.domain.traffic.decide import decide
 from accord.domain.traffic.observed import Endpoint, Programming
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
-from accord.runtime import unlisted
 from accord.runtime.book import Book
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.index import Index
@@ -82,6 +81,7 @@ class World:
         self.dispatcher = Dispatcher(self.index, (self.traffic,), lambda _: None)
         self.live: dict[str, Manifest] = {}
         self.outage = False
+        self.paused: list[float] = []
         self.answers: list[ObjectKey] = []
         for each in (policy, service("shop-router")):
             self.dispatcher.observe(each)
@@ -96,8 +96,12 @@ class World:
 
     async def start(self) -> None:
         """Publish, and let the look-ups be answered."""
-        self.traffic.start_publishing(Unlisted(self.get, self.dispatcher.observe, self.answered))
+        self.traffic.start_publishing(Unlisted(self.get, self.dispatcher.observe, self.answered, self.pause))
         await self.rest()
+
+    async def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
+        await asyncio.sleep(0)
 
     def answered(self, key: ObjectKey) -> None:
         self.answers.append(key)
@@ -137,8 +141,7 @@ async def test_a_service_that_is_really_gone_has_no_pods(live: Manifest | None) 
     assert world.answers == [POLICY]
 
 
-async def test_what_the_api_server_does_not_answer_stays_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unlisted, "RETRY_SECONDS", 0)
+async def test_what_the_api_server_does_not_answer_stays_unknown() -> None:
     world = World("balanced", "creative")
     world.outage = True
     await world.start()
@@ -148,6 +151,19 @@ async def test_what_the_api_server_does_not_answer_stays_unknown(monkeypatch: py
     world.outage = False
     await world.rest()
     assert world.router.published[-1]["fast"] == 0
+
+
+async def test_what_is_not_answered_is_asked_ever_more_seldom() -> None:
+    world = World("balanced", "creative")
+    world.outage = True
+    await world.start()
+    await world.rest()
+    await world.rest()
+    assert world.paused[:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    assert world.answers == []
+    world.outage = False
+    await world.rest()
+    assert world.answers == [POLICY]
 
 
 async def test_nothing_is_asked_where_everything_was_listed() -> None:

@@ -100,8 +100,7 @@ class _Template:
 
 def ask(run: TrainingRun, _: datetime) -> Shared:
     """About the newest attempt."""
-    job = names.job(run.metadata.name, run.status.attempt or 1)
-    return Shared(_Template(), Scope((("namespace", run.metadata.namespace),), job))
+    return Shared(_Template(), Scope((("namespace", run.metadata.namespace),), names.recorded(run)))
 
 
 def query(run: TrainingRun) -> str:
@@ -179,8 +178,8 @@ def _stale(run: TrainingRun, values: Mapping[str, Sample]) -> str | None:
 
 def _where_to_look(run: TrainingRun) -> str:
     return (
-        f"Prometheus has no ppo_training_step of pods {names.job(run.metadata.name, run.status.attempt or 1)}-…: "
-        f"check that port {run.spec.monitoring.port} of the trainer is scraped with labels namespace and pod"
+        f"Prometheus has no ppo_training_step of pods {names.recorded(run)}-…: check "
+        f" that port {run.spec.monitoring.port} of the trainer is scraped with labels namespace and pod"
     )
 
 

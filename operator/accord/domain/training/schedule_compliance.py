@@ -10,9 +10,9 @@ from accord.api.v1alpha1.trainingrun import EntropySchedule, LearningRateSchedul
 from accord.domain import age
 from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
 from accord.domain.training.assessment import Assessment
-from accord.domain.training.conditions import Verdict
 from accord.domain.training.progress import Progress
 from accord.domain.training.schedule import QUARTERS, milestone_step, value_at
+from accord.domain.training.verdict import Verdict
 
 METRICS_DUE = timedelta(minutes=3)
 """Two scrapes a minute apart, and a trainer that loads its model first. Also how long they may be gone again, before
