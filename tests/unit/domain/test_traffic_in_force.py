@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import NOW, edited, effective, observed, programming, settled
+from tests.unit.domain.builders import NOW, edited, effective, observed, router, settled
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic import in_force
 from accord.domain.traffic.decide import decide
-from accord.domain.traffic.observed import RouterView
 
 LATER = timedelta(minutes=5)
 SHARES = {"fast": 60, "balanced": 30, "creative": 10}
@@ -21,7 +20,7 @@ NEW = {"fast": 50, "new": 50}
 
 
 def recorded(policy: Manifest, *, ready: Iterable[str] | None = None, at: timedelta = timedelta(0)) -> dict[str, Any]:
-    view = RouterView((), "shop-router.demo.svc:80", (), programming())
+    view = router()
     status = decide(observed(policy, ready=ready, router=view), NOW + at).status
     assert status is not None
     found = status["inForce"]

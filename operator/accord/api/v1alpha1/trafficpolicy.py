@@ -304,6 +304,11 @@ class Router(Model):
     istio: IstioRouter | None = None
     """Settings of type Istio."""
 
+    @property
+    def trusted_hops(self) -> int:
+        """Number of trusted proxies in front of the router."""
+        return self.envoy.trusted_hops if self.type == "Envoy" else 0
+
 
 class Monitoring(Model):
     """Measurement of the actual split: from the service's counter in Prometheus, else from the proxies' counters."""

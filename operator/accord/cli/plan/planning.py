@@ -27,7 +27,7 @@ from accord.cli.printer import Block, Format, Printer, Table
 from accord.config import Config
 from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey
-from accord.domain.traffic import names
+from accord.domain.traffic import acceptance, names
 
 _TOLD = ("Accepted", "ResolvedRefs", "ModesAvailable", "Promoted")
 """Conditions that follow from manifests; the others need a cluster."""
@@ -107,8 +107,11 @@ def _plan(manifest: Manifest, given: dict[ObjectKey, Manifest], config: Config) 
         xds_host=config.xds.host,
         xds_port=config.xds.port,
     )
+    if policy.spec.router.type != "Envoy":
+        return rehearse(manifest, Stage(given, (), (acceptance.no_router(policy, ["Envoy"]),)))
     unsupported = offering.unsupported(policy)
-    return rehearse(manifest, Stage(given, objects.objects(policy, settings) if not unsupported else (), unsupported))
+    wanted = objects.objects(policy, settings, given) if not unsupported else ()
+    return rehearse(manifest, Stage(given, wanted, unsupported))
 
 
 def _stalls(document: Document, outcome: Outcome) -> Iterator[str]:

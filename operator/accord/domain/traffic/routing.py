@@ -121,6 +121,6 @@ def style_of(spec: TrafficPolicySpec, since: str = "", checks: Mapping[str, Chec
         fallback_mode=spec.fallback,
         load_balancing=spec.load_balancing,
         health_checks=health.record(checks or {}),
-        trusted_hops=spec.router.envoy.trusted_hops,
+        trusted_hops=spec.router.trusted_hops,
         since=since,
     )
