@@ -47,7 +47,11 @@ def interpreted(world: World, answer: Answer) -> Measurement:
 def decided(world: World, measurement: Measurement) -> Plan:
     """The decision on what is known, long after the shares changed last."""
     deployments = {mode: DeploymentView(mode, {"app": mode}, ready_replicas=1) for mode in world.pods}
-    router = RouterView(programming=world.programming())
+    router = RouterView(
+        progress=world.operator.router.progress(world.policy, {}),
+        handover=world.operator.router.handover(world.policy),
+        seen=world.operator.router.seen(world.policy),
+    )
     status = decide(
         Observed(world.policy, deployments, {}, world.endpoints(), router), datetime(2026, 1, 1, tzinfo=UTC)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from accord.adapters.kubernetes.resources import find
@@ -48,9 +48,10 @@ def is_made_by_us(manifest: Manifest) -> bool:
     )
 
 
-def slim(manifest: Manifest) -> Manifest:
+def slim(manifest: Manifest, with_status: Collection[tuple[str, str]] = ()) -> Manifest:
     """Without managedFields, and the status of most children; of what is not ours only what is read of it. Of our own
-    Deployments' status it is kept that pods are refused.
+    Deployments' status it is kept that pods are refused. `with_status`: apiVersion and kind of further children whose
+    status is read.
     """
     kind = manifest["kind"]
     meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
@@ -61,7 +62,8 @@ def slim(manifest: Manifest) -> Manifest:
     is_shared = resource is not None and resource.is_shared
     if is_ours(manifest) or not is_shared or (made and kind == "VolumeSnapshot"):
         runs = INPUTS_ANNOTATION in (meta.get("annotations") or {}) or (resource is not None and resource.suspension)
-        has_status = manifest["apiVersion"] == API_VERSION or runs or (resource is not None and resource.status)
+        is_read = (resource is not None and resource.status) or (manifest["apiVersion"], kind) in with_status
+        has_status = manifest["apiVersion"] == API_VERSION or runs or is_read
         left_out = ("metadata",) if has_status else ("metadata", "status")
         kept = {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
         if kind == "Deployment" and (failures := _failures(manifest)):

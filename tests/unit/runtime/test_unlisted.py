@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +14,8 @@ from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey
 from accord.domain.traffic import names
 from accord.domain.traffic.decide import decide
-from accord.domain.traffic.observed import Endpoint, Programming
+from accord.domain.traffic.observed import Counted, Endpoint, Seen
+from accord.domain.traffic.progress import Handover, Pending, Progress
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
 from accord.runtime.book import Book
@@ -38,7 +39,11 @@ class Recorder:
     ) -> None:
         self.published.append({mode: len(pods) for mode, pods in endpoints.items()})
 
-    def objects(self, _: TrafficPolicy) -> tuple[Manifest, ...]:
+    @property
+    def reads(self) -> tuple[()]:
+        return ()
+
+    def objects(self, _: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
         return ()
 
     def address(self, _: TrafficPolicy) -> None:
@@ -47,8 +52,26 @@ class Recorder:
     def unsupported(self, _: TrafficPolicy) -> tuple[()]:
         return ()
 
-    def programming(self, namespace: str, name: str) -> Programming:
-        return Programming()
+    def progress(self, _: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> Progress:
+        return Pending("no proxy is ready yet", "NoReadyProxy")
+
+    def forget(self, namespace: str, name: str) -> None:
+        raise AssertionError
+
+    def handover(self, _: TrafficPolicy) -> Handover:
+        return Handover()
+
+    def seen(self, _: TrafficPolicy) -> Seen:
+        return Seen()
+
+    def counted(self, _: TrafficPolicy) -> Counted:
+        return Counted()
+
+    def awaited_pods(self, _: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> None:
+        return None
+
+    def pods_seen(self, _: TrafficPolicy, found: Iterable[Manifest]) -> None:
+        raise AssertionError
 
 
 def service(name: str, version: int = 2, *, labelled: bool = True, uid: str = "u-1") -> Manifest:
@@ -77,7 +100,7 @@ class World:
         policy = settled(manifest())
         policy["metadata"] |= {"resourceVersion": "1"}
         self.index, self.router = Index(), Recorder()
-        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), OperatorMetrics())  # type: ignore[dict-item]
+        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), OperatorMetrics())
         self.dispatcher = Dispatcher(self.index, (self.traffic,), lambda _: None)
         self.live: dict[str, Manifest] = {}
         self.outage = False

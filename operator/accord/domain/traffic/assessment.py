@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
-from accord.domain.conditions import find, parse_timestamp
-from accord.domain.traffic import acceptance, health, membership, shares
+from accord.domain.conditions import parse_timestamp
+from accord.domain.traffic import acceptance, health, in_force, membership, shares
+from accord.domain.traffic.in_force import InForce
 from accord.domain.traffic.observed import Observed, Sight, Unsupported
+from accord.domain.traffic.progress import PENDING, Pending, Rejected
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
 
 ENDPOINTS_DUE = timedelta(seconds=10)
 """How long routes wait for the endpoints of a new mode whose Deployment says that it has ready pods."""
-PROXIES_RETURN = timedelta(seconds=30)
-"""How long a new leader waits to hear of proxies again before it doubts what the status says about them."""
 
 
 @dataclass(frozen=True)
 class Assessment:
     """One policy at one moment.
 
-    `current` is the routing that was offered to the proxies and that `Programming` speaks of; `targets` and `intent`
-    are what will be once this pass has written the status.
+    `current` is the routing that the router was asked for and whose progress is known; `targets` and `intent` are what
+    will be once this pass has written the status.
     """
 
     observed: Observed
@@ -38,6 +38,9 @@ class Assessment:
     ready: Mapping[str, int]
     """Ready endpoints by mode, of every mode in the spec or the status."""
     effective: Mapping[str, float]
+    """Shares of all modes that the proxies know, after fallback."""
+    in_force: InForce | None
+    """What routes once this pass has written the status, and why."""
     sights: Mapping[str, Sight]
     """How the proxies see the pods of each mode."""
     failing: frozenset[str]
@@ -83,25 +86,12 @@ class Assessment:
         return (self.ready_modes - self.failing) or self.ready_modes
 
     @property
-    def silent(self) -> tuple[str, ...]:
-        """Ready proxies that have neither accepted nor refused what they were offered."""
-        proxies = self.observed.router.programming.proxies
-        return tuple(sorted(p.name for p in proxies if p.ready and not p.accepted and p.rejected is None))
-
-    @property
-    def is_remembered(self) -> bool:
-        """Whether this generation was accepted by all proxies according to the status, and was offered only just now:
-        by an operator that has started or taken over, or after a change that no request can notice.
-        """
-        status, published_at = self.policy.status, self.observed.router.programming.published_at
-        programmed = find(status.conditions, "Programmed")
-        return (
-            status.observed_generation == self.policy.metadata.generation
-            and programmed is not None
-            and programmed.status == "True"
-            and published_at is not None
-            and self.now - published_at < PROXIES_RETURN
-        )
+    def is_unanswered(self) -> bool:
+        """Whether the router, or a part of it, is about to say what it makes of what it was asked."""
+        progress = self.observed.router.progress
+        if isinstance(progress, Rejected):
+            return progress.undecided
+        return isinstance(progress, Pending) and progress.reason == PENDING
 
     @property
     def is_turning(self) -> bool:
@@ -123,7 +113,7 @@ class Assessment:
 
 def assess(observed: Observed, now: datetime) -> Assessment:
     """Everything that can be concluded without a word."""
-    policy, programming = observed.policy, observed.router.programming
+    policy, handover, seen = observed.policy, observed.router.handover, observed.router.seen
     refusals = acceptance.refusals(policy, observed.router.unsupported)
     accepted = not refusals
     current = routing_intent(policy, accepted=accepted)
@@ -136,14 +126,15 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     }
     cold: tuple[str, ...] = ()
     if accepted and not policy.spec.suspend and policy.status.modes:
-        cold = membership.cold_modes(policy, programming, _endpoints_awaited(observed, ready, now))
-    targets = membership.next_targets(
-        policy, current, programming, frozen=policy.spec.suspend or not accepted, cold=cold
-    )
-    intent = routing_intent(_with_targets(policy, targets), accepted=accepted)
+        cold = membership.cold_modes(policy, handover, _endpoints_awaited(observed, ready, now))
+    targets = membership.next_targets(policy, current, handover, frozen=policy.spec.suspend or not accepted, cold=cold)
+    listed = _with_targets(policy, targets)
+    intent = routing_intent(listed, accepted=accepted)
     available = frozenset(mode for mode, count in ready.items() if count)
-    sights = programming.sights if programming.looked else _recalled(policy)
+    sights = seen.sights if seen.looked else _recalled(policy)
     failing = frozenset(mode for mode in available if _is_failing(sights.get(mode)))
+    effective = {} if intent is None else shares.effective_shares(intent, (available - failing) or available)
+    asked = in_force.asked(listed, accepted=accepted)
     return Assessment(
         observed=observed,
         now=now,
@@ -153,7 +144,8 @@ def assess(observed: Observed, now: datetime) -> Assessment:
         intent=intent,
         cold=cold,
         ready=ready,
-        effective={} if intent is None else shares.effective_shares(intent, (available - failing) or available),
+        effective=effective,
+        in_force=None if asked is None else in_force.lasting(in_force.answered(asked, effective), policy.status, now),
         sights=sights,
         failing=failing,
     )
@@ -186,8 +178,8 @@ def _endpoints_awaited(observed: Observed, ready: Mapping[str, int], now: dateti
         for mode in observed.policy.spec.modes
         if mode_service_key(observed.policy, mode.name) in observed.refusals
     )
-    published_at = observed.router.programming.published_at
-    if published_at is None or now - published_at >= ENDPOINTS_DUE:
+    offered_at = observed.router.handover.offered_at
+    if offered_at is None or now - offered_at >= ENDPOINTS_DUE:
         return refused
     return refused | frozenset(
         mode.name

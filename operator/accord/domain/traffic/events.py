@@ -8,7 +8,7 @@ from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicyStatus
 from accord.domain import refusals
 from accord.domain.conditions import find
 from accord.domain.plan import Event
-from accord.domain.traffic import proxies
+from accord.domain.traffic.progress import Progress, Rejected
 from accord.domain.traffic.shares import percent
 
 _BAD = {
@@ -22,21 +22,20 @@ _KEEPS_CHANGING = "shares keep changing; status.modes has the current ones"
 _UNSERVED = frozenset({"HealthCheckFailing", "PodsEjected"})
 """Reasons for which the proxies pass over pods that are ready."""
 
-_TURNED_AWAY = frozenset({"ProxyRejected", "PeerRejected"})
-"""Reasons for which a proxy and the operator do not come together."""
 
-
-def transitions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> tuple[Event, ...]:
-    """Everything that happened between two statuses of one policy."""
+def transitions(
+    before: TrafficPolicyStatus, after: TrafficPolicyStatus, progress: Progress | None = None
+) -> tuple[Event, ...]:
+    """Everything that happened between two statuses of one policy; `progress` is that of its router."""
     return (
-        *_conditions(before, after),
+        *_conditions(before, after, progress),
         *_routing(before, after),
         *_availability(before, after),
         *_deviation(before, after),
     )
 
 
-def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus, progress: Progress | None) -> Iterator[Event]:
     for type_, reason in _BAD.items():
         old, new = find(before.conditions, type_), find(after.conditions, type_)
         if new is None or new.status != "False":
@@ -49,7 +48,7 @@ def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iter
     old, new = find(before.conditions, "Programmed"), find(after.conditions, "Programmed")
     was, now = old.reason if old else "", new.reason if new else ""
     if new is not None and now != was:
-        if now in _TURNED_AWAY or now in refusals.REASONS or now in proxies.REASONS:
+        if now in refusals.REASONS or (isinstance(progress, Rejected) and now == progress.reason):
             yield Event("Warning", now, new.message)
         elif now == "Suspended":
             yield Event("Normal", "Suspended", new.message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
@@ -21,13 +21,11 @@ from accord.domain.traffic.observed import (
     DeploymentView,
     Endpoint,
     Observed,
-    Programming,
-    ProxyState,
     RouterView,
     Unsupported,
 )
+from accord.domain.traffic.progress import Settled
 from accord.domain.traffic.resources import is_selectable, mode_service_key
-from accord.domain.traffic.routing import routing_intent
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 """Any time: nothing that is printed depends on it."""
@@ -111,7 +109,6 @@ def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Ma
         and is_selectable(view)
         and mode_service_key(policy, mode.name) not in conflicts
     }
-    intent = routing_intent(policy, accepted=not stage.unsupported)
     return Observed(
         policy=policy,
         deployments=found,
@@ -120,12 +117,7 @@ def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Ma
         router=RouterView(
             objects=stage.objects,
             unsupported=stage.unsupported,
-            programming=Programming(
-                published_at=_NOW - timedelta(hours=1),
-                proxies=(ProxyState("proxy", ready=True, accepted=True),),
-                warm=frozenset(intent.clusters if intent is not None else ()),
-                routes_settled=True,
-            ),
+            progress=Settled("all ready proxies have accepted the routes"),
         ),
         conflicts=conflicts,
     )

@@ -11,6 +11,7 @@ from accord.adapters.routers.envoy.bootstrap import STATISTICS
 from accord.adapters.routers.envoy.clusters import clusters
 from accord.adapters.routers.envoy.endpoints import Target, all_endpoints, mode_endpoints
 from accord.adapters.routers.envoy.listeners import listener
+from accord.adapters.routers.envoy.programming import Programming, ProxyState
 from accord.adapters.routers.envoy.routes import route_configuration
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.snapshot import Snapshot
@@ -18,7 +19,7 @@ from accord.adapters.routers.envoy.xds import ALL_ENDPOINTS, Key, Kind
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic.acceptance import is_accepted
 from accord.domain.traffic.health import Check
-from accord.domain.traffic.observed import Endpoint, Programming, ProxyState, Unsupported
+from accord.domain.traffic.observed import Endpoint, Unsupported
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
 
 _CLUSTERS, _LISTENERS, _ROUTES = Key(Kind.CLUSTERS), Key(Kind.LISTENERS), Key(Kind.ROUTES)
