@@ -23,6 +23,12 @@ def _not_yet(policy: TrafficPolicy) -> Iterator[Unsupported]:
         yield Unsupported(
             "spec.circuitBreaker", NOT_IMPLEMENTED, "the circuit breaker is not implemented yet; remove the field"
         )
+    if policy.spec.circuit_breakers:
+        yield Unsupported(
+            "spec.circuitBreakers", NOT_IMPLEMENTED, "circuit breakers are not implemented yet; remove the field"
+        )
+    if policy.spec.phases:
+        yield Unsupported("spec.phases", NOT_IMPLEMENTED, "phases are not implemented yet; remove the field")
 
 
 def refusals(policy: TrafficPolicy, by_router: Sequence[Unsupported] = ()) -> tuple[Unsupported, ...]:
