@@ -677,6 +677,24 @@ class PhaseStatus(Model):
     """Phases that are over."""
 
 
+InForceReason = Literal["Spec", "Suspended", "NotAccepted", "Warming", "Fallback"]
+
+
+class SharesInForce(Model):
+    """Shares that requests are split by now, and why."""
+
+    shares: Annotated[dict[str, float], Field(json_schema_extra={"maxProperties": 32})]
+    """Share of each mode that gets any, in percent."""
+    reason: InForceReason
+    """`Spec`: as specified. `Suspended`, `NotAccepted`: the shares before, because the spec is suspended or not
+    accepted. `Warming`: the shares before, until the router can send requests to a new mode. `Fallback`: other modes
+    get the share of one without pods that answer."""
+    since: Timestamp
+    """When these shares came into force for this reason."""
+    until: Timestamp | None = None
+    """When they end, if that is known."""
+
+
 class HealthCheckInForce(Model):
     """Current health check of one mode."""
 
@@ -732,6 +750,8 @@ class TrafficPolicyStatus(Model):
         list[ModeStatus], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = []
     """Modes known to the proxies, including those that are being removed."""
+    in_force: SharesInForce | None = None
+    """Shares that requests are split by now, and why."""
     routing: RoutingInForce | None = None
     """Current routing, apart from the shares in `modes`."""
     target: str | None = None

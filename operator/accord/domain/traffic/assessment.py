@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
 from accord.domain.conditions import find, parse_timestamp
-from accord.domain.traffic import acceptance, health, membership, shares
+from accord.domain.traffic import acceptance, health, in_force, membership, shares
+from accord.domain.traffic.in_force import InForce
 from accord.domain.traffic.observed import Observed, Sight, Unsupported
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
@@ -38,6 +39,9 @@ class Assessment:
     ready: Mapping[str, int]
     """Ready endpoints by mode, of every mode in the spec or the status."""
     effective: Mapping[str, float]
+    """Shares of all modes that the proxies know, after fallback."""
+    in_force: InForce | None
+    """What routes once this pass has written the status, and why."""
     sights: Mapping[str, Sight]
     """How the proxies see the pods of each mode."""
     failing: frozenset[str]
@@ -140,10 +144,13 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     targets = membership.next_targets(
         policy, current, programming, frozen=policy.spec.suspend or not accepted, cold=cold
     )
-    intent = routing_intent(_with_targets(policy, targets), accepted=accepted)
+    listed = _with_targets(policy, targets)
+    intent = routing_intent(listed, accepted=accepted)
     available = frozenset(mode for mode, count in ready.items() if count)
     sights = programming.sights if programming.looked else _recalled(policy)
     failing = frozenset(mode for mode in available if _is_failing(sights.get(mode)))
+    effective = {} if intent is None else shares.effective_shares(intent, (available - failing) or available)
+    asked = in_force.asked(listed, accepted=accepted)
     return Assessment(
         observed=observed,
         now=now,
@@ -153,7 +160,8 @@ def assess(observed: Observed, now: datetime) -> Assessment:
         intent=intent,
         cold=cold,
         ready=ready,
-        effective={} if intent is None else shares.effective_shares(intent, (available - failing) or available),
+        effective=effective,
+        in_force=None if asked is None else in_force.lasting(in_force.answered(asked, effective), policy.status, now),
         sights=sights,
         failing=failing,
     )

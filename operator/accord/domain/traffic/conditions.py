@@ -42,7 +42,7 @@ def _judge(
     return Wanted(type_, "True", *otherwise(assessment))
 
 
-def in_force(assessment: Assessment) -> str:
+def split(assessment: Assessment) -> str:
     """The shares that the router is set to, in words."""
     return ", ".join(f"{mode} {shares.percent(share)}%" for mode, share in assessment.targets.items() if share)
 
@@ -54,7 +54,7 @@ def _refused(assessment: Assessment) -> Objection | None:
     if assessment.accepted:
         return None
     found = "; ".join(f"{refusal.field}: {refusal.message}" for refusal in assessment.refusals)
-    stays = f"traffic does not change: {in_force(assessment)}" if assessment.targets else "nothing is routed"
+    stays = f"traffic does not change: {split(assessment)}" if assessment.targets else "nothing is routed"
     return Objection(assessment.refusals[0].reason, f"{found}. Until then {stays}")
 
 
@@ -110,7 +110,7 @@ def _no_proxy(assessment: Assessment) -> Objection | None:
 def _unaccepted(assessment: Assessment) -> Objection | None:
     if assessment.accepted:
         return None
-    return Objection("NotAccepted", f"spec not accepted; traffic does not change: {in_force(assessment)}")
+    return Objection("NotAccepted", f"spec not accepted; traffic does not change: {split(assessment)}")
 
 
 def _warming(assessment: Assessment) -> Objection | None:
@@ -123,7 +123,7 @@ def _warming(assessment: Assessment) -> Objection | None:
     )
     return Objection(
         "WarmingUp",
-        f"{subject} when every ready proxy has their endpoints; until then the split is {in_force(assessment)}",
+        f"{subject} when every ready proxy has their endpoints; until then the split is {split(assessment)}",
     )
 
 
@@ -136,7 +136,7 @@ def _pending(assessment: Assessment) -> Objection | None:
 
 def _programmed(assessment: Assessment) -> Objection:
     if assessment.policy.spec.suspend:
-        return Objection("Suspended", f"suspended: the split stays {in_force(assessment)}, spec changes have no effect")
+        return Objection("Suspended", f"suspended: the split stays {split(assessment)}, spec changes have no effect")
     accepted, refused = "all ready proxies have accepted the routes", assessment.observed.router.refused
     return Objection(
         "Programmed", accepted if refused is None else f"{accepted}; more proxies are needed, but {refused.message}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import Downshift, ModeStatus, RoutingInForce, TrafficPolicyStatus
 from accord.domain.conditions import timestamp
+from accord.domain.traffic import in_force
 from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.judgement import Judgement, Measured, is_outdated
 from accord.domain.traffic.routing import style_of
@@ -30,6 +31,7 @@ def full(assessment: Assessment, judgement: Judgement, conditions: list[Manifest
             "observed_generation": policy.metadata.generation,
             "conditions": conditions,
             "modes": modes,
+            "in_force": in_force.record(assessment.in_force, now),
             "routing": _routing(assessment),
             "target": _target(assessment),
             "actual": _actual(assessment, judgement),
@@ -49,6 +51,7 @@ def turned(assessment: Assessment, judgement: Judgement) -> TrafficPolicyStatus:
     return assessment.policy.status.model_copy(
         update={
             "modes": _modes(assessment, judgement),
+            "in_force": in_force.record(assessment.in_force, assessment.now),
             "routing": _routing(assessment),
             "target": _target(assessment),
             "actual": _actual(assessment, judgement),
