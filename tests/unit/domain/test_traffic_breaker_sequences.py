@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.unit.domain.builders import NOW
 
 from accord.api.v1alpha1.trafficpolicy import CircuitBreaker, CircuitBreakerStatus
@@ -29,6 +29,7 @@ from accord.domain.traffic.breaker import (
 from accord.domain.traffic.downshift import Moved, apply
 
 NAMES = ("fast", "balanced", "creative")
+SECONDS = st.sampled_from((1, 7, 30, 61, 150))
 MONITORING = timedelta(seconds=60)
 DATA = ("good", "lost", "failed", "absent", "late")
 RATES = (0.0, 0.3, 20.0)
@@ -72,7 +73,7 @@ class Breakers(RuleBasedStateMachine):
         self.clock: datetime = NOW
         self.true = 0
         self.weights = {"fast": 60.0, "balanced": 30.0, "creative": 10.0}
-        self.breakers = {"creative": breaker("creative", cooldown="1m")}
+        self.breakers = {mode: breaker(mode) for mode in NAMES}
         self.states: dict[str, State] = {}
         self.counters = {name: Counter() for name in NAMES}
         self.readings: dict[str, Reading] = {}
@@ -85,22 +86,42 @@ class Breakers(RuleBasedStateMachine):
 
     # What happens.
 
-    @rule(seconds=st.sampled_from((1, 7, 30, 61, 150)))
+    @initialize(fields=SPECS, failing=st.sets(st.sampled_from(NAMES), min_size=1))
+    def begin(self, fields: dict[str, Any], failing: set[str]) -> None:
+        """All modes are watched, and some fail from the start."""
+        self.breakers = {mode: breaker(mode, **fields) for mode in NAMES}
+        self.second()
+        self.failing = set(failing)
+        self.pass_time(61)
+
+    @rule(seconds=SECONDS)
     def time_passes(self, seconds: int) -> None:
-        for _ in range(seconds):
-            self.second()
+        self.pass_time(seconds)
 
-    @rule(mode=st.sampled_from(NAMES), fails=st.booleans())
-    def health(self, mode: str, fails: bool) -> None:
-        (self.failing.add if fails else self.failing.discard)(mode)
+    @rule(mode=st.sampled_from(NAMES), seconds=SECONDS)
+    def fail(self, mode: str, seconds: int) -> None:
+        self.failing.add(mode)
+        self.pass_time(seconds)
 
-    @rule(data=st.sampled_from(DATA), counts=st.booleans())
-    def signal(self, data: str, counts: bool) -> None:
+    @rule(mode=st.sampled_from(NAMES), seconds=SECONDS)
+    def recover(self, mode: str, seconds: int) -> None:
+        self.failing.discard(mode)
+        self.pass_time(seconds)
+
+    @rule(data=st.sampled_from(DATA), counts=st.booleans(), seconds=SECONDS)
+    def signal(self, data: str, counts: bool, seconds: int) -> None:
         self.data, self.counts_requests = data, counts
+        self.pass_time(seconds)
 
-    @rule(rate=st.sampled_from(RATES))
-    def traffic(self, rate: float) -> None:
+    @rule(seconds=SECONDS)
+    def signal_is_back(self, seconds: int) -> None:
+        self.data = "good"
+        self.pass_time(seconds)
+
+    @rule(rate=st.sampled_from(RATES), seconds=SECONDS)
+    def traffic(self, rate: float, seconds: int) -> None:
         self.rate = rate
+        self.pass_time(seconds)
 
     @rule()
     def restart(self) -> None:
@@ -165,11 +186,9 @@ class Breakers(RuleBasedStateMachine):
     @rule(seconds=st.just(30))
     def nothing_moves_without_data(self, seconds: int) -> None:
         """Once the last reading is late. New breakers begin, and that the signal works ends a cooldown."""
-        for _ in range(121):
-            self.second()
+        self.pass_time(121)
         before = {mode: (state.phase, state.step) for mode, state in self.states.items()}
-        for _ in range(seconds):
-            self.second()
+        self.pass_time(seconds)
         after = {mode: (state.phase, state.step) for mode, state in self.states.items()}
         if self.data == "absent":
             for mode in before:
@@ -197,6 +216,10 @@ class Breakers(RuleBasedStateMachine):
             assert self.moved.shares == self.weights
 
     # The world.
+
+    def pass_time(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.second()
 
     def second(self) -> None:
         """Requests are answered and counted; the signal is read when it is time; the leader decides."""
@@ -271,5 +294,5 @@ def _seconds(each: CircuitBreaker) -> float:
     return each.window.total_seconds()
 
 
-Breakers.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+Breakers.TestCase.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
 TestBreakers = Breakers.TestCase
