@@ -21,7 +21,8 @@ from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.samples import Answer
-from accord.domain.traffic import distribution, names, proxies
+from accord.domain.traffic import distribution, failures, names, proxies
+from accord.domain.traffic.failures import Failures
 from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView, Unsupported
 from accord.domain.traffic.resources import mode_service_key
@@ -52,10 +53,12 @@ class TrafficPolicies:
         """`routers` by `router.type`; `measurements` is what a sampler writes in."""
         self._index, self._routers, self._decide = index, routers, decide
         self._measurements, self._metrics = measurements, metrics
+        self._failures: Book[Failures] = Book()
         self._parsed = Parsed(TrafficPolicy)
         self.refusals = Refusals()
         self.inquiries: Sequence[AnyInquiry] = (
             Inquiry(replace(distribution.QUESTION, interpret=self.interpret), self.read, measurements),
+            Inquiry(failures.QUESTION, self.read, self._failures),
         )
         self._users = index.index_by("trafficpolicy-deployment", _deployments_of)
         self._publishing = False
@@ -194,6 +197,7 @@ class TrafficPolicies:
             orphans=self._orphans(policy),
             router=self._router_view(policy),
             measurement=self._measurements.get(key),
+            failures=self._failures.get(key),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
         )

@@ -23,6 +23,8 @@ from accord.domain.traffic.observed import (
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SHARES = {"fast": 60, "balanced": 30, "creative": 10}
+ISTIO = {"type": "Istio", "istio": {"hosts": ["shop.example.com"]}}
+"""A router that is not there yet: a spec that is not accepted."""
 ROUTER = {
     "apiVersion": "v1",
     "kind": "Service",

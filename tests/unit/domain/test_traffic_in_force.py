@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import NOW, edited, effective, observed, programming, settled
+from tests.unit.domain.builders import ISTIO, NOW, edited, effective, observed, programming, settled
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
@@ -39,7 +39,7 @@ def effective_of(status: Manifest) -> dict[str, float]:
         (settled(), None, "Spec", SHARES),
         (edited(settled(), suspend=True), None, "Suspended", SHARES),
         (edited(settled(), NEW, suspend=True), None, "Suspended", SHARES),
-        (edited(settled(), NEW, circuitBreaker={"mode": "fast"}), None, "NotAccepted", SHARES),
+        (edited(settled(), NEW, router=ISTIO), None, "NotAccepted", SHARES),
         (edited(settled(), NEW), None, "Warming", SHARES),
         (settled(), {"fast", "balanced"}, "Fallback", {"fast": 70, "balanced": 30}),
         (edited(settled(), suspend=True), {"balanced"}, "Fallback", {"balanced": 100}),

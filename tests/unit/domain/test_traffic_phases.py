@@ -45,8 +45,9 @@ def test_without_phases_there_is_no_position() -> None:
 
 def test_each_phase_has_weights_of_its_own() -> None:
     policy = TrafficPolicy.model_validate(manifest(phases=[TWO[0].model_dump(mode="json", by_alias=True)]))
-    assert phases.weights(policy.spec, Position("first", NOW)) == {"fast": 90, "balanced": 0, "creative": 10}
-    for position in (None, Position(None, NOW), Position("gone", NOW)):
+    for position in (None, Position("first", NOW), Position("gone", NOW)):
+        assert phases.weights(policy.spec, position) == {"fast": 90, "balanced": 0, "creative": 10}
+    for position in (Position(None, NOW, ("first",)), Position("gone", NOW, ("first",))):
         assert phases.weights(policy.spec, position) == {"fast": 60, "balanced": 30, "creative": 10}
 
 

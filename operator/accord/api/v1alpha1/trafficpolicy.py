@@ -648,6 +648,8 @@ class CircuitBreakerStatus(Model):
     """When the circuit opened last."""
     openings: Annotated[int, Field(ge=0)] = 0
     """How often it has opened without recovering for long. Each time doubles the cooldown."""
+    downshifts: Annotated[int, Field(ge=0)] = 0
+    """How often it has opened in all."""
     cooldown: Duration | None = None
     """Cooldown of the last opening."""
     failures: int | None = None
@@ -656,6 +658,10 @@ class CircuitBreakerStatus(Model):
     """Requests within that window. Absent if they were not counted."""
     reason: str | None = None
     """What opened it last."""
+    shift_to: Annotated[
+        list[Share], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
+    ] = []
+    """Modes that take over its share, by the spec that was accepted last (default: the fallback mode)."""
 
 
 class PhaseStatus(Model):
@@ -677,7 +683,7 @@ class PhaseStatus(Model):
     """Phases that are over."""
 
 
-InForceReason = Literal["Spec", "Suspended", "NotAccepted", "Warming", "Fallback"]
+InForceReason = Literal["Spec", "Phase", "Suspended", "NotAccepted", "Warming", "CircuitOpen", "Fallback"]
 
 
 class SharesInForce(Model):
@@ -686,9 +692,10 @@ class SharesInForce(Model):
     shares: Annotated[dict[str, float], Field(json_schema_extra={"maxProperties": 32})]
     """Share of each mode that gets any, in percent."""
     reason: InForceReason
-    """`Spec`: as specified. `Suspended`, `NotAccepted`: the shares before, because the spec is suspended or not
-    accepted. `Warming`: the shares before, until the router can send requests to a new mode. `Fallback`: other modes
-    get the share of one without pods that answer."""
+    """`Spec`: as specified. `Phase`: those of a phase of the rollout. `Suspended`, `NotAccepted`: the shares before,
+    because the spec is suspended or not accepted. `Warming`: the shares before, until the router can send requests to a
+    new mode. `CircuitOpen`: other modes get the share of one whose circuit breaker opened. `Fallback`: other modes get
+    the share of one without pods that answer."""
     since: Timestamp
     """When these shares came into force for this reason."""
     until: Timestamp | None = None
@@ -801,6 +808,12 @@ class TrafficPolicy(Resource):
         ),
         ConditionType("Programmed", "All ready proxies have accepted the routing of this generation."),
         ConditionType("WithinTarget", "The measured shares match the targets. Unknown without a measurement."),
+        ConditionType(
+            "CircuitsClosed",
+            "No circuit breaker keeps traffic away from a mode. Present only with circuit breakers; Unknown while "
+            "failures cannot be read.",
+        ),
+        ConditionType("PhasesCompleted", "The last phase is over. Present only with `spec.phases`."),
         *KSTATUS,
     )
     rules: ClassVar[tuple[Rule, ...]] = (

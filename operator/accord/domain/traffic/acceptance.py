@@ -19,16 +19,6 @@ def _not_yet(policy: TrafficPolicy) -> Iterator[Unsupported]:
             NOT_IMPLEMENTED,
             f"router type {router} is not implemented yet; use Envoy",
         )
-    if policy.spec.circuit_breaker is not None:
-        yield Unsupported(
-            "spec.circuitBreaker", NOT_IMPLEMENTED, "the circuit breaker is not implemented yet; remove the field"
-        )
-    if policy.spec.circuit_breakers:
-        yield Unsupported(
-            "spec.circuitBreakers", NOT_IMPLEMENTED, "circuit breakers are not implemented yet; remove the field"
-        )
-    if policy.spec.phases:
-        yield Unsupported("spec.phases", NOT_IMPLEMENTED, "phases are not implemented yet; remove the field")
 
 
 def refusals(policy: TrafficPolicy, by_router: Sequence[Unsupported] = ()) -> tuple[Unsupported, ...]:

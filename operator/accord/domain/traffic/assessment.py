@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
 from accord.domain.conditions import find, parse_timestamp
-from accord.domain.traffic import acceptance, health, in_force, membership, shares
+from accord.domain.traffic import acceptance, health, in_force, membership, movement, shares
+from accord.domain.traffic.downshift import Moved
 from accord.domain.traffic.in_force import InForce
+from accord.domain.traffic.movement import Movement
 from accord.domain.traffic.observed import Observed, Sight, Unsupported
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
@@ -46,6 +48,10 @@ class Assessment:
     """How the proxies see the pods of each mode."""
     failing: frozenset[str]
     """Modes whose ready pods no proxy sends anything to."""
+    movement: Movement
+    """The next state of circuit breakers and phases."""
+    moved: Moved
+    """What the circuit breakers then make of the targets."""
 
     @property
     def policy(self) -> TrafficPolicy:
@@ -110,7 +116,9 @@ class Assessment:
     @property
     def is_turning(self) -> bool:
         """Whether writing the status will move the routes."""
-        return self.current is not None and self.intent is not None and self.current.weights != self.intent.weights
+        if self.current is None or self.intent is None:
+            return False
+        return (self.current.weights, self.current.paused) != (self.intent.weights, self.intent.paused)
 
     @property
     def shares_change(self) -> bool:
@@ -125,8 +133,10 @@ class Assessment:
         return self.now if self.shares_change or routing is None else parse_timestamp(routing.since)
 
 
-def assess(observed: Observed, now: datetime) -> Assessment:
-    """Everything that can be concluded without a word."""
+def assess(observed: Observed, now: datetime, *, within_target: bool | None = None) -> Assessment:
+    """Everything that can be concluded without a word. `within_target`: whether the split was found to be as specified,
+    for the gate of a phase; None: not known.
+    """
     policy, programming = observed.policy, observed.router.programming
     refusals = acceptance.refusals(policy, observed.router.unsupported)
     accepted = not refusals
@@ -141,10 +151,12 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     cold: tuple[str, ...] = ()
     if accepted and not policy.spec.suspend and policy.status.modes:
         cold = membership.cold_modes(policy, programming, _endpoints_awaited(observed, ready, now))
+    moving = movement.advance(observed, now, frozen=policy.spec.suspend or not accepted, within_target=within_target)
+    ahead = moving.onto(policy)
     targets = membership.next_targets(
-        policy, current, programming, frozen=policy.spec.suspend or not accepted, cold=cold
+        ahead, current, programming, frozen=policy.spec.suspend or not accepted, cold=cold
     )
-    listed = _with_targets(policy, targets)
+    listed = _with_targets(ahead, targets)
     intent = routing_intent(listed, accepted=accepted)
     available = frozenset(mode for mode, count in ready.items() if count)
     sights = programming.sights if programming.looked else _recalled(policy)
@@ -164,6 +176,8 @@ def assess(observed: Observed, now: datetime) -> Assessment:
         in_force=None if asked is None else in_force.lasting(in_force.answered(asked, effective), policy.status, now),
         sights=sights,
         failing=failing,
+        movement=moving,
+        moved=movement.moved(listed, targets, frozen=policy.spec.suspend or not accepted),
     )
 
 

@@ -33,12 +33,13 @@ number of ejections in the same way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from accord.api.base import format_duration
-from accord.api.v1alpha1.trafficpolicy import CircuitBreaker, CircuitBreakerStatus
+from accord.api.v1alpha1.trafficpolicy import CircuitBreaker, CircuitBreakerStatus, Share
 from accord.domain import age
 from accord.domain.conditions import parse_timestamp, timestamp
 
@@ -92,6 +93,8 @@ class State:
     """When the circuit opened last."""
     openings: int = 0
     """How often it has opened in a row; each time doubles the cooldown."""
+    downshifts: int = 0
+    """How often it has opened in all."""
     cooldown: timedelta | None = None
     """Of the last opening."""
     failures: int | None = None
@@ -198,16 +201,18 @@ def steps(breaker: CircuitBreaker, weight: float) -> tuple[int, ...]:
     return RAMP if breaker.recovery == "Ramp" and weight > 0 else _AT_ONCE
 
 
-def record(mode: str, state: State) -> CircuitBreakerStatus:
-    """As the status holds it; `recall` is the inverse."""
+def record(mode: str, state: State, shift_to: Sequence[Share] = ()) -> CircuitBreakerStatus:
+    """As the status holds it; `recall` is the inverse. `shift_to` is that of the spec."""
     return CircuitBreakerStatus(
         mode=mode,
+        shift_to=list(shift_to),
         phase=state.phase,
         share=state.share,
         since=timestamp(state.since),
         until=None if state.until is None else timestamp(state.until),
         opened=None if state.opened is None else timestamp(state.opened),
         openings=state.openings,
+        downshifts=state.downshifts,
         cooldown=state.cooldown,
         failures=state.failures,
         requests=state.requests,
@@ -223,6 +228,7 @@ def recall(recorded: CircuitBreakerStatus) -> State:
         step=recorded.share if recorded.phase == "HalfOpen" else WHOLE,
         opened=None if recorded.opened is None else parse_timestamp(recorded.opened),
         openings=recorded.openings,
+        downshifts=recorded.downshifts,
         cooldown=recorded.cooldown,
         failures=recorded.failures,
         requests=recorded.requests,
@@ -272,6 +278,7 @@ def _opened(breaker: CircuitBreaker, state: State, reading: Reading, now: dateti
         since=now,
         opened=now,
         openings=openings,
+        downshifts=state.downshifts + 1,
         cooldown=cooldown_of(breaker, openings),
         failures=failures,
         requests=requests,

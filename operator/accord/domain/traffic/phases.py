@@ -73,19 +73,19 @@ def advance(
         since=now if former.since - now > _SKEW else former.since,
         completed=tuple(name for name in former.completed if name in names),
     )
-    current = find(phases, position.name)
-    if current is None:
-        name = _following(names, None, position.completed)
+    at_work = find(phases, position.name)
+    if at_work is None:
+        name = current(phases, position)
         return Position(name, position.since if name == position.name else now, position.completed)
-    if now < position.since + current.duration:
+    if now < position.since + at_work.duration:
         return replace(position, paused=False, waiting="")
-    if current.pause:
+    if at_work.pause:
         return replace(position, paused=True, waiting="")
-    closed = obstacle(current, signals)
+    closed = obstacle(at_work, signals)
     if closed:
         return replace(position, paused=False, waiting=closed)
-    completed = (*(name for name in position.completed if name != current.name), current.name)
-    name = _following(names, current.name, completed)
+    completed = (*(name for name in position.completed if name != at_work.name), at_work.name)
+    name = _following(names, at_work.name, completed)
     return Position(name, now, completed if name is not None else tuple(names))
 
 
@@ -111,11 +111,19 @@ def obstacle(phase: RolloutPhase, signals: Signals) -> str:
 
 def weights(spec: TrafficPolicySpec, position: Position | None) -> dict[str, float]:
     """Share in percent of each mode of the spec at that position, before any breaker. They sum to 100."""
-    phase = find(spec.phases, position.name) if position is not None else None
+    phase = find(spec.phases, current(spec.phases, position))
     if phase is None:
         return {mode.name: float(mode.weight) for mode in spec.modes}
     given = {share.mode: float(share.weight) for share in phase.weights}
     return {mode.name: given.get(mode.name, 0.0) for mode in spec.modes}
+
+
+def current(phases: Sequence[RolloutPhase], position: Position | None) -> str | None:
+    """The phase that is on under this spec, whatever the time: every replica names the same before the leader wrote."""
+    names = [phase.name for phase in phases]
+    if position is not None and position.name in names:
+        return position.name
+    return _following(names, None, () if position is None else position.completed)
 
 
 def following(phases: Sequence[RolloutPhase], position: Position) -> str | None:
