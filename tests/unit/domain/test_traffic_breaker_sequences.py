@@ -208,7 +208,8 @@ class Breakers(RuleBasedStateMachine):
         measured = {mode for mode, each in self.breakers.items() if self.rate * self._part(mode) * _seconds(each) >= 20}
         for _ in range(int(longest.total_seconds()) + 120):
             self.second()
-            if all(self.states[mode].phase == "Closed" for mode in measured) and self.moved.shares == self.weights:
+            phases = {mode: state.phase for mode, state in self.states.items()}
+            if all(phases[mode] == "Closed" for mode in measured) and "Open" not in phases.values():
                 break
         assert {mode for mode in measured if self.states[mode].phase != "Closed"} == set()
         assert {mode for mode, state in self.states.items() if state.phase == "Open"} == set()
