@@ -22,8 +22,9 @@ DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 
 def exposed() -> set[str]:
     """Names of all time series of the operator."""
-    names = set()
-    for family in OperatorMetrics().registry.collect():
+    names, metrics = set(), OperatorMetrics()
+    metrics.show_statuses(tuple)
+    for family in metrics.registry.collect():
         names.add(family.name)
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [])
         names |= {family.name + suffix for suffix in suffixes}
