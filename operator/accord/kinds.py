@@ -25,7 +25,6 @@ from accord.domain.checkpoint import rehearsal as of_checkpoints
 from accord.domain.checkpoint.decide import decide as decide_checkpoints
 from accord.domain.plan import ObjectKey
 from accord.domain.rehearsal import Given, Outcome
-from accord.domain.traffic import acceptance
 from accord.domain.traffic import rehearsal as of_traffic
 from accord.domain.traffic.decide import decide as decide_traffic
 from accord.domain.training import rehearsal as of_training
@@ -90,8 +89,6 @@ def _make_checkpoints(parts: Parts) -> Kind:
 
 def _rehearse_traffic(manifest: Manifest, given: Given, config: Config) -> Outcome:
     policy = TrafficPolicy.model_validate(manifest)
-    if policy.spec.router.type != "Envoy":
-        return of_traffic.rehearse(manifest, of_traffic.Stage(given, (), (acceptance.no_router(policy, ["Envoy"]),)))
     unsupported = offering.unsupported(policy)
     made = objects.objects(policy, settings.envoy(config), given) if not unsupported else ()
     return of_traffic.rehearse(manifest, of_traffic.Stage(given, made, unsupported))

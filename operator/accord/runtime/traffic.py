@@ -22,7 +22,8 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.samples import Answer
-from accord.domain.traffic import acceptance, distribution, names
+from accord.domain.traffic import acceptance, distribution, failures, names
+from accord.domain.traffic.failures import Failures
 from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView
 from accord.domain.traffic.resources import mode_service_key, owned
@@ -82,10 +83,12 @@ class TrafficPolicies:
         index.keep_status(kind for router in routers.values() for kind in router.reads)
         self._proxies = {type_: router for type_, router in routers.items() if isinstance(router, Proxies)}
         self._measurements, self._metrics = measurements, metrics
+        self._failures: Book[Failures] = Book()
         self._parsed = Parsed(TrafficPolicy)
         self.refusals = Refusals()
         self.inquiries: Sequence[AnyInquiry] = (
             Inquiry(replace(distribution.QUESTION, interpret=self.interpret), self.read, measurements),
+            Inquiry(failures.QUESTION, self.read, self._failures),
         )
         self._users = index.index_by("trafficpolicy-deployment", _deployments_of)
         self._publishing = False
@@ -213,6 +216,7 @@ class TrafficPolicies:
             orphans=self._orphans(policy, router),
             router=router,
             measurement=self._measurements.get(key),
+            failures=self._failures.get(key),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
         )

@@ -56,7 +56,7 @@ class TrainingRuns:
         Needs(
             watches=(CLAIMS, PODS, CHECKPOINT_POLICIES),
             permissions=(
-                Permission(TRAINING_RUNS, ("delete",), "Delete a finished run when its `ttlAfterFinished` is over."),
+                Permission(TRAINING_RUNS, ("delete",), "Clean up a finished run when its `ttlAfterFinished` is over."),
                 Permission(
                     CLAIMS,
                     OWN,

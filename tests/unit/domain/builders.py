@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from accord.adapters.routers.envoy.offering import unsupported
 from accord.adapters.routers.envoy.pods import Obstacle
 from accord.adapters.routers.envoy.programming import Programming, ProxyState
 from accord.adapters.routers.envoy.progress import handover, progress, seen
@@ -24,6 +25,8 @@ from accord.domain.traffic.observed import (
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SHARES = {"fast": 60, "balanced": 30, "creative": 10}
+ISTIO = {"type": "Istio", "istio": {"hosts": ["shop.example.com"]}}
+"""A router that is not there yet: a spec that is not accepted."""
 ROUTER = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -71,7 +74,7 @@ def router(
     state = state or programming()
     parsed = TrafficPolicy.model_validate(policy or manifest())
     found = progress(parsed, state, now, refused, obstacle)
-    return RouterView(objects, address, (), found, handover(state), seen(state))
+    return RouterView(objects, address, unsupported(parsed), found, handover(state), seen(state))
 
 
 _WELL = router(objects=(ROUTER,))
@@ -99,7 +102,7 @@ def observed(
         deployments=deployments,
         children={ObjectKey.of(child): child for child in children},
         endpoints={name: (Endpoint("10.0.0.1", name in serving),) for name in names},
-        router=router or _WELL,
+        router=router or replace(_WELL, unsupported=unsupported(parsed)),
         measurement=measurement,
         conflicts=conflicts or {},
     )

@@ -196,4 +196,4 @@ def test_the_first_answer_is_named_only_where_it_is_chosen() -> None:
     sources = {str(each.relative_to(root)): each.read_text("utf-8") for each in root.rglob("*.py")}
     named = {name for name, text in sources.items() if "adapters.routers" in text}
     elsewhere = {name for name in named if not name.startswith("adapters/routers/envoy/")}
-    assert elsewhere == {"app.py", "cli/plan/planning.py"}
+    assert elsewhere == {"app.py", "kinds.py", "settings.py"}

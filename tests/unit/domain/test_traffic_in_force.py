@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import NOW, edited, effective, observed, router, settled
+from tests.unit.domain.builders import ISTIO, NOW, edited, effective, observed, settled
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
@@ -20,8 +20,7 @@ NEW = {"fast": 50, "new": 50}
 
 
 def recorded(policy: Manifest, *, ready: Iterable[str] | None = None, at: timedelta = timedelta(0)) -> dict[str, Any]:
-    view = router()
-    status = decide(observed(policy, ready=ready, router=view), NOW + at).status
+    status = decide(observed(policy, ready=ready), NOW + at).status
     assert status is not None
     found = status["inForce"]
     assert found["shares"] == {name: share for name, share in effective_of(status).items() if share}
@@ -38,7 +37,7 @@ def effective_of(status: Manifest) -> dict[str, float]:
         (settled(), None, "Spec", SHARES),
         (edited(settled(), suspend=True), None, "Suspended", SHARES),
         (edited(settled(), NEW, suspend=True), None, "Suspended", SHARES),
-        (edited(settled(), NEW, circuitBreaker={"mode": "fast"}), None, "NotAccepted", SHARES),
+        (edited(settled(), NEW, router=ISTIO), None, "NotAccepted", SHARES),
         (edited(settled(), NEW), None, "Warming", SHARES),
         (settled(), {"fast", "balanced"}, "Fallback", {"fast": 70, "balanced": 30}),
         (edited(settled(), suspend=True), {"balanced"}, "Fallback", {"balanced": 100}),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.unit.domain.builders import (
+    ISTIO,
     NOW,
     condition,
     deployment,
@@ -300,12 +301,12 @@ ROWS = [
         says={"Programmed": (FALSE, "Pending", "not yet accepted by p0, p1, p2 and others; they route as before")},
     ),
     Row(
-        "the circuit breaker is not there yet",
-        observed(manifest(circuitBreaker={"mode": "creative"})),
+        "a router that is not there yet",
+        observed(manifest(router=ISTIO)),
         ready=FALSE,
         kstatus="Stalled",
         says={
-            "Accepted": (FALSE, "NotImplemented", "spec.circuitBreaker: the circuit breaker is not implemented yet"),
+            "Accepted": (FALSE, "NotImplemented", "spec.router.type: router type Istio is not implemented yet"),
             "Programmed": (FALSE, "NotAccepted", "nothing was routed before"),
             "WithinTarget": ("Unknown", "NothingRouted", ""),
         },
@@ -341,7 +342,7 @@ ROWS = [
     ),
     Row(
         "a routed policy becomes one that is not accepted: traffic stays",
-        observed(edited(settled(), {"fast": 50, "new": 50}, circuitBreaker={"mode": "fast"})),
+        observed(edited(settled(), {"fast": 50, "new": 50}, router=ISTIO)),
         ready=FALSE,
         kstatus="Stalled",
         says={
@@ -358,7 +359,7 @@ ROWS = [
     ),
     Row(
         "a mode on its way out keeps the policy that is not accepted told about its pods",
-        observed(edited(settled(), {"fast": 50, "new": 50}, circuitBreaker={"mode": "fast"}), ready={"fast"}),
+        observed(edited(settled(), {"fast": 50, "new": 50}, router=ISTIO), ready={"fast"}),
         ready=FALSE,
         kstatus="Stalled",
         says={"ModesAvailable": (FALSE, "PodsNotReady", "mode creative: it has no ready pods and is no longer in the")},
@@ -486,9 +487,9 @@ def test_resuming_is_told() -> None:
 
 
 def test_what_is_not_accepted_any_more_for_another_reason_is_told_again() -> None:
-    policy = settled(manifest(circuitBreaker={"mode": "fast"}))
+    policy = settled(manifest(router=ISTIO))
     other = (Unsupported("spec.strategy", "NotSupported", "no"),)
-    del policy["spec"]["circuitBreaker"]
+    del policy["spec"]["router"]
     plan = decide(observed(policy, router=RouterView(unsupported=other)), NOW)
     assert reasons(plan) == ["NotAccepted"]
 

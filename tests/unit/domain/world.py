@@ -13,11 +13,11 @@ from typing import Any
 
 from tests.unit.domain.builders import NOW, ROUTER, deployment, edited, manifest, router
 
+from accord.adapters.routers.envoy.offering import unsupported
 from accord.adapters.routers.envoy.programming import Programming, ProxyState
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import Event, ObjectKey, Plan
-from accord.domain.traffic import acceptance
 from accord.domain.traffic.decide import decide
 from accord.domain.traffic.names import MODE_LABEL
 from accord.domain.traffic.observed import Endpoint, Observed
@@ -80,7 +80,7 @@ class World:
     def publish(self) -> None:
         """As every replica does at each change of the policy."""
         policy = self.read()
-        intent = routing_intent(policy, accepted=acceptance.is_accepted(policy)) or self.offered
+        intent = routing_intent(policy, accepted=not unsupported(policy)) or self.offered
         if intent != self.offered:
             self.offered, self.published_at = intent, self.now
 

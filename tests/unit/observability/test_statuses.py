@@ -63,3 +63,19 @@ def test_rollbacks_are_those_of_the_status() -> None:
     assert cluster.shown("checkpoint_rollbacks_total") == [sample % "2.0"]
     cluster.objects[BEST] = {"status": {"conditions": []}}
     assert cluster.shown("checkpoint_rollbacks_total") == [sample % "0.0"]
+
+
+def test_downshifts_are_those_of_the_status() -> None:
+    cluster = Cluster()
+    down = {"mode": "creative", "share": 0, "downshifts": 2, "shiftTo": [{"mode": "fast", "weight": 100}]}
+    calm = {"mode": "balanced", "share": 100}
+    cluster.objects[CHAT] = {"status": {"circuitBreakers": [down, calm], "routing": {"fallbackMode": "fast"}}}
+    place = 'namespace="shop",policy="chat"'
+    assert sorted(cluster.shown("accord_downshift_active")) == [
+        f'accord_downshift_active{{mode="balanced",{place}}} 0.0',
+        f'accord_downshift_active{{mode="creative",{place}}} 1.0',
+    ]
+    assert sorted(cluster.shown("accord_downshifts_total")) == [
+        f'accord_downshifts_total{{from="balanced",{place},service="llm",to="fast"}} 0.0',
+        f'accord_downshifts_total{{from="creative",{place},service="llm",to="fast"}} 2.0',
+    ]

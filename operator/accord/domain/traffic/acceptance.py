@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.traffic.observed import Unsupported
 
 NOT_IMPLEMENTED = "NotImplemented"
-
-
-def _not_yet(policy: TrafficPolicy) -> Iterator[Unsupported]:
-    """What this version of the operator does not do, whatever the router."""
-    if policy.spec.circuit_breaker is not None:
-        yield Unsupported(
-            "spec.circuitBreaker", NOT_IMPLEMENTED, "the circuit breaker is not implemented yet; remove the field"
-        )
 
 
 def no_router(policy: TrafficPolicy, available: Iterable[str]) -> Unsupported:
@@ -27,14 +19,9 @@ def no_router(policy: TrafficPolicy, available: Iterable[str]) -> Unsupported:
     )
 
 
-def refusals(policy: TrafficPolicy, by_router: Sequence[Unsupported] = ()) -> tuple[Unsupported, ...]:
-    """Everything in the spec that cannot be honoured: our own gaps first, then the router's, each field once."""
+def refusals(by_router: Sequence[Unsupported] = ()) -> tuple[Unsupported, ...]:
+    """Everything in the spec that cannot be honoured, each field once."""
     found: dict[str, Unsupported] = {}
-    for refusal in (*_not_yet(policy), *by_router):
+    for refusal in by_router:
         found.setdefault(refusal.field.removeprefix("spec."), refusal)
     return tuple(found.values())
-
-
-def is_accepted(policy: TrafficPolicy, by_router: Sequence[Unsupported] = ()) -> bool:
-    """Whether the whole spec can be honoured: what `routing_intent` must be told as `accepted`."""
-    return not refusals(policy, by_router)

@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
 from accord.domain.conditions import parse_timestamp
-from accord.domain.traffic import acceptance, health, in_force, membership, shares
+from accord.domain.traffic import acceptance, health, in_force, membership, movement, shares
+from accord.domain.traffic.downshift import Moved
 from accord.domain.traffic.in_force import InForce
+from accord.domain.traffic.movement import Movement
 from accord.domain.traffic.observed import Observed, Sight, Unsupported
 from accord.domain.traffic.progress import PENDING, Pending, Rejected
 from accord.domain.traffic.resources import is_selectable, mode_service_key
@@ -45,6 +47,10 @@ class Assessment:
     """How the proxies see the pods of each mode."""
     failing: frozenset[str]
     """Modes whose ready pods no proxy sends anything to."""
+    movement: Movement
+    """The next state of circuit breakers and phases."""
+    moved: Moved
+    """What the circuit breakers then make of the targets."""
 
     @property
     def policy(self) -> TrafficPolicy:
@@ -96,7 +102,9 @@ class Assessment:
     @property
     def is_turning(self) -> bool:
         """Whether writing the status will move the routes."""
-        return self.current is not None and self.intent is not None and self.current.weights != self.intent.weights
+        if self.current is None or self.intent is None:
+            return False
+        return (self.current.weights, self.current.paused) != (self.intent.weights, self.intent.paused)
 
     @property
     def shares_change(self) -> bool:
@@ -111,10 +119,12 @@ class Assessment:
         return self.now if self.shares_change or routing is None else parse_timestamp(routing.since)
 
 
-def assess(observed: Observed, now: datetime) -> Assessment:
-    """Everything that can be concluded without a word."""
+def assess(observed: Observed, now: datetime, *, within_target: bool | None = None) -> Assessment:
+    """Everything that can be concluded without a word. `within_target`: whether the split was found to be as specified,
+    for the gate of a phase; None: not known.
+    """
     policy, handover, seen = observed.policy, observed.router.handover, observed.router.seen
-    refusals = acceptance.refusals(policy, observed.router.unsupported)
+    refusals = acceptance.refusals(observed.router.unsupported)
     accepted = not refusals
     current = routing_intent(policy, accepted=accepted)
     recorded = {mode.name: mode.ready_pods for mode in policy.status.modes}
@@ -127,8 +137,11 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     cold: tuple[str, ...] = ()
     if accepted and not policy.spec.suspend and policy.status.modes:
         cold = membership.cold_modes(policy, handover, _endpoints_awaited(observed, ready, now))
-    targets = membership.next_targets(policy, current, handover, frozen=policy.spec.suspend or not accepted, cold=cold)
-    listed = _with_targets(policy, targets)
+    frozen = policy.spec.suspend or not accepted
+    moving = movement.advance(observed, now, frozen=frozen, within_target=within_target)
+    ahead = moving.onto(policy)
+    targets = membership.next_targets(ahead, current, handover, frozen=frozen, cold=cold)
+    listed = _with_targets(ahead, targets)
     intent = routing_intent(listed, accepted=accepted)
     available = frozenset(mode for mode, count in ready.items() if count)
     sights = seen.sights if seen.looked else _recalled(policy)
@@ -148,6 +161,8 @@ def assess(observed: Observed, now: datetime) -> Assessment:
         in_force=None if asked is None else in_force.lasting(in_force.answered(asked, effective), policy.status, now),
         sights=sights,
         failing=failing,
+        movement=moving,
+        moved=movement.moved(listed, targets, frozen=policy.spec.suspend or not accepted),
     )
 
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from accord.api.v1alpha1.trafficpolicy import CircuitBreakerStatus
 from accord.domain import refusals
 from accord.domain.conditions import Wanted
-from accord.domain.traffic import backends, shares
+from accord.domain.traffic import backends, movement, shares
 from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.backends import Check, Objection
 from accord.domain.traffic.progress import PENDING, Pending, Rejected, Unverifiable
 
+PHASES = "PhasesCompleted"
+_CIRCUITS = "CircuitsClosed"
+
 
 def verdicts(assessment: Assessment) -> tuple[Wanted, ...]:
-    """The four conditions that `Ready` is made of, in that order."""
+    """The conditions that `Ready` is made of, in that order: four, and that of phases where there are some."""
     aspects: tuple[tuple[str, tuple[Check, ...], Callable[[Assessment], Objection]], ...] = (
         ("Accepted", (_refused,), lambda _: Objection("Accepted", "spec accepted")),
         ("ResolvedRefs", backends.UNRESOLVED, backends.resolved),
@@ -29,7 +33,7 @@ def verdicts(assessment: Assessment) -> tuple[Wanted, ...]:
             _programmed,
         ),
     )
-    return tuple(_judge(assessment, *aspect) for aspect in aspects)
+    return (*(_judge(assessment, *aspect) for aspect in aspects), *_rollout(assessment))
 
 
 def _judge(
@@ -117,3 +121,59 @@ def _programmed(assessment: Assessment) -> Objection:
     if assessment.policy.spec.suspend:
         return Objection("Suspended", f"suspended: the split stays {split(assessment)}, spec changes have no effect")
     return Objection("Programmed", assessment.observed.router.progress.message)
+
+
+# PhasesCompleted
+
+
+def _rollout(assessment: Assessment) -> tuple[Wanted, ...]:
+    """In progress until the last phase is over, and never stalled by that."""
+    phase = assessment.movement.phase
+    if phase is None:
+        return ()
+    if phase.name is None:
+        return (Wanted(PHASES, "True", "Completed", "the last phase is over"),)
+    following = f"phase {phase.next}" if phase.next else "the weights of the modes"
+    said = {
+        "Paused": f"phase {phase.name} is paused: set its pause to false to go on with {following}",
+        "Waiting": f"phase {phase.name} stays, before {following}: {phase.message}",
+    }.get(phase.state, f"in phase {phase.name}, then {following}")
+    return (Wanted(PHASES, "False", f"Phase{phase.state}", said),)
+
+
+# CircuitsClosed
+
+
+def circuits(assessment: Assessment) -> tuple[Wanted, ...]:
+    """Of all circuit breakers; none without. None makes a policy unready: traffic steps down as was asked for."""
+    found = assessment.movement.circuit_breakers
+    if not found:
+        return ()
+    said = [_circuit(assessment, each) for each in found if each.phase != "Closed"]
+    unheard = [problem for each in found if (problem := _unheard(assessment, each)) is not None]
+    message = "; ".join((*said, *unheard))
+    if said:
+        is_open = any(each.phase == "Open" for each in found)
+        return (Wanted(_CIRCUITS, "False", "CircuitOpen" if is_open else "Recovering", message),)
+    if unheard:
+        return (Wanted(_CIRCUITS, "Unknown", "FailuresUnknown", message),)
+    return (Wanted(_CIRCUITS, "True", _CIRCUITS, "no mode fails too often"),)
+
+
+def _circuit(assessment: Assessment, each: CircuitBreakerStatus) -> str:
+    takers = assessment.moved.moves.get(each.mode)
+    cause = f"mode {each.mode} had {each.reason}" if each.reason else f"mode {each.mode} failed"
+    if takers is None:
+        return f"{cause}; " + (
+            "no other mode would do better, so it keeps its share" if not each.share else "it recovers"
+        )
+    part = "its share" if not each.share else f"{shares.percent(100 - each.share)}% of its share"
+    return f"{cause}; {part} goes to {', '.join(takers)}"
+
+
+def _unheard(assessment: Assessment, each: CircuitBreakerStatus) -> str | None:
+    """Why nothing is known of its failures now. Before the first reading nothing is said."""
+    read = movement.reading(assessment.observed.failures, each.mode)
+    if read is None or read.outcome == "Known":
+        return None
+    return f"failures of mode {each.mode} are not known, so nothing changes: {read.message}"

@@ -9,8 +9,8 @@ from accord.domain.conditions import Wanted, find, merge, parse_timestamp
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.traffic import children, events, resources, status
 from accord.domain.traffic.assessment import Assessment, assess
-from accord.domain.traffic.conditions import verdicts
-from accord.domain.traffic.judgement import judge
+from accord.domain.traffic.conditions import circuits, verdicts
+from accord.domain.traffic.judgement import Judgement, judge
 from accord.domain.traffic.observed import Observed
 from accord.domain.traffic.progress import Pending, Rejected, Settled
 from accord.domain.traffic.readiness import readiness
@@ -33,7 +33,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     """
     if observed.policy.metadata.deletion_timestamp is not None:
         return Plan()
-    assessment = assess(observed, now)
+    assessment, judgement = _assessed(observed, now)
     apply: tuple[Manifest, ...] = ()
     delete: tuple[ObjectKey, ...] = ()
     if assessment.frozen:
@@ -41,7 +41,6 @@ def decide(observed: Observed, now: datetime) -> Plan:
     else:
         wanted = resources.wanted(observed)
         apply, delete = children.to_apply(observed, wanted), children.to_delete(observed, wanted)
-    judgement = judge(assessment)
     if assessment.is_turning:
         turned = status.turned(assessment, judgement)
         told = events.transitions(observed.policy.status, turned)
@@ -53,12 +52,27 @@ def decide(observed: Observed, now: datetime) -> Plan:
     previous = observed.policy.status.conditions
     ready, patience = readiness(aspects, previous, now, observed.router.progress)
     conditions = merge(
-        previous, (*ready, *aspects, judgement.condition), generation=observed.policy.metadata.generation, now=now
+        previous,
+        (*ready, *aspects, judgement.condition, *circuits(assessment)),
+        generation=observed.policy.metadata.generation,
+        now=now,
     )
     after = status.full(assessment, judgement, conditions)
     told = events.transitions(observed.policy.status, after, observed.router.progress)
-    again = [delay for delay in (patience, judgement.look_again, _poll(assessment, aspects)) if delay is not None]
+    delays = (patience, judgement.look_again, assessment.movement.look_again, _poll(assessment, aspects))
+    again = [delay for delay in delays if delay is not None]
     return Plan(apply, delete, status.render(after), told, requeue_after=min(again, default=None))
+
+
+def _assessed(observed: Observed, now: datetime) -> tuple[Assessment, Judgement]:
+    """A phase that waits for its gate may go on with what is found out about the split in it."""
+    assessment = assess(observed, now)
+    judgement = judge(assessment)
+    phase = assessment.movement.phase
+    if phase is None or phase.state != "Waiting" or not judgement.is_new or judgement.condition.status == "Unknown":
+        return assessment, judgement
+    assessment = assess(observed, now, within_target=judgement.condition.status == "True")
+    return assessment, judge(assessment)
 
 
 def _wait(assessment: Assessment) -> float | None:

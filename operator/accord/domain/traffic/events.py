@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicyStatus
 from accord.domain import refusals
 from accord.domain.conditions import find
@@ -32,6 +33,8 @@ def transitions(
         *_routing(before, after),
         *_availability(before, after),
         *_deviation(before, after),
+        *_circuits(before, after),
+        *_phases(before, after),
     )
 
 
@@ -105,3 +108,28 @@ def _deviation(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Itera
             yield Event(
                 "Normal", "DeviationCleared", f"mode {mode.name} is back at its target of {percent(mode.target)}%"
             )
+
+
+def _circuits(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    old = {each.mode: each for each in before.circuit_breakers}
+    for each in after.circuit_breakers:
+        was = old.get(each.mode)
+        if was is None or (was.phase, was.share) == (each.phase, each.share):
+            continue
+        if each.phase == "Open":
+            cooldown = "" if each.cooldown is None else f" for {format_duration(each.cooldown)}"
+            yield Event("Warning", "CircuitOpened", f"mode {each.mode} gets no traffic{cooldown}: {each.reason}")
+        elif each.phase == "HalfOpen":
+            yield Event("Normal", "CircuitHalfOpen", f"mode {each.mode} recovers: it gets {each.share}% of its share")
+        else:
+            yield Event("Normal", "CircuitClosed", f"mode {each.mode} has recovered")
+
+
+def _phases(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    was, now = before.phase, after.phase
+    if now is None or (was is not None and was.name == now.name):
+        return
+    if now.name is not None:
+        yield Event("Normal", "PhaseStarted", f"phase {now.name} began")
+    elif was is not None:
+        yield Event("Normal", "PhasesCompleted", f"phase {was.name} is over; the weights of the modes apply")

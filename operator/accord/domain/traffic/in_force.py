@@ -4,12 +4,13 @@
 routes at the same resourceVersion. What stands between the spec and its traffic is applied in this order, and the last
 that has an effect gives the reason:
 
-1. the spec itself (`Spec`);
+1. the spec itself (`Spec`), or the phase of the rollout that is on (`Phase`);
 2. the shares that are recorded stay as a whole: `Suspended`, `NotAccepted`, or `Warming` until the router can send
    requests to every mode of the spec;
-3. modes without pods that answer hand theirs over (`answered`, `Fallback`). Routers do that by themselves or are told.
+3. the shares of modes whose circuit breaker is not closed go to others (`CircuitOpen`);
+4. modes without pods that answer hand theirs over (`answered`, `Fallback`). Routers do that by themselves or are told.
 
-Whatever else moves shares belongs between 2 and 3 and is read from the status, never from a clock: a replica that is
+Whatever else moves shares belongs between 2 and 4 and is read from the status, never from a clock: a replica that is
 told of a time later than another one must not route otherwise. The leader writes what begins and ends.
 """
 
@@ -21,6 +22,7 @@ from datetime import datetime
 
 from accord.api.v1alpha1.trafficpolicy import InForceReason, SharesInForce, TrafficPolicy, TrafficPolicyStatus
 from accord.domain.conditions import parse_timestamp, timestamp
+from accord.domain.traffic import movement
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class InForce:
     """Since when it has been so, for this reason. None until the leader has recorded it."""
     until: datetime | None = None
     """When it ends by itself, where that is known."""
+    paused: frozenset[str] = frozenset()
+    """Modes that get nothing by preference or stickiness."""
 
 
 def asked(policy: TrafficPolicy, *, accepted: bool) -> InForce | None:
@@ -41,7 +45,7 @@ def asked(policy: TrafficPolicy, *, accepted: bool) -> InForce | None:
     `accepted` is False when the spec asks for something that cannot be honoured (`acceptance.refusals`): then what was
     programmed before stays, and a policy that never was programmed publishes nothing. The same holds for `suspend`.
     """
-    wanted = {mode.name: float(mode.weight) for mode in policy.spec.modes}
+    wanted = movement.weights(policy)
     programmed = {mode.name: mode.target for mode in policy.status.modes}
     held: InForceReason | None = None
     if policy.spec.suspend:
@@ -50,9 +54,18 @@ def asked(policy: TrafficPolicy, *, accepted: bool) -> InForce | None:
         held = "NotAccepted"
     elif programmed and not wanted.keys() <= programmed.keys():
         held = "Warming"
-    if held is None:
-        return InForce(_some(wanted), "Spec")
-    return InForce(_some(programmed), held) if programmed else None
+    if held is not None and not programmed:
+        return None
+    if held is not None:
+        base = InForce(programmed, held)
+    elif movement.is_in_phase(policy):
+        base = InForce(wanted, "Phase", until=movement.phase_until(policy))
+    else:
+        base = InForce(wanted, "Spec")
+    moved = movement.moved(policy, base.shares, frozen=held is not None)
+    if moved.moves:
+        base = InForce(moved.shares, "CircuitOpen", until=movement.circuit_until(policy), paused=moved.paused)
+    return replace(base, shares=_some(base.shares))
 
 
 def answered(by_routes: InForce, shares: Mapping[str, float]) -> InForce:

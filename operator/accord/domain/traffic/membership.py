@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Set
 
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.traffic import movement
 from accord.domain.traffic.progress import Handover
 from accord.domain.traffic.routing import RoutingIntent
 
@@ -39,7 +40,7 @@ def next_targets(
     listed = {mode.name: mode.target for mode in policy.status.modes}
     if frozen or (listed and cold):
         return listed
-    wanted = {mode.name: float(mode.weight) for mode in policy.spec.modes}
+    wanted = movement.weights(policy)
     leaving = {name: 0.0 for name in listed if name not in wanted and not _is_gone(name, current, handover)}
     if listed and len(wanted) + len(leaving) > MOST_LISTED:
         return listed

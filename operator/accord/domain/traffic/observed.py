@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain import podstatus
 from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.traffic.progress import NOBODY, Handover, Progress
+
+if TYPE_CHECKING:
+    from accord.domain.traffic.failures import Failures
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,8 @@ class Observed:
     """Endpoints of each mode's Service, by mode name, ready or not."""
     router: RouterView
     measurement: Measurement | None = None
+    failures: Failures | None = None
+    """What was read last about the modes that have circuit breakers."""
     conflicts: Mapping[ObjectKey, str] = field(default_factory=dict)
     """Objects that exist under a name we need and belong to somebody else: who, in words."""
     refusals: Mapping[ObjectKey, Refusal] = field(default_factory=dict)

@@ -18,11 +18,14 @@ _AT_ONCE = timedelta(0)
 _SOON = timedelta(minutes=1)
 _PODS_START = timedelta(minutes=10)
 """As `progressDeadlineSeconds` of a Deployment, by default."""
+_NEVER = timedelta(days=100_000)
+"""A rollout takes as long as it takes."""
 _PATIENCE = {
     "Accepted": _AT_ONCE,
     "ResolvedRefs": _SOON,
     "ModesAvailable": _PODS_START,
     "Programmed": _PODS_START,
+    "PhasesCompleted": _NEVER,
 }
 _PATIENCE_BY_REASON = {
     "ScaledToZero": _SOON,
@@ -51,7 +54,9 @@ def readiness(
     ready = Wanted("Ready", "False", told.reason, told.message)
     if overdue is not None:
         return (ready, Wanted("Stalled", "True", told.reason, told.message)), None
-    return (ready, Wanted("Reconciling", "True", told.reason, told.message)), min(left.values()).total_seconds()
+    soonest = min((each for aspect, each in left.items() if aspect.type != "PhasesCompleted"), default=None)
+    reconciling = Wanted("Reconciling", "True", told.reason, told.message)
+    return (ready, reconciling), None if soonest is None else soonest.total_seconds()
 
 
 def _patience(aspect: Wanted, progress: Progress) -> timedelta:

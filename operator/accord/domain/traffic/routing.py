@@ -61,6 +61,9 @@ class RoutingIntent:
     health_interval: timedelta
     max_queue_size: int
     trusted_hops: int
+    paused: frozenset[str] = frozenset()
+    """Modes that get requests by their share alone, if any: neither a wish nor a cookie that names them counts, and the
+    cookie stays as it is."""
 
 
 def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | None:
@@ -95,6 +98,7 @@ def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | 
         health_interval=style.load_balancing.health_check.interval,
         max_queue_size=style.load_balancing.max_queue_size,
         trusted_hops=style.trusted_hops,
+        paused=asked.paused,
     )
 
 
