@@ -1,10 +1,11 @@
-"""Alerts and dashboard: on metrics that the operator has, each alert with a promtool test."""
+"""Alerts and dashboards: on metrics that exist, each alert with promtool tests and a runbook."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,13 +18,17 @@ from accord_trainer.sdk.metrics_table import METRICS
 
 RULES = CHART / "rules" / "accord.yaml"
 TESTS = ROOT / "tests" / "chart" / "rules" / "accord_test.yaml"
+RUNBOOKS = ROOT / "docs" / "how-to" / "runbooks.md"
+RUNBOOKS_URL = yaml.safe_load((CHART / "values.yaml").read_text())["prometheusRule"]["runbooks"]
 DASHBOARDS = sorted((CHART / "dashboards").glob("*.json"))
 
 
 def exposed() -> set[str]:
     """Names of all time series of the operator."""
     names = set()
-    for family in OperatorMetrics().registry.collect():
+    metrics = OperatorMetrics()
+    metrics.show_statuses(lambda: ())
+    for family in metrics.registry.collect():
         names.add(family.name)
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [])
         names |= {family.name + suffix for suffix in suffixes}
@@ -39,14 +44,75 @@ def used(text: str) -> set[str]:
     return set(re.findall(r"\b(?:accord|checkpoint|ppo)_[a-z_]+", text))
 
 
+def all_rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+ALERTS = {rule["alert"]: rule for rule in all_rules() if "alert" in rule}
+
+
+def cases(text: str) -> dict[str, set[str]]:
+    """Alert → which of `fires` and `silent` promtool is asked about it alone, in tests that have series."""
+    found: dict[str, set[str]] = {}
+    for test in yaml.safe_load(text)["tests"]:
+        asked = [
+            (f'alertname="{each["alertname"]}"', each.get("exp_alerts")) for each in test.get("alert_rule_test", ())
+        ]
+        asked += [(each["expr"], each["exp_samples"]) for each in test.get("promql_expr_test", ())]
+        for expression, expected in asked:
+            for name in re.findall(r'alertname="(\w+)"', expression):
+                if test["input_series"]:
+                    found.setdefault(name, set()).add("fires" if expected else "silent")
+    return found
+
+
 def test_alerts_use_metrics_that_exist() -> None:
-    expressions = [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
-    assert used(" ".join(expressions)) <= exposed()
+    expressions = [rule["expr"] for rule in all_rules()]
+    assert used(" ".join(expressions)) <= exposed() | reported()
+    recorded = {rule["record"] for rule in all_rules() if "record" in rule}
+    assert set(re.findall(r"\baccord:[a-z:_]+", " ".join(expressions))) == recorded
 
 
-def test_every_alert_has_a_promtool_test() -> None:
-    alerts = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
-    assert alerts <= set(re.findall(r"Accord[A-Z]\w+", TESTS.read_text()))
+@pytest.mark.parametrize("alert", ALERTS)
+def test_promtool_shows_each_alert_firing_and_silent(alert: str) -> None:
+    assert cases(TESTS.read_text()).get(alert) == {"fires", "silent"}
+
+
+def test_promtool_asks_about_no_alert_that_is_gone() -> None:
+    assert cases(TESTS.read_text()).keys() <= ALERTS.keys()
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_says_how_bad_what_and_about_which_object(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert rule["labels"].keys() == {"severity"}
+    assert rule["labels"]["severity"] in ("critical", "warning", "info")
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+    whole = alert in ("AccordOperatorDown", "AccordReconcileErrors")  # about the operator, not about an object
+    assert whole or "{{ $labels.namespace }}" in rule["annotations"]["summary"]
+    assert len(rule["annotations"]["summary"]) < 130
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_each_alert_has_a_runbook(alert: str) -> None:
+    page, _, anchor = ALERTS[alert]["annotations"]["runbook_url"].partition("#")
+    assert (page, anchor) == (RUNBOOKS_URL, alert.lower())
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS.read_text(), re.MULTILINE | re.DOTALL))
+    severity = ALERTS[alert]["labels"]["severity"]
+    for part in (f"**What it means** ({severity})", "**What to look at**\n\n```", "**What to do**"):
+        assert part in sections[alert]
+    assert sections.keys() == ALERTS.keys()
+
+
+def test_alerts_link_to_where_the_runbooks_are_published(render: Render) -> None:
+    rendered = render("everything", prometheusRule__runbooks="https://git.example.com/accord/runbooks.md")
+    rules = rendered.one("PrometheusRule")["spec"]["groups"][0]["rules"]
+    links = {rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule}
+    assert links == {f"https://git.example.com/accord/runbooks.md#{alert.lower()}" for alert in ALERTS}
+
+
+def test_an_alert_on_conditions_reads_those_that_a_failed_scrape_does_not_end() -> None:
+    assert not [alert for alert, rule in ALERTS.items() if "accord_condition" in rule["expr"]]
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
