@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tools import dashboards
 from tools.programs import ROOT, go_program, run
 
 CHART = ROOT / "helm" / "accord"
@@ -65,6 +66,7 @@ def files() -> dict[Path, str]:
         ROOT / "docs" / "reference" / "helm-values.md": values_page(),
         ROOT / "docs" / "reference" / "rbac.md": rbac_page(),
         ROOT / "manifests" / "argocd" / "argocd-cm.yaml": argocd_config(),
+        **{CHART / "dashboards" / name: text for name, text in dashboards.render().items()},
         **kustomize_base(),
     }
 

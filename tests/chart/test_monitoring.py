@@ -13,8 +13,10 @@ from tests.chart.conftest import Render
 from tools.generate import CHART
 from tools.programs import ROOT, debian_program, run
 
+from accord.adapters.routers.envoy import looking
 from accord.observability.metrics import OperatorMetrics
 from accord_trainer.sdk.metrics_table import METRICS
+from tools import dashboards
 
 RULES = CHART / "rules" / "accord.yaml"
 TESTS = ROOT / "tests" / "chart" / "rules" / "accord_test.yaml"
@@ -40,8 +42,26 @@ def reported() -> set[str]:
     return {metric.name for metric in METRICS}
 
 
-def used(text: str) -> set[str]:
-    return set(re.findall(r"\b(?:accord|checkpoint|ppo)_[a-z_]+", text))
+def used(expression: str) -> set[str]:
+    """Names of the time series in an expression: what is no label, function, keyword or text."""
+    bare = re.sub(r"\"[^\"]*\"", "", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\b(?:by|on|without|ignoring)\s*\([^)]*\)", "", bare)
+    names = set(re.findall(r"(?<![\w:$])[a-z][a-z0-9_:]*\b(?!\s*\()", bare))
+    return names - {"and", "or", "unless", "by", "on", "offset", "bool"} - recorded()
+
+
+def recorded() -> set[str]:
+    """Names of the series that our rules make."""
+    return {rule["record"] for rule in all_rules() if "record" in rule}
+
+
+def read_from_proxies() -> set[str]:
+    """Names of Envoy's series that the operator reads, too, from a real one in tests/envoy."""
+    return {f"envoy_cluster_{figure}" for figure in looking._FIGURES} | set(looking._COUNTERS)
+
+
+def known() -> set[str]:
+    return exposed() | reported() | read_from_proxies()
 
 
 def all_rules() -> list[dict[str, Any]]:
@@ -67,10 +87,10 @@ def cases(text: str) -> dict[str, set[str]]:
 
 
 def test_alerts_use_metrics_that_exist() -> None:
-    expressions = [rule["expr"] for rule in all_rules()]
-    assert used(" ".join(expressions)) <= exposed() | reported()
-    recorded = {rule["record"] for rule in all_rules() if "record" in rule}
-    assert set(re.findall(r"\baccord:[a-z:_]+", " ".join(expressions))) == recorded
+    named = set().union(*(used(rule["expr"]) for rule in all_rules()))
+    assert {"accord_leader", "accord_condition", "checkpoint_bytes"} <= named <= exposed() | reported()
+    mentioned = re.findall(r"\baccord:[a-z:_]+", " ".join(rule["expr"] for rule in all_rules()))
+    assert set(mentioned) == recorded()
 
 
 @pytest.mark.parametrize("alert", ALERTS)
@@ -115,28 +135,80 @@ def test_an_alert_on_conditions_reads_those_that_a_failed_scrape_does_not_end() 
     assert not [alert for alert, rule in ALERTS.items() if "accord_condition" in rule["expr"]]
 
 
+def panels(dashboard: Path) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = json.loads(dashboard.read_text())["panels"]
+    return shown
+
+
+def asked(dashboard: Path) -> list[str]:
+    """The expressions of a dashboard; its variables are texts and times to Prometheus."""
+    shown = json.loads(dashboard.read_text())
+    found = [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
+    found += [each["expr"] for each in shown["annotations"]["list"]]
+    variables = [each["query"] for each in shown["templating"]["list"] if each["type"] == "query"]
+    found += [re.sub(r"^label_values\((.+), \w+\)$", r"\1", query) for query in variables]
+    return [expression.replace("$__rate_interval", "5m") for expression in found]
+
+
+def test_there_is_a_dashboard_for_each_part_of_accord() -> None:
+    assert {path.stem for path in DASHBOARDS} == {"traffic", "learning", "checkpoints", "operator"}
+    assert {path.name for path in DASHBOARDS} == dashboards.render().keys()
+
+
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
 def test_dashboards_use_metrics_that_exist(dashboard: Path) -> None:
-    shown = json.loads(dashboard.read_text())
-    expressions = [target["expr"] for panel in shown["panels"] for target in panel["targets"]]
-    expressions += [each["query"] for each in shown["templating"]["list"]]
-    expressions += [each["expr"] for each in shown.get("annotations", {}).get("list", ())]
-    named = used(" ".join(expressions))
-    assert named
-    assert named <= exposed() | reported()
+    for expression in asked(dashboard):
+        assert used(expression), expression
+        assert used(expression) <= known(), expression
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_dashboards_use_what_they_choose_from(dashboard: Path) -> None:
+    text = " ".join(asked(dashboard))
+    chosen = {each["name"] for each in json.loads(dashboard.read_text())["templating"]["list"]} - {"datasource"}
+    assert {each[0] or each[1] for each in re.findall(r"\$(?:\{([a-z]\w*)\}|([a-z]\w*))", text)} == chosen
+
+
+def test_every_metric_of_accord_is_in_an_alert_or_a_dashboard() -> None:
+    """Or is read by the operator alone: a metric that nobody looks at is dead weight."""
+    shown = set().union(*(used(expression) for path in DASHBOARDS for expression in asked(path)))
+    shown |= set().union(*(used(rule["expr"]) for rule in all_rules()))
+    families = {re.sub(r"_(total|bucket|count|sum)$", "", name) for name in shown}
+    own = {re.sub(r"_(total|bucket|count|sum)$", "", name) for name in exposed() if not name.startswith("process_")}
+    assert own <= families
 
 
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
 def test_prometheus_can_read_the_expressions_of_dashboards(dashboard: Path, tmp_path: Path) -> None:
-    panels = json.loads(dashboard.read_text())["panels"]
-    asked = [target["expr"] for panel in panels for target in panel["targets"]]
     rules = [
-        {"record": "x", "expr": expression.replace("$__rate_interval", "5m"), "labels": {"number": str(number)}}
-        for number, expression in enumerate(asked)
+        {"record": "x", "expr": expression, "labels": {"number": str(number)}}
+        for number, expression in enumerate(asked(dashboard))
     ]
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     assert f"{len(rules)} rules found" in run([debian_program("promtool", "prometheus"), "check", "rules", file])
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_each_panel_says_what_it_shows_and_in_which_unit(dashboard: Path) -> None:
+    for panel in panels(dashboard):
+        assert panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        names = [target["legendFormat"] for target in panel["targets"]]
+        assert panel["type"] == "table" or all(names), panel["title"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(names)
+    titles = [panel["title"] for panel in panels(dashboard)]
+    assert len(titles) == len(set(titles))
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_counters_are_shown_as_rates(dashboard: Path) -> None:
+    for expression in asked(dashboard):
+        for name in used(expression) - {"checkpoint_rollbacks_total"}:  # it says how many of the maximum are spent
+            if name.endswith(("_total", "_bucket")) and not name.startswith("envoy_"):
+                assert re.search(rf"(rate|increase|changes)\({name}", expression), expression
 
 
 def test_panels_do_not_lie_over_each_other() -> None:
