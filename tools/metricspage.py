@@ -8,9 +8,9 @@ import re
 from typing import Any
 
 import yaml
-from accord.observability.metrics import OperatorMetrics
 from prometheus_client import Metric
 
+from accord.observability.metrics import OperatorMetrics
 from tools.programs import ROOT
 
 RULES = ROOT / "helm" / "accord" / "rules" / "accord.yaml"

@@ -73,7 +73,8 @@ def main() -> int:
 
 def pages() -> dict[str, str]:
     """File name → page: one for every kind, the two sides of a trainer's contract, its SDK, the commands,
-    and metrics with alerts."""
+    and metrics with alerts.
+    """
     return {
         **{f"{kind.kind.lower()}.md": page(kind) for kind in KINDS},
         "trainer-environment.md": contract.render(),
