@@ -50,7 +50,6 @@ class Choice(NamedTuple):
 
     name: str
     query: str
-    multiple: bool = False
 
 
 class Dashboard(NamedTuple):
@@ -108,7 +107,6 @@ def _choice(choice: Choice) -> Json:
         "query": choice.query,
         "refresh": 2,
         "sort": 1,
-        **({"multi": True, "includeAll": True, "current": {"value": ["$__all"]}} if choice.multiple else {}),
     }
 
 
