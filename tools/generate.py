@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from accord import rbac
+from tools import dashboards
 from tools.programs import ROOT, go_program, run
 
 CHART = ROOT / "helm" / "accord"
@@ -75,6 +76,7 @@ def chart_files() -> dict[Path, str]:
         CHART / "files" / "kustomization.yaml": HEADER
         + yaml.safe_dump({"resources": [f"crds/{crd.name}" for crd in _crds()]}, sort_keys=False),
         CHART / "files" / "permissions.yaml": permissions(),
+        **{CHART / "dashboards" / name: text for name, text in dashboards.render().items()},
     }
 
 
