@@ -12,6 +12,7 @@ _FOLDERS = (
     "plan",
     "schedule",
     "backtest",
+    "status",
     "approve",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)
