@@ -120,7 +120,7 @@ async def _list(api: Connection, kind: str, namespace: str | None) -> list[Manif
 
 def _forest(reading: Reading, namespace: str | None, selection: Selection) -> Forest:
     """CommandError where the kind or the object that was asked for is not there."""
-    if selection.kind in reading.refused:
+    if selection.kind is not None and selection.kind in reading.refused:
         raise reading.refused[selection.kind]
     forest = grow(reading.objects, selection)
     if selection.name is not None and not forest.roots:
