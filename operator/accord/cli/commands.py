@@ -14,5 +14,10 @@ _FOLDERS = (
     "backtest",
     "status",
     "approve",
+    "rollback",
+    "pause",
+    "resume",
+    "retune",
+    "logs",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)
