@@ -45,7 +45,7 @@ def _serving(policy: CheckpointPolicy, now: datetime) -> Iterator[Node]:
     switch = policy.status.switch
     if switch is not None:
         what = f"step {switch.step}" if switch.step is not None else "no checkpoint"
-        waits = {"Room": ", waiting for room", "Volume": ", waiting for its volume"}.get(switch.waiting or "", "")
+        waits = {"Room": ", waiting for capacity", "Volume": ", waiting for its volume"}.get(switch.waiting or "", "")
         yield node(
             Span(f"{switch.why.lower()} to {what}", "warning"),
             f" {wording.lasting(switch.since, now)}{waits}" + (f": {switch.message}" if switch.message else ""),
