@@ -121,7 +121,10 @@ def test_logs_say_why_there_are_none(namespace: Namespace, accord: Accord) -> No
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ppo-2-x", "labels": labels}, **TEMPLATE}
     namespace.create("pods", pod)
     code, out, err = accord("logs", "ppo", "--tail", "5")
-    # The API server itself has the last word: no node has this pod.
-    assert (code, out) == (Exit.FAILED, "")
+    # No node has this pod, so its log is empty; a container that it does not have is refused.
+    assert (code, out) == (Exit.OK, "")
     assert "kubectl --kubeconfig=" in err
     assert f"logs ppo-2-x -n {namespace.name} -c trainer --tail=5" in err
+    code, out, err = accord("logs", "ppo", "-c", "absent")
+    assert (code, out) == (Exit.FAILED, "")
+    assert "container absent is not valid for pod ppo-2-x" in err
