@@ -163,7 +163,14 @@ def rbac_page() -> str:
         f"{_rules_table(permissions['release'])}\n"
         "## People\n\n"
         "With `rbac.aggregate` (the default) the built-in roles learn about Accord's kinds: `view` may read policies,\n"
-        "`edit` and `admin` may also change them. Status belongs to the operator alone.\n"
+        "`edit` and `admin` may also change them. Status belongs to the operator alone.\n\n"
+        "The commands of `accord` use the rights of whoever calls them, and nothing in the cluster acts for them:\n\n"
+        "| commands | rights | role that has them |\n| --- | --- | --- |\n"
+        "| `status`, `approve --list` | list `trafficpolicies`, `trainingruns`, `checkpointpolicies` | `view` |\n"
+        "| `logs` | list `pods`, get `pods/log`; get `trainingruns` | `view` |\n"
+        "| `pause`, `resume` | get and patch objects of that kind | `edit` |\n"
+        "| `approve`, `rollback` | get and patch `checkpointpolicies` | `edit` |\n"
+        "| `retune` | get and patch `trainingruns` | `edit` |\n"
     )
 
 

@@ -12,6 +12,12 @@ _FOLDERS = (
     "plan",
     "schedule",
     "backtest",
+    "status",
     "approve",
+    "rollback",
+    "pause",
+    "resume",
+    "retune",
+    "logs",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)

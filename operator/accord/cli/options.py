@@ -55,6 +55,20 @@ def namespace(parser: argparse.ArgumentParser, *, every: bool = False) -> None:
         parser.add_argument("-A", "--all-namespaces", action="store_true", help="in all namespaces")
 
 
+def dry_run(parser: argparse.ArgumentParser) -> None:
+    """`--dry-run`: the API server checks the change and does not make it; sets `dry_run`."""
+    parser.add_argument("--dry-run", action="store_true", help="only check and print what would be done")
+
+
+def one_to_change(parser: argparse.ArgumentParser) -> None:
+    """An object that a command changes, and everything else about that; sets `what` beside the others."""
+    parser.add_argument("what", metavar="KIND/NAME", help="the object, such as tr/ppo, tp/reply or cp/ppo")
+    dry_run(parser)
+    namespace(parser)
+    output(parser)
+    cluster(parser)
+
+
 def namespace_of_manifests(parser: argparse.ArgumentParser) -> None:
     """The namespace of objects that name none, where no cluster is asked: the same on every machine."""
     parser.add_argument("-n", "--namespace", metavar="NAME", help="namespace of objects without one (default: default)")
