@@ -13,5 +13,6 @@ _FOLDERS = (
     "schedule",
     "backtest",
     "approve",
+    "report",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)
