@@ -14,5 +14,6 @@ _FOLDERS = (
     "backtest",
     "approve",
     "report",
+    "doctor",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)

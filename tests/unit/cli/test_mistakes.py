@@ -95,6 +95,7 @@ CONNECTED = {
     "approve": ("approve", "p", "--kubeconfig"),
     "approve --list": ("approve", "--list", "--kubeconfig"),
     "report": ("report", "--kubeconfig"),
+    "doctor": ("doctor", "--kubeconfig"),
 }
 WRITERS = {
     "schedule": ("schedule", "-f", "good.yaml", "--plot"),
@@ -210,6 +211,7 @@ def test_another_input_that_is_missing(
         ("backtest", "-f", "good.yaml", "--csv", "run.csv", "--every", "soon"),
         ("backtest", "-f", "good.yaml", "--csv", "run.csv", "--speed", "fast"),
         ("report", "-o", "xml"),
+        ("doctor", "-o", "xml"),
         ("report", "--range", "0s"),
         ("report", "--range", "soon"),
         ("report", "--max-errors", "-1"),

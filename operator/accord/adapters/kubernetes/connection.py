@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +147,23 @@ class Connection:
         if not isinstance(payload, dict):
             payload = {"message": raw[:200].decode(errors="replace")}
         return response.status, payload
+
+    async def time(self) -> datetime | None:
+        """The API server's clock, from the Date header of an answer, in whole seconds. ClusterError where it does not
+        answer.
+        """
+        try:
+            prepared = await self._api.param_serialize("GET", "/version", auth_settings=["BearerToken"])
+            async with asyncio.timeout(self._timeout):
+                response = await self._api.call_api("GET", prepared[1], prepared[2])
+                await response.read()  # type: ignore[no-untyped-call]
+            return parsedate_to_datetime(response.getheader("Date") or "")
+        except TimeoutError as error:
+            raise ClusterError(0, "Timeout", f"GET /version: no response within {self._timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ClusterError(0, "Unreachable", f"GET /version: {error}") from error
+        except ValueError:
+            return None
 
     def another(self) -> Connection:
         """A connection of one's own with the same credentials, for what must not wait behind a crowd of requests."""

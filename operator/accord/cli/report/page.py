@@ -125,11 +125,10 @@ def _curve(run: TrainingRun, what: str, schedule: EntropySchedule | LearningRate
     total = run.spec.total_steps
     steps = [total * index / _POINTS for index in range(_POINTS + 1)]
     values = [value_at(schedule, step) for step in steps]
-    seen = [(each.step, getattr(each, field)) for each in run.status.milestones]
-    seen = [
-        (step, value) for step, value in [*seen, (run.status.step, getattr(run.status, field))] if value is not None
-    ]
-    dots = [(step, value) for step, value in seen if step is not None]
+    reported = [(each.step, getattr(each, field)) for each in run.status.milestones]
+    if run.status.step is not None:
+        reported.append((run.status.step, getattr(run.status, field)))
+    dots = [(step, value) for step, value in reported if value is not None]
     low, high = pictures.axis([*values, *(value for _, value in dots)])
 
     def up(value: float) -> float:
