@@ -231,7 +231,11 @@ def _metrics(url: str, policies: Sequence[Manifest], runs: Sequence[Manifest]) -
         missing: dict[str, str] = {}
         unread: dict[str, str] = {}
         asked = 0
-        for kind, item in (*((TrafficPolicy, each) for each in policies), *((TrainingRun, each) for each in runs)):
+        kinds: tuple[tuple[type[TrafficPolicy] | type[TrainingRun], Sequence[Manifest]], ...] = (
+            (TrafficPolicy, policies),
+            (TrainingRun, runs),
+        )
+        for kind, item in ((kind, item) for kind, items in kinds for item in items):
             name = f"{kind.kind} {item['metadata']['namespace']}/{item['metadata']['name']}"
             try:
                 said = _lacks(client, kind.model_validate(item))
