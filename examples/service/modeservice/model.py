@@ -1,7 +1,7 @@
 """Where a mode gets its words from: from itself, or from a model behind it, whose answers it keeps for a while.
 
-`llm_failures_total{mode}` counts what Accord's circuit breaker looks at, `llm_cache_requests_total{mode,result}` how
-many answers came from the cache. An answer is reused for as long as the header `x-accord-cache-ttl` of the request says
+`llm_failures_total{mode}` counts what Accord's circuit breaker looks at, `cache_hits_total{mode}` and
+`cache_misses_total{mode}` where answers came from. An answer is reused for as long as the header `x-accord-cache-ttl` of the request says
 (seconds), which a router may add, or else for `CACHE_TTL_SECONDS`.
 """
 
@@ -39,10 +39,11 @@ class Model:
         self._drawn = 0
         if settings.llm:
             failures = Counter("llm_failures", "Requests that the model failed.", ["mode"], registry=registry)
-            looks = Counter("llm_cache_requests", "Answers looked up.", ["mode", "result"], registry=registry)
+            hits = Counter("cache_hits", "Answers out of the cache.", ["mode"], registry=registry)
+            misses = Counter("cache_misses", "Answers that the model was asked for.", ["mode"], registry=registry)
             # A counter that appears only with its first failure hides that one from increase().
             self._failures = failures.labels(settings.mode)
-            self._looks = {result: looks.labels(settings.mode, result) for result in ("hit", "miss")}
+            self._hits, self._misses = hits.labels(settings.mode), misses.labels(settings.mode)
 
     async def __aenter__(self) -> Self:
         if self._settings.llm:
@@ -64,7 +65,7 @@ class Model:
         ttl, now = _ttl(headers, self._settings.cache_ttl), time.monotonic()
         at, text = self._kept.get(prompt, (now - ttl, ""))
         hit = now - at < ttl
-        self._looks["hit" if hit else "miss"].inc()
+        (self._hits if hit else self._misses).inc()
         if not hit:
             text = await self._ask(self._session, prompt)
             self._kept[prompt] = now, text

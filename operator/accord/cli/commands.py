@@ -19,5 +19,7 @@ _FOLDERS = (
     "resume",
     "retune",
     "logs",
+    "report",
+    "doctor",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)

@@ -21,7 +21,7 @@ class Exit(IntEnum):
     FINDINGS = (
         1,
         "the command worked, and the answer is no: files differ, a plan has problems, something is not Ready, no "
-        "rollback waits for approval",
+        "rollback waits for approval, a line of a report or a check of the installation failed",
     )
     INVALID = 2, "an input is invalid: an option, a file or an object in it, a configuration, a kubeconfig"
     FAILED = (

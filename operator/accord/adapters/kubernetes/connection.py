@@ -9,6 +9,8 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,23 @@ class Connection:
             raise ClusterError(0, "Unreachable", f"GET {path}: {error}") from error
         finally:
             self._metrics.api_requests.labels(verb=verb, resource=resource.plural, code=code).inc()
+
+    async def time(self) -> datetime | None:
+        """The API server's clock, from the Date header of an answer, in whole seconds. ClusterError where it does not
+        answer.
+        """
+        try:
+            prepared = await self._api.param_serialize("GET", "/version", auth_settings=["BearerToken"])
+            async with asyncio.timeout(self._timeout):
+                response = await self._api.call_api("GET", prepared[1], prepared[2])
+                await response.read()  # type: ignore[no-untyped-call]
+            return parsedate_to_datetime(response.getheader("Date") or "")
+        except TimeoutError as error:
+            raise ClusterError(0, "Timeout", f"GET /version: no response within {self._timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ClusterError(0, "Unreachable", f"GET /version: {error}") from error
+        except ValueError:
+            return None
 
     def another(self) -> Connection:
         """A connection of one's own with the same credentials, for what must not wait behind a crowd of requests."""

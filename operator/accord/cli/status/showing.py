@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from accord.adapters.kubernetes.connection import Connection
-from accord.adapters.kubernetes.resources import OWN_KINDS
 from accord.api.base import Manifest
 from accord.cli import connection
 from accord.cli.errors import CommandError
@@ -18,11 +17,12 @@ from accord.cli.printer import Format, Live, Printer
 from accord.cli.selection import Selection
 from accord.cli.status.forest import READ, Forest, grow
 from accord.cli.trees import Span, node
+from accord.kinds import KINDS
 from accord.ports.cluster import ClusterError
 
 _EVERY = 2.0
 """Seconds between two looks of --watch."""
-_RESOURCES = {resource.kind: resource for resource in OWN_KINDS}
+_RESOURCES = {resource.kind: resource for resource in (entry.kind.resource for entry in KINDS)}
 
 
 @dataclass(frozen=True)
