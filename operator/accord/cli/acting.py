@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accord import kinds
 from accord.adapters.kubernetes.connection import MERGE
 from accord.adapters.kubernetes.resources import Resource
 from accord.api.base import Manifest
@@ -21,7 +22,6 @@ from accord.api.v1alpha1 import KINDS
 from accord.cli import connection
 from accord.cli.exits import Exit
 from accord.cli.printer import Printer
-from accord.kinds import KINDS
 
 _TRACKING = "argocd.argoproj.io/tracking-id"
 """Annotation by which Argo CD knows what it applied (`application.resourceTrackingMethod: annotation`)."""
@@ -50,7 +50,7 @@ Decide = Callable[[Manifest], Change]
 def change(args: argparse.Namespace, kind: str, name: str, decide: Decide, printer: Printer) -> Exit:
     """Do it, or with `args.dry_run` only say what would be done."""
     target = connection.find(args)
-    resource = next(each for each in (entry.kind.resource for entry in KINDS) if each.kind == kind)
+    resource = next(each for each in (entry.kind.resource for entry in kinds.KINDS) if each.kind == kind)
     before, decided, after = asyncio.run(_change(target, resource, name, decide, is_dry=args.dry_run))
     warning = gitops(before)
     if decided.patch is not None and warning is not None:

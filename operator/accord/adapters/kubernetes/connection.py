@@ -187,7 +187,7 @@ class Connection:
             async with asyncio.timeout(self._timeout):
                 response = await self._api.call_api("GET", prepared[1], prepared[2])
                 await response.read()  # type: ignore[no-untyped-call]
-            return parsedate_to_datetime(response.getheader("Date") or "")
+            return parsedate_to_datetime(response.getheader("Date") or "")  # type: ignore[no-untyped-call]
         except TimeoutError as error:
             raise ClusterError(0, "Timeout", f"GET /version: no response within {self._timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
