@@ -1,8 +1,8 @@
 """Where a mode gets its words from: from itself, or from a model behind it, whose answers it keeps for a while.
 
-`llm_failures_total{mode}` counts what Accord's circuit breaker looks at, `cache_hits_total{mode}` and
-`cache_misses_total{mode}` where answers came from. An answer is reused for as long as the header `x-accord-cache-ttl` of
-the request says (seconds), which a router may add, or else for `CACHE_TTL_SECONDS`.
+`llm_failures_total{mode}` counts what the circuit breaker of Accord looks at, `cache_hits_total{mode}` and
+`cache_misses_total{mode}` where answers came from. An answer is reused for as long as the header `x-accord-cache-ttl`
+of the request says (seconds), which a router may add, or else for `CACHE_TTL_SECONDS`.
 """
 
 from __future__ import annotations
