@@ -50,9 +50,9 @@ async def test_a_cookie_for_a_mode_of_weight_zero_is_drawn_anew(world: World) ->
 async def test_a_mode_under_a_circuit_breaker_gets_its_part_by_chance_alone_and_its_users_keep_their_cookie(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = {"mode": "creative", "since": "2026-03-01T12:00:00Z"}
+    now = {"mode": "creative", "since": "2026-03-01T12:00:00Z", "cacheTTL": "1h"}
     states = {
-        "open": {**now, "phase": "Open", "share": 0},
+        "open": {**now, "phase": "Open", "share": 0, "cacheTTL": "5m"},
         "recovering": {**now, "phase": "HalfOpen", "share": 50},
         "closed": {**now, "phase": "Closed", "share": 100},
     }
@@ -70,6 +70,8 @@ async def test_a_mode_under_a_circuit_breaker_gets_its_part_by_chance_alone_and_
         stuck = [await client.get(cookie="accord-mode=creative") for _ in range(50)]
         assert {(reply.status, reply.body, reply.cookie) for reply in stuck} == {(200, "fast", None)}
         assert {(await client.get(x_accord_mode="creative")).body for _ in range(20)} == {"fast"}
+        await client.get(x_accord_cache_ttl="7")
+        assert world.pods["fast"][0].seen[-1]["x-accord-cache-ttl"] == "300", "what a client sends does not count"
         circuit = states["recovering"]
         world.publish(weights, strategy="UserPreference")
         await world.settled()
@@ -80,6 +82,7 @@ async def test_a_mode_under_a_circuit_breaker_gets_its_part_by_chance_alone_and_
         world.publish(weights, strategy="UserPreference")
         await world.settled()
         assert {(await client.get(cookie="accord-mode=creative")).body for _ in range(50)} == {"creative"}
+        assert world.pods["creative"][0].seen[-1]["x-accord-cache-ttl"] == "3600"
 
 
 async def test_the_header_keeps_users_without_cookies(world: World) -> None:

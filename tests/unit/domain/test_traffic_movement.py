@@ -71,6 +71,7 @@ def test_failures_move_the_share_and_pause_the_mode() -> None:
     intent = routed(after)
     assert intent.weights == {"fast": 60, "balanced": 40}
     assert intent.paused == {"creative"}
+    assert intent.cache_ttl == 5 * MINUTE
     status = after["status"]
     assert status["target"] == "60/30/10", "what the spec asks for stays the target"
     assert {m["name"]: m["effective"] for m in status["modes"]} == {"fast": 60, "balanced": 40, "creative": 0}
@@ -101,6 +102,7 @@ def test_a_mode_returns_by_itself_step_by_step() -> None:
     assert shares == [0] * 29 + [1] * 6 + [5] * 6 + [10] * 9
     assert events == ["CircuitHalfOpen"] * 3 + ["CircuitClosed"]
     assert routed(policy).paused == frozenset()
+    assert routed(policy).cache_ttl == HOUR
     assert policy["status"]["downshift"]["active"] is False
     assert policy["status"]["circuitBreakers"][0]["downshifts"] == 1
 

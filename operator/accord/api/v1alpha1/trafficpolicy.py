@@ -336,7 +336,7 @@ class Monitoring(Model):
 
 
 class CacheTTL(Model):
-    """Cache lifetimes, published to the applications."""
+    """Lifetimes of cached answers, for the applications behind the router."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("normalTTL", "1s", "8760h"),
@@ -413,7 +413,8 @@ class CircuitBreaker(Model):
     """PromQL that returns the number of failures in the window, as one value. `$namespace`, `$mode` and `$window` are
     substituted (default: the increase of `llm_failures_total` with the labels `namespace` and `mode`)."""
     cache: CacheTTL = CacheTTL()
-    """Cache lifetimes, published to the applications."""
+    """Lifetimes of cached answers. The router passes the current one to the pods of all modes, in seconds, in request
+    header `x-accord-cache-ttl`; of several circuit breakers the shortest."""
 
     @property
     def longest_cooldown(self) -> timedelta:
@@ -667,6 +668,8 @@ class CircuitBreakerStatus(Model):
         list[Share], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
     ] = []
     """Modes that take over its share, by the spec that was accepted last (default: the fallback mode)."""
+    cache_ttl: Annotated[Duration | None, Field(alias="cacheTTL")] = None
+    """Current lifetime of cached answers."""
 
 
 class PhaseStatus(Model):

@@ -39,7 +39,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from accord.api.base import format_duration
-from accord.api.v1alpha1.trafficpolicy import CircuitBreaker, CircuitBreakerStatus, Share
+from accord.api.v1alpha1.trafficpolicy import CacheTTL, CircuitBreaker, CircuitBreakerStatus, Share
 from accord.domain import age
 from accord.domain.conditions import parse_timestamp, timestamp
 
@@ -201,8 +201,10 @@ def steps(breaker: CircuitBreaker, weight: float) -> tuple[int, ...]:
     return RAMP if breaker.recovery == "Ramp" and weight > 0 else _AT_ONCE
 
 
-def record(mode: str, state: State, shift_to: Sequence[Share] = ()) -> CircuitBreakerStatus:
-    """As the status holds it; `recall` is the inverse. `shift_to` is that of the spec."""
+def record(
+    mode: str, state: State, shift_to: Sequence[Share] = (), cache: CacheTTL | None = None
+) -> CircuitBreakerStatus:
+    """As the status holds it; `recall` is the inverse. `shift_to` and `cache` are those of the spec."""
     return CircuitBreakerStatus(
         mode=mode,
         shift_to=list(shift_to),
@@ -217,6 +219,7 @@ def record(mode: str, state: State, shift_to: Sequence[Share] = ()) -> CircuitBr
         failures=state.failures,
         requests=state.requests,
         reason=state.why or None,
+        cache_ttl=None if cache is None else cache.normal_ttl if state.share == WHOLE else cache.downshift_ttl,
     )
 
 

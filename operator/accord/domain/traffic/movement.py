@@ -105,7 +105,7 @@ def advance(observed: Observed, now: datetime, *, frozen: bool, within_target: b
     if following is not None:
         again.append(_phase_due(policy, following, now))
     return Movement(
-        tuple(breaker.record(each.mode, states[each.mode], each.shift_to) for each in policy.spec.breakers),
+        tuple(breaker.record(each.mode, states[each.mode], each.shift_to, each.cache) for each in policy.spec.breakers),
         None if following is None else phases.record(policy.spec.phases, following),
         min((seconds for seconds in again if seconds is not None), default=None),
     )

@@ -64,6 +64,8 @@ class RoutingIntent:
     paused: frozenset[str] = frozenset()
     """Modes that get requests by their share alone, if any: neither a wish nor a cookie that names them counts, and the
     cookie stays as it is."""
+    cache_ttl: timedelta | None = None
+    """How long the pods may reuse an answer; None where no circuit breaker says."""
 
 
 def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | None:
@@ -99,6 +101,7 @@ def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | 
         max_queue_size=style.load_balancing.max_queue_size,
         trusted_hops=style.trusted_hops,
         paused=asked.paused,
+        cache_ttl=min((each.cache_ttl for each in status.circuit_breakers if each.cache_ttl is not None), default=None),
     )
 
 

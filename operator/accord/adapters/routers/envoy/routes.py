@@ -17,10 +17,12 @@ from accord.adapters.routers.envoy.xds import METADATA, ROUTES, SUBSET_METADATA,
 from accord.domain.traffic.routing import RoutingIntent, Sticky
 
 MODE_HEADER = "x-accord-mode"
+TTL_HEADER = "x-accord-cache-ttl"
 _ANSWERED_BY = f"%UPSTREAM_METADATA({METADATA}:mode)%"
 _IDEMPOTENT = "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"
 """RFC 9110, section 9.2.2."""
 _MOST_RETRIES = 3
+_OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
 
 
 def route_configuration(intent: RoutingIntent) -> Json:
@@ -32,10 +34,18 @@ def route_configuration(intent: RoutingIntent) -> Json:
                 "name": ROUTES,
                 "domains": ["*"],
                 "routes": [route for match, action in _choices(intent) for route in _by_method(intent, match, action)],
-                "response_headers_to_add": [_header(MODE_HEADER, _ANSWERED_BY, "OVERWRITE_IF_EXISTS_OR_ADD")],
+                "response_headers_to_add": [_header(MODE_HEADER, _ANSWERED_BY, _OVERWRITE)],
+                **_told_to_pods(intent),
             }
         ],
     }
+
+
+def _told_to_pods(intent: RoutingIntent) -> Json:
+    if intent.cache_ttl is None:
+        return {}
+    seconds = max(1, round(intent.cache_ttl.total_seconds()))
+    return {"request_headers_to_add": [_header(TTL_HEADER, str(seconds), _OVERWRITE)]}
 
 
 def _choices(intent: RoutingIntent) -> Iterator[tuple[Json, Json]]:
