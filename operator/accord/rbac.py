@@ -51,6 +51,15 @@ def permissions(table: Sequence[Entry] = KINDS) -> dict[str, Any]:
     }
 
 
+def watched(table: Sequence[Entry] = KINDS) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(API group, resource) → verbs, in every namespace that the operator watches."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    for rule in permissions(table)["watched"]:
+        for key in ((group, resource) for group in rule["apiGroups"] for resource in rule["resources"]):
+            found[key] = tuple(dict.fromkeys((*found.get(key, ()), *rule["verbs"])))
+    return found
+
+
 def _of_kinds(table: Sequence[Entry]) -> Iterator[Rule]:
     """On our own kinds, whatever they are."""
     yield _rule(table, "", ["list", "watch"], "Read policies and runs.")

@@ -9,19 +9,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from accord import kinds
 from accord.adapters.kubernetes.connection import MERGE
 from accord.adapters.kubernetes.resources import Resource
 from accord.api.base import Manifest
-from accord.api.v1alpha1 import KINDS
 from accord.cli import connection
 from accord.cli.exits import Exit
 from accord.cli.printer import Printer
+from accord.kinds import KINDS, Entry
 
 _TRACKING = "argocd.argoproj.io/tracking-id"
 """Annotation by which Argo CD knows what it applied (`application.resourceTrackingMethod: annotation`)."""
@@ -50,7 +48,7 @@ Decide = Callable[[Manifest], Change]
 def change(args: argparse.Namespace, kind: str, name: str, decide: Decide, printer: Printer) -> Exit:
     """Do it, or with `args.dry_run` only say what would be done."""
     target = connection.find(args)
-    resource = next(each for each in (entry.kind.resource for entry in kinds.KINDS) if each.kind == kind)
+    resource = _entry(kind).kind.resource
     before, decided, after = asyncio.run(_change(target, resource, name, decide, is_dry=args.dry_run))
     warning = gitops(before)
     if decided.patch is not None and warning is not None:
@@ -71,10 +69,12 @@ def change(args: argparse.Namespace, kind: str, name: str, decide: Decide, print
 
 def command(args: argparse.Namespace, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> str:
     """The command of kubectl that does the same."""
-    short = next(kind.short_names[0] for kind in KINDS if kind.kind == resource.kind)
-    where = [f"--{option}={value}" for option in ("kubeconfig", "context") if (value := getattr(args, option))]
-    body = json.dumps(patch, separators=(",", ":"))
-    return shlex.join(["kubectl", *where, "patch", short, name, "-n", namespace, "--type", "merge", "-p", body])
+    short, body = _entry(resource.kind).model.short_names[0], json.dumps(patch, separators=(",", ":"))
+    return connection.kubectl(args, "patch", short, name, "-n", namespace, "--type", "merge", "-p", body)
+
+
+def _entry(kind: str) -> Entry:
+    return next(entry for entry in KINDS if entry.model.kind == kind)
 
 
 def gitops(manifest: Manifest) -> str | None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from accord import rbac
 from accord.api.crd import crd
 from accord.api.v1alpha1 import KINDS
 from accord.cli.doctor.checks import checks
 from accord.cli.doctor.examining import as_data, as_table
 from accord.cli.doctor.facts import Check, Clock, Facts, Metrics, Read, Right
-from accord.cli.doctor.rights import WATCHED
 from accord.cli.printer import Printer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,7 +158,7 @@ def test_the_rights_are_those_of_the_chart() -> None:
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
                 granted.setdefault((group, resource), set()).update(rule["verbs"])
-    assert granted == {key: set(verbs) for key, verbs in WATCHED.items()}
+    assert granted == {key: set(verbs) for key, verbs in rbac.watched().items()}
 
 
 def test_a_pod_that_waits_for_its_image() -> None:

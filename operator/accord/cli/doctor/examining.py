@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from pydantic import ValidationError
 
+from accord import rbac
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.resources import (
     CHECKPOINT_POLICIES,
@@ -30,7 +31,6 @@ from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.cli import connection
 from accord.cli.doctor.checks import checks
 from accord.cli.doctor.facts import Check, Clock, Facts, Metrics, Read, Right
-from accord.cli.doctor.rights import WATCHED
 from accord.cli.exits import Exit
 from accord.cli.printer import Block, Printer, Table
 from accord.domain.traffic import distribution
@@ -194,7 +194,7 @@ async def _rights(
         user = f"system:serviceaccount:{meta['namespace']}:{account}"
         watched = (configuration.get(f"{meta['namespace']}/{meta['name']}") or {}).get("namespaces") or [""]
         for namespace in watched:
-            for (group, resource), verbs in WATCHED.items():
+            for (group, resource), verbs in rbac.watched().items():
                 if group.startswith("snapshot.") and not with_snapshots:
                     continue
                 asked += [_right(api, user, namespace, group, resource, verb) for verb in verbs]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import codecs
-import shlex
 
 from accord.adapters.kubernetes.resources import PODS, TRAINING_RUNS
 from accord.cli import connection
@@ -47,6 +46,5 @@ async def _run(target: connection.Target, args: argparse.Namespace, printer: Pri
 
 
 def _command(args: argparse.Namespace, target: connection.Target, pod: str) -> str:
-    where = [f"--{option}={value}" for option in ("kubeconfig", "context") if (value := getattr(args, option))]
     more = [*(["-f"] if args.follow else []), *([f"--tail={args.tail}"] if args.tail is not None else [])]
-    return shlex.join(["kubectl", *where, "logs", pod, "-n", target.namespace, "-c", args.container, *more])
+    return connection.kubectl(args, "logs", pod, "-n", target.namespace, "-c", args.container, *more)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,12 +13,11 @@ from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.cli.report.facts import Asked, Queries
 from accord.domain import age, podnames
 from accord.domain.conditions import parse_timestamp
-from accord.domain.questions import literally, matcher, quoted
+from accord.domain.questions import PART, filled, labelled, literally, matcher, quoted
 from accord.domain.samples import Answer
 from accord.domain.traffic import names as traffic_names
 from accord.domain.training import names as training_names
 
-_PART = "accord"
 _LOOK = timedelta(seconds=30)
 """Time between two looks at conditions and ages."""
 _COVERED = 0.9
@@ -60,7 +58,7 @@ def of_policy(policy: TrafficPolicy, range_: timedelta, queries: Queries) -> Ite
     looks = f"[{window}:{format_duration(_LOOK)}]"
     known = f"count_over_time(max(accord_condition{{{about}}}){looks})"
     down = f'count_over_time((max(accord_condition{{{about},reason="NoModeAvailable"}}) == 1){looks})'
-    yield "uptime", f"{_part('known', known)} or {_part('down', down)}"
+    yield "uptime", f"{labelled(known, 'known')} or {labelled(down, 'down')}"
 
 
 def of_run(run: TrainingRun, range_: timedelta) -> Iterator[tuple[Asked, str]]:
@@ -75,7 +73,7 @@ def of_run(run: TrainingRun, range_: timedelta) -> Iterator[tuple[Asked, str]]:
         "rewards": f"last_over_time(reward_raw_count{{{pods}}}[{window}])",
         "sampled": f"(max_over_time({newest}[{window}:{format_duration(_LOOK)}]) or {newest})",
     }
-    yield "normalizer", " or ".join(_part(name, query) for name, query in parts.items())
+    yield "normalizer", " or ".join(labelled(query, name) for name, query in parts.items())
 
 
 def single(answer: Answer, missing: str) -> Figure:
@@ -94,7 +92,7 @@ def uptime(policy: TrafficPolicy, answer: Answer, range_: timedelta, now: dateti
     """Percentage of the time in which some mode had ready pods, of the time in which the operator was scraped."""
     if answer.failure is not None:
         return Figure(None, answer.problem)
-    found = {sample.labels.get(_PART): sample.value for sample in answer.samples}
+    found = {sample.labels.get(PART): sample.value for sample in answer.samples}
     known = found.get("known", 0.0)
     if known <= 0:
         return Figure(None, "no series accord_condition of this policy: scrape the operator's Service accord-metrics")
@@ -113,7 +111,7 @@ def normalizer(run: TrainingRun, answer: Answer, now: datetime) -> Normalizer:
         return Normalizer(note=answer.problem)
     pods: dict[str, dict[str, float]] = {}
     for sample in answer.samples:
-        pods.setdefault(sample.labels.get("pod", ""), {})[sample.labels.get(_PART, "")] = sample.value
+        pods.setdefault(sample.labels.get("pod", ""), {})[sample.labels.get(PART, "")] = sample.value
     if not pods:
         return Normalizer(note="no series reward_normalizer_mean of the newest attempt: scrape its pods")
     newest = max(pods.values(), key=lambda values: values.get("sampled", -math.inf))
@@ -139,19 +137,11 @@ def _own(policy: TrafficPolicy, window: str, query: str | None) -> str | None:
         "modes": quoted("|".join(literally(mode.name) for mode in policy.spec.modes)),
         "window": window,
     }
-    return re.sub(
-        r"\$(?:(namespace|modes|window)\b|\{(namespace|modes|window)\})",
-        lambda match: values[match[1] or match[2]],
-        query,
-    )
+    return filled(query, values)
 
 
 def _named(policy: TrafficPolicy) -> str:
     return f'namespace="{quoted(policy.metadata.namespace)}",name="{quoted(policy.metadata.name)}"'
-
-
-def _part(name: str, query: str) -> str:
-    return f'label_replace({query}, "{_PART}", "{name}", "", "")'
 
 
 def _rough(time: timedelta) -> str:

@@ -7,7 +7,6 @@ requests comes along with any number of failures.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,14 +15,24 @@ from typing import Literal
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import CircuitBreaker, TrafficPolicy
 from accord.domain import age, podnames
-from accord.domain.questions import Ask, Custom, Question, Shared, literally, matcher, quoted
+from accord.domain.questions import (
+    PART,
+    Ask,
+    Custom,
+    Question,
+    Shared,
+    by_labels,
+    filled,
+    labelled,
+    literally,
+    matcher,
+    quoted,
+)
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import names
 from accord.domain.traffic.breaker import Reading, interval_of, question_of
 
 FAILURES, REQUESTS = "llm_failures_total", "http_requests_total"
-_PART = "accord"
-"""Label that tells the parts of a query apart: `failures` and `requests`, each with its window, and `sampled`."""
 _MODE = "accord_mode"
 """Label with the mode that a query of a breaker's own is for; it may return any labels."""
 
@@ -60,10 +69,7 @@ class _Template:
 
     def parts(self, answer: Answer, scopes: Sequence[Watched]) -> Mapping[Watched, Answer]:
         """By namespace and mode."""
-        found: dict[tuple[str, str], list[Sample]] = {}
-        for sample in answer.samples:
-            place = sample.labels.get("namespace", ""), sample.labels.get("mode", "")
-            found.setdefault(place, []).append(sample)
+        found = by_labels(answer.samples, "namespace", "mode")
         return {
             scope: replace(
                 answer,
@@ -74,7 +80,9 @@ class _Template:
 
 
 def _parts(window: str, scopes: Sequence[Watched]) -> list[str]:
-    """PromQL of all parts for one window, for the modes that have it."""
+    """PromQL of all parts for one window, for the modes that have it: `failures`, `requests` and `sampled`, each with the
+    window in its label.
+    """
     modes = {mode for scope in scopes for mode, its in scope.modes if its == window}
     routers = sorted({literally(scope.router) for scope in scopes})
     pods = podnames.of_deployment(routers[0] if len(routers) == 1 else f"({'|'.join(routers)})")
@@ -82,14 +90,10 @@ def _parts(window: str, scopes: Sequence[Watched]) -> list[str]:
         f'{matcher("namespace", [scope.namespace for scope in scopes])},{matcher("mode", modes)},pod!~"{quoted(pods)}"'
     )
     return [
-        _labelled(f"sum by (namespace, mode) (increase({FAILURES}{{{chosen}}}[{window}]))", f"failures {window}"),
-        _labelled(f"sum by (namespace, mode) (increase({REQUESTS}{{{chosen}}}[{window}]))", f"requests {window}"),
-        _labelled(f"max by (namespace, mode) (timestamp({FAILURES}{{{chosen}}}))", f"sampled {window}"),
+        labelled(f"sum by (namespace, mode) (increase({FAILURES}{{{chosen}}}[{window}]))", f"failures {window}"),
+        labelled(f"sum by (namespace, mode) (increase({REQUESTS}{{{chosen}}}[{window}]))", f"requests {window}"),
+        labelled(f"max by (namespace, mode) (timestamp({FAILURES}{{{chosen}}}))", f"sampled {window}"),
     ]
-
-
-def _labelled(expression: str, value: str, label: str = _PART) -> str:
-    return f'label_replace({expression}, "{label}", "{value}", "", "")'
 
 
 def ask(policy: TrafficPolicy, _: datetime) -> Ask:
@@ -106,8 +110,8 @@ def ask(policy: TrafficPolicy, _: datetime) -> Ask:
             parts += [failures, requests, sampled]
         else:
             # A query may end in a comment.
-            own = _labelled(f"(\n{_filled(breaker.query, policy, breaker)}\n)", f"failures {window}")
-            parts += [_labelled(own, breaker.mode, _MODE), requests]
+            own = labelled(f"(\n{_filled(breaker.query, policy, breaker)}\n)", f"failures {window}")
+            parts += [labelled(own, breaker.mode, _MODE), requests]
     return Custom(" or ".join(parts))
 
 
@@ -122,11 +126,7 @@ def _filled(query: str, policy: TrafficPolicy, breaker: CircuitBreaker) -> str:
         "mode": quoted(breaker.mode),
         "window": format_duration(breaker.window),
     }
-    return re.sub(
-        r"\$(?:(namespace|mode|window)\b|\{(namespace|mode|window)\})",
-        lambda match: values[match[1] or match[2]],
-        query,
-    )
+    return filled(query, values)
 
 
 def schedule(policy: TrafficPolicy, _: datetime) -> timedelta | None:
@@ -157,7 +157,7 @@ def _read(policy: TrafficPolicy, breaker: CircuitBreaker, answer: Answer, now: d
     window, asked = format_duration(breaker.window), question_of(breaker)
 
     def part(name: str) -> list[Sample]:
-        return [sample for sample in own if sample.labels.get(_PART) == f"{name} {window}"]
+        return [sample for sample in own if sample.labels.get(PART) == f"{name} {window}"]
 
     counted, requests = part("failures"), _requests(part("requests"))
     problem = _problem(breaker, counted) or _stale(policy, breaker, counted, part("sampled"))
