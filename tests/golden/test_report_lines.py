@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,32 @@ def test_exit_codes(case: str, outcomes: set[str], code: Exit, strict: Exit) -> 
     _, found = judged(Path(__file__).parent / "report" / case)
     assert {line.outcome for line in found} == outcomes
     assert (verdict(found, strict=False), verdict(found, strict=True)) == (code, strict)
+
+
+def of_modes(**changes: Any) -> dict[str, Line]:
+    """Lines of a healthy policy of which that is different: `spec` and `status` are added to."""
+    (policy, *_), facts = read(CASES[0]).policies, read(CASES[0])
+    found = policy.model_dump(by_alias=True)
+    for part, fields in changes.items():
+        found[part] = {**found[part], **fields}
+    return {line.check: line for line in lines(replace(facts, policies=[type(policy).model_validate(found)]), Limits())}
+
+
+def test_each_circuit_breaker_counts() -> None:
+    spec, now = {"circuitBreakers": [{"mode": "creative"}]}, {"mode": "creative", "since": "2026-05-03T11:59:00Z"}
+    line = of_modes(spec=spec)["circuit breakers open"]
+    assert line.outcome == "unknown", "without a status nothing is known of it"
+    line = of_modes(spec=spec, status={"circuitBreakers": [{**now, "phase": "Closed", "share": 100}]})[line.check]
+    assert (line.outcome, line.figure) == ("pass", "0")
+    for phase, share in (("Open", 0), ("HalfOpen", 10)):
+        line = of_modes(spec=spec, status={"circuitBreakers": [{**now, "phase": phase, "share": share}]})[line.check]
+        assert (line.outcome, line.note) == ("fail", "mode creative is downshifted")
+
+
+def test_in_a_phase_its_shares_are_expected() -> None:
+    weights = [{"mode": "fast", "weight": 100}]
+    line = of_modes(
+        spec={"phases": [{"name": "launch", "duration": "48h", "weights": weights}]},
+        status={"phase": {"name": "launch", "state": "Running", "since": "2026-05-03T11:00:00Z"}},
+    )["share of fast"]
+    assert (line.outcome, line.expected) == ("fail", "98–100 %")

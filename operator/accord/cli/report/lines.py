@@ -15,6 +15,7 @@ from accord.cli.report import questions
 from accord.cli.report.facts import Asked, Facts, Limits, Line, Outcome
 from accord.domain.conditions import find, timestamp
 from accord.domain.samples import Answer
+from accord.domain.traffic import movement
 from accord.domain.traffic.judgement import chance
 from accord.domain.training.retuning import effective
 from accord.domain.training.schedule import value_at
@@ -24,6 +25,7 @@ NOTHING = "–"
 _SILENT = timedelta(minutes=2)
 """The operator renews its Lease every few seconds; clocks may differ by less than this."""
 _BY_CHANCE = 0.01
+_WHOLE = 100
 _EPSILON = 1e-9
 _NO_PROMETHEUS = "give --prometheus URL"
 
@@ -92,7 +94,8 @@ def _of_policy(policy: TrafficPolicy, facts: Facts, limits: Limits) -> Iterator[
 
 
 def _share(name: str, policy: TrafficPolicy, mode: Mode, limits: Limits) -> Line:
-    low, high = max(mode.weight - limits.share_within, 0), min(mode.weight + limits.share_within, 100)
+    weight = movement.weights(policy)[mode.name]
+    low, high = max(weight - limits.share_within, 0), min(weight + limits.share_within, _WHOLE)
     expected, source = f"{low:g}–{high:g} %", "status.modes[].actual"
     line = Line(name, f"share of {mode.name}", "unknown", NOTHING, expected, source)
     within = find(policy.status.conditions, "WithinTarget")
@@ -102,14 +105,14 @@ def _share(name: str, policy: TrafficPolicy, mode: Mode, limits: Limits) -> Line
     line = replace(line, figure=f"{status.actual:.1f} %")
     if within is None or within.status == "Unknown":
         return replace(line, note=_message(within) or "not measured yet")
-    off = abs(status.actual - mode.weight)
+    off = abs(status.actual - weight)
     if off <= limits.share_within + _EPSILON:
         return replace(line, outcome="pass")
     requests = [each.requests for each in policy.status.modes if each.requests is not None]
     if requests:
         sticky = policy.spec.sticky_session.enabled
         choices = sum(requests) / (policy.spec.monitoring.requests_per_session if sticky else 1)
-        if chance(status.actual / 100, mode.weight / 100, choices) > _BY_CHANCE:
+        if chance(status.actual / 100, weight / 100, choices) > _BY_CHANCE:
             return replace(line, note=f"{sum(requests)} requests are too few to rule out chance")
     why = "; another mode takes over, see condition ModesAvailable" if within.reason == "Fallback" else ""
     note = f"off by {off:.1f} points{why}"
@@ -117,15 +120,17 @@ def _share(name: str, policy: TrafficPolicy, mode: Mode, limits: Limits) -> Line
 
 
 def _breakers(name: str, policy: TrafficPolicy) -> Line:
-    line = Line(name, "circuit breakers open", "unknown", NOTHING, "0", "status.downshift, status.modes[].ejectedPods")
-    status, breaker = policy.status, policy.spec.circuit_breaker
-    open_ = [f"mode {breaker.mode} is downshifted"] if breaker and status.downshift and status.downshift.active else []
+    source = "status.circuitBreakers, status.modes[].ejectedPods"
+    line = Line(name, "circuit breakers open", "unknown", NOTHING, "0", source)
+    status, known = policy.status, {breaker.mode: breaker for breaker in policy.status.circuit_breakers}
+    open_ = [f"mode {mode} is downshifted" for mode, breaker in known.items() if breaker.share < _WHOLE]
     ejected = {mode.name: mode.ejected_pods for mode in status.modes}
     open_ += [f"{count} pods of mode {mode} are ejected" for mode, count in ejected.items() if count]
     if open_:
         return replace(line, outcome="fail", figure=str(len(open_)), note="; ".join(open_))
     accepted = find(status.conditions, "Accepted")
-    if breaker is not None and (status.downshift is None or accepted is None or accepted.status != "True"):
+    unseen = [breaker.mode for breaker in policy.spec.breakers if breaker.mode not in known]
+    if policy.spec.breakers and (unseen or accepted is None or accepted.status != "True"):
         return replace(line, note=_message(accepted) or "the circuit breaker has no status yet")
     if not ejected or None in ejected.values():
         return replace(line, note="the proxies cannot be read: allow the operator to reach port 8081 of their pods")

@@ -13,6 +13,7 @@ from accord.cli import pictures
 from accord.cli.report.facts import Facts, Limits, Line
 from accord.cli.report.lines import summary
 from accord.domain.conditions import timestamp
+from accord.domain.traffic import movement
 from accord.domain.training.retuning import effective
 from accord.domain.training.schedule import value_at
 
@@ -101,10 +102,11 @@ def _across(share: float) -> float:
 def _shares(policy: TrafficPolicy, limits: Limits) -> str:
     """A bar for each mode, and where it should end."""
     actual = {mode.name: mode.actual for mode in policy.status.modes}
+    weights = movement.weights(policy)
     body, top = [], _TOP
     for mode in policy.spec.modes:
-        share, goal = actual.get(mode.name), _across(mode.weight / 100)
-        low, high = (_across((mode.weight + side * limits.share_within) / 100) for side in (-1, 1))
+        share, weight = actual.get(mode.name), weights[mode.name]
+        goal, low, high = (_across((weight + side * limits.share_within) / 100) for side in (0, -1, 1))
         middle = top + _BAR - 5
         body.append(f'<text x="0" y="{middle}">{escape(mode.name)}</text>')
         if share is not None:

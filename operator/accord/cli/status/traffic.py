@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
+from accord.api.v1alpha1.trafficpolicy import ModeStatus, PhaseStatus, TrafficPolicy
 from accord.cli.status import wording
 from accord.cli.trees import Node, Span, columns, node
 
+_WHOLE = 100
 _WORTH_SAYING = 0.05
 """Percent; less is rounded to nothing."""
 
@@ -19,11 +20,22 @@ def lines(policy: TrafficPolicy, serves: Mapping[str, str], now: datetime) -> It
     routed = [policy.spec.strategy] + ([status.address] if status.address is not None else [])
     yield node(f"routes {', '.join(routed)}")
     yield node("modes", Span(_measured(policy, now), "dim"), children=_modes(policy, serves))
-    downshift, breaker = status.downshift, policy.spec.circuit_breaker
-    if downshift is not None and downshift.active and breaker is not None:
-        until = f" recovers {wording.ahead(downshift.until, now)}" if downshift.until else ""
-        why = f": {downshift.reason}" if downshift.reason else ""
-        yield node(Span(f"downshift of {breaker.mode}", "warning"), f"{until}{why}")
+    for breaker in status.circuit_breakers:
+        if breaker.share < _WHOLE:
+            part = f" gets {breaker.share}% of its share" if breaker.share else ""
+            until = f" recovers {wording.ahead(breaker.until, now)}" if breaker.until else part
+            why = f": {breaker.reason}" if breaker.reason else ""
+            yield node(Span(f"downshift of {breaker.mode}", "warning"), f"{until}{why}")
+    if status.phase is not None and status.phase.name is not None:
+        yield node(f"phase {status.phase.name}", _phase(status.phase, now))
+
+
+def _phase(phase: PhaseStatus, now: datetime) -> Span:
+    following = f"then {phase.next or 'the weights of the modes'}"
+    if phase.state == "Running":
+        ends = f" ends {wording.ahead(phase.until, now)}," if phase.until else ""
+        return Span(f"{ends} {following}")
+    return Span(f" {phase.state.lower()}{f': {phase.message}' if phase.message else ''}, {following}", "warning")
 
 
 def _measured(policy: TrafficPolicy, now: datetime) -> str:

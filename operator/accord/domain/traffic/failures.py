@@ -80,8 +80,8 @@ class _Template:
 
 
 def _parts(window: str, scopes: Sequence[Watched]) -> list[str]:
-    """PromQL of all parts for one window, for the modes that have it: `failures`, `requests` and `sampled`, each with the
-    window in its label.
+    """PromQL of all parts for one window, for the modes that have it: `failures`, `requests` and `sampled`, each with
+    the window in its label.
     """
     modes = {mode for scope in scopes for mode, its in scope.modes if its == window}
     routers = sorted({literally(scope.router) for scope in scopes})
