@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 from tests.prometheus import rig
 from tests.prometheus.test_progress_query import check
 
@@ -16,6 +19,7 @@ from accord.cli.report import questions
 from accord.cli.report.facts import Facts, Limits, Line, Queries
 from accord.cli.report.lines import lines
 from accord.cli.report.reporting import ask, wanted
+from accord_trainer.sdk import Metrics, RewardNormalizer
 
 RANGE = timedelta(minutes=10)
 MODES = [{"name": name, "weight": 50, "deploymentRef": {"name": name}, "port": 8000} for name in ("fast", "creative")]
@@ -51,8 +55,20 @@ class Service:
         trainer = '{namespace="ns",pod="r-2-abcde"}'
         text = [f"{series} {self.turn * step}" for series, step in grown.items()]
         text += [f"reward_normalizer_mean{trainer} 3.5", f"reward_normalizer_std{trainer} 0.8"]
-        text += [f"reward_raw_count{trainer} 1200", 'reward_normalizer_mean{namespace="ns",pod="r-1-abcde"} 9']
+        text += [*rewards(1200), 'reward_normalizer_mean{namespace="ns",pod="r-1-abcde"} 9']
         rig.answer(request, "\n".join(text) + "\n", kind="text/plain; version=0.0.4")
+
+
+@cache
+def rewards(count: int) -> list[str]:
+    """Series of so many rewards, as the SDK shows them."""
+    registry = CollectorRegistry()
+    metrics, normalizer = Metrics(registry), RewardNormalizer()
+    for _ in range(count):
+        metrics.reward(1.0, normalizer(1.0), normalizer)
+    shown = text_string_to_metric_families(generate_latest(registry).decode())
+    samples = [sample for family in shown for sample in family.samples if sample.name.startswith("reward_raw")]
+    return [f'{s.name}{{namespace="ns",pod="r-2-abcde",le="{s.labels["le"]}"}} {s.value:g}' for s in samples]
 
 
 def report(url: str, policies: list[TrafficPolicy], queries: Queries) -> dict[str, Line]:

@@ -210,7 +210,7 @@ def _normalizer(name: str, run: TrainingRun, facts: Facts) -> Iterator[Line]:
     mean = Line(name, "normalizer mean", "unknown", NOTHING, "a finite number", "Prometheus: reward_normalizer_mean")
     std = Line(name, "normalizer std", "unknown", NOTHING, "> 0", "Prometheus: reward_normalizer_std")
     window = Line(
-        name, "normalizer window", "unknown", NOTHING, f"{wanted.window} rewards", "Prometheus: reward_raw_count"
+        name, "normalizer window", "unknown", NOTHING, f"{wanted.window} rewards", "Prometheus: reward_raw_bucket"
     )
     answer = _answer(facts, run.metadata.name, "normalizer")
     if answer is None:

@@ -67,10 +67,12 @@ def of_run(run: TrainingRun, range_: timedelta) -> Iterator[tuple[Asked, str]]:
     job = literally(training_names.job(run.metadata.name, run.status.attempt or 1))
     pods = f'namespace="{quoted(run.metadata.namespace)}",pod=~"{quoted(podnames.of_job(job))}"'
     newest = f"timestamp(reward_normalizer_mean{{{pods}}})"
+    # Without `_count`: a histogram with buckets below zero has none.
+    counted = f'reward_raw_bucket{{{pods},le="+Inf"}}'
     parts = {
         "mean": f"last_over_time(reward_normalizer_mean{{{pods}}}[{window}])",
         "std": f"last_over_time(reward_normalizer_std{{{pods}}}[{window}])",
-        "rewards": f"last_over_time(reward_raw_count{{{pods}}}[{window}])",
+        "rewards": f"last_over_time({counted}[{window}])",
         "sampled": f"(max_over_time({newest}[{window}:{format_duration(_LOOK)}]) or {newest})",
     }
     yield "normalizer", " or ".join(labelled(query, name) for name, query in parts.items())
