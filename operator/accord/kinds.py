@@ -76,7 +76,7 @@ class Entry:
 
 
 def _make_traffic(parts: Parts) -> Kind:
-    return TrafficPolicies(parts.index, parts.routers, decide_traffic, Book(), parts.metrics)
+    return TrafficPolicies(parts.index, parts.routers, decide_traffic, Book(), Book(), parts.metrics)
 
 
 def _make_training(parts: Parts) -> Kind:

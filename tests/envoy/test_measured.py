@@ -40,7 +40,7 @@ async def measured(world: World) -> AsyncIterator[World]:
 
 def interpreted(world: World, answer: Answer) -> Measurement:
     """As the sampler does it."""
-    traffic = TrafficPolicies(Index(), {"Envoy": world.operator.router}, decide, Book(), OperatorMetrics())
+    traffic = TrafficPolicies(Index(), {"Envoy": world.operator.router}, decide, Book(), Book(), OperatorMetrics())
     return traffic.interpret(world.policy, answer, datetime.now(UTC))
 
 

@@ -76,19 +76,19 @@ class TrafficPolicies:
         routers: Mapping[str, Router],
         decide: Decide,
         measurements: Book[Measurement],
+        failures_read: Book[Failures],
         metrics: OperatorMetrics,
     ) -> None:
-        """`routers` by `router.type`; `measurements` is what a sampler writes in."""
+        """`routers` by `router.type`; `measurements` and `failures_read` are what samplers write in."""
         self._index, self._routers, self._decide = index, routers, decide
         index.keep_status(kind for router in routers.values() for kind in router.reads)
         self._proxies = {type_: router for type_, router in routers.items() if isinstance(router, Proxies)}
-        self._measurements, self._metrics = measurements, metrics
-        self._failures: Book[Failures] = Book()
+        self._measurements, self._failures, self._metrics = measurements, failures_read, metrics
         self._parsed = Parsed(TrafficPolicy)
         self.refusals = Refusals()
         self.inquiries: Sequence[AnyInquiry] = (
             Inquiry(replace(distribution.QUESTION, interpret=self.interpret), self.read, measurements),
-            Inquiry(failures.QUESTION, self.read, self._failures),
+            Inquiry(failures.QUESTION, self.read, failures_read),
         )
         self._users = index.index_by("trafficpolicy-deployment", _deployments_of)
         self._publishing = False

@@ -37,7 +37,7 @@ class Toys:
         self._index = Index()
         self.queued: list[ObjectKey] = []
         router: Router = ToyRouter()
-        self.kind = TrafficPolicies(self._index, {"GatewayAPI": router}, decide, Book(), OperatorMetrics())
+        self.kind = TrafficPolicies(self._index, {"GatewayAPI": router}, decide, Book(), Book(), OperatorMetrics())
         self._dispatcher = Dispatcher(self._index, (self.kind,), self.queued.append)
         self.kind.start_publishing()
         for mode in MODES:

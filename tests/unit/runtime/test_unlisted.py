@@ -100,7 +100,7 @@ class World:
         policy = settled(manifest())
         policy["metadata"] |= {"resourceVersion": "1"}
         self.index, self.router = Index(), Recorder()
-        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), OperatorMetrics())
+        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), Book(), OperatorMetrics())
         self.dispatcher = Dispatcher(self.index, (self.traffic,), lambda _: None)
         self.live: dict[str, Manifest] = {}
         self.outage = False
