@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from accord.api.v1alpha1.trafficpolicy import CircuitBreakerStatus
 from accord.domain import refusals
+from accord.domain.checks import first
 from accord.domain.conditions import Wanted
 from accord.domain.traffic import backends, movement, shares
 from accord.domain.traffic.assessment import Assessment
@@ -39,7 +40,7 @@ def verdicts(assessment: Assessment) -> tuple[Wanted, ...]:
 def _judge(
     assessment: Assessment, type_: str, checks: tuple[Check, ...], otherwise: Callable[[Assessment], Objection]
 ) -> Wanted:
-    objection = next((found for check in checks if (found := check(assessment)) is not None), None)
+    objection = first(assessment, checks)
     if objection is not None:
         return Wanted(type_, "False", *objection)
     told = otherwise(assessment)
