@@ -62,6 +62,15 @@ class World:
             load, self._background = self._background, None
         return load.finish() if load else None
 
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Without the background load, for as long as the block runs."""
+        self.stop_background()
+        try:
+            yield
+        finally:
+            self.background.fresh_tally()
+
     def run_load(self, *arguments: str, url: str = "", seconds: float = 180) -> Line:
         """A load of its own, to its end; its report."""
         with self.load(*arguments, url=url) as load:

@@ -19,7 +19,11 @@ _CONTAINER = {
 }
 POD = {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
 """Security context that the restricted profile asks for; volumes are writable for the group."""
-_PROBE = {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1}
+
+
+def readiness(path: str) -> Manifest:
+    """A probe that is quick to see a pod come, and patient with one that waits for a busy machine."""
+    return {"httpGet": {"path": path, "port": 8080}, "periodSeconds": 1, "timeoutSeconds": 10}
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Story:
         step = {"fieldRef": {"fieldPath": "metadata.annotations['accord.dev/checkpoint-step']"}}
         container = {
             **self.container("app", {"MODE": "balanced"}, **({"command": command} if command else {})),
-            "readinessProbe": _PROBE,
+            "readinessProbe": readiness("/healthz"),
             "volumeMounts": [{"name": "model", "mountPath": "/model"}],
         }
         container["env"].append({"name": "STEP", "valueFrom": step})

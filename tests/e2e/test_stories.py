@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from demo.steps.cluster import wait_until
 from demo.steps.world import World
-from tests.e2e.stories import POD, Story
+from tests.e2e.stories import POD, Story, readiness
 
 HERE = Path(__file__).parent
 NODES = "kubernetes.io/os"
@@ -143,7 +143,7 @@ def test_a_mode_with_a_health_path_of_its_own_gets_its_share_behind_a_gateway_an
     story.until_condition("TrafficPolicy", "shop", "Ready", "True", "Ready", 120)
     source = (HERE / "asking.py").read_text(encoding="utf-8")
     story.pod("asks", story.container("asks", {}, command=["python", "-c", source, "http://shop-router/"]))
-    story.until("the client has asked", lambda: _phase(story, "asks") == "Succeeded", 90, "TrafficPolicy", "shop")
+    story.until("the client has asked", lambda: _phase(story, "asks") == "Succeeded", 240, "TrafficPolicy", "shop")
     path = f"/api/v1/namespaces/{story.namespace}/pods/asks/log"
     counts = dict(line.split() for line in story.cluster.request("GET", path).splitlines())
     assert set(counts) == {"fast", "balanced", "creative", "HTTP/1.0", "X-Forwarded-Proto"}, counts
@@ -165,7 +165,7 @@ def _answers_by_itself(story: Story) -> None:
             "app",
             {"MODE": mode, "HEALTH": path},
             command=["python", "-c", source],
-            readinessProbe={"httpGet": {"path": path, "port": 8080}, "periodSeconds": 1},
+            readinessProbe=readiness(path),
             ports=[{"containerPort": 8080}],
         )
         story.deployment(mode, {"securityContext": POD, "containers": [container]})
