@@ -273,6 +273,7 @@ TWO_MODES = [{"name": name, "weight": 50, "deploymentRef": {"name": name}, "port
             "circuitBreaker",
             {
                 "mode": "two",
+                "countedBy": "Service",
                 "failures": 3,
                 "minimumRequests": 0,
                 "window": "1m",

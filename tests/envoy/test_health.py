@@ -213,7 +213,7 @@ async def test_the_proxies_count_what_each_mode_gets(world: World) -> None:
 
 
 def counted(world: World) -> Counted:
-    return world.operator.router.counted(world.policy)
+    return world.operator.router.counted(world.policy, world.policy.spec.monitoring.window)
 
 
 async def look_again(world: World) -> None:

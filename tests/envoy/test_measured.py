@@ -7,6 +7,7 @@ import collections
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from tests.envoy.test_health import PLAIN, counted, look_again
 
 from accord.domain.plan import Plan
 from accord.domain.samples import Answer
+from accord.domain.traffic import failures
+from accord.domain.traffic.breaker import Reading
 from accord.domain.traffic.decide import decide
 from accord.domain.traffic.observed import DeploymentView, Measurement, Observed, RouterView
 from accord.observability.metrics import OperatorMetrics
@@ -96,3 +99,41 @@ async def test_requests_past_the_router_are_told_from_a_router_that_splits_wrong
     wished = condition(decided(measured, replace(service, proxies=counted(measured))))
     assert (wished["status"], wished["reason"]) == ("False", "Deviation")
     assert "bypass the router" not in wished["message"]
+
+
+async def test_a_breaker_knows_failures_by_the_proxies_alone_also_those_that_nobody_saw(world: World) -> None:
+    await world.start(circuitBreaker=BREAKER, **PLAIN)
+    looking = asyncio.create_task(world.operator.router.look())
+    try:
+        await until(lambda: read(world).outcome == "Known", "two looks")
+        (creative,) = world.pods["creative"]
+        creative.status = 500
+        replies = await send(world.settings.http_port, 400)
+        assert {reply.status for reply in replies} == {200}, "each was repeated elsewhere"
+        failed = creative.requests["GET"]
+        await until(lambda: read(world).failures >= failed, "the failures")
+        assert (read(world).failures, failed > 10) == (failed, True)
+        # That a pod cannot be reached is no failure of what it serves.
+        await creative.stop()
+        await send(world.settings.http_port, 200)
+        await look_again(world)
+        assert read(world).failures == failed
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+def read(world: World) -> Reading:
+    found = failures.by_proxies(
+        world.policy, None, partial(world.operator.router.counted, world.policy), datetime.now(UTC)
+    )
+    assert found is not None
+    return found.modes["creative"]
+
+
+BREAKER = {
+    "mode": "creative",
+    "countedBy": "Proxies",
+    "window": "10m",
+    "shiftTo": [{"mode": "balanced", "weight": 100}],
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from accord.api.base import Manifest
@@ -68,8 +69,10 @@ class Proxies(Router, Protocol):
     def seen(self, policy: TrafficPolicy) -> Seen:
         """What the proxies see of the pods of each mode."""
 
-    def counted(self, policy: TrafficPolicy) -> Counted:
-        """The requests that the proxies themselves counted within `monitoring.window`."""
+    def counted(self, policy: TrafficPolicy, window: timedelta) -> Counted:
+        """The requests that the proxies themselves counted within a window: `monitoring.window`, or that of a circuit
+        breaker which has its failures `countedBy` them.
+        """
 
     def awaited_pods(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> str | None:
         """A label selector of pods of its own that do not come up, in the policy's namespace; None where none are."""

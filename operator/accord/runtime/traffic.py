@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -134,7 +135,7 @@ class TrafficPolicies:
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
         key = ObjectKey.of(manifest)
-        return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
+        return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts, now), now))
 
     def awaited_pods(self, manifest: Manifest) -> str | None:
         """Those of the router, where they do not come up. Implements `LooksAtPods`."""
@@ -156,7 +157,11 @@ class TrafficPolicies:
         """What Prometheus says about the traffic, and what the router counted itself."""
         router = self._proxies.get(policy.spec.router.type)
         measured = distribution.interpret(policy, answer, now)
-        return measured if router is None else replace(measured, proxies=router.counted(policy))
+        return (
+            measured
+            if router is None
+            else replace(measured, proxies=router.counted(policy, policy.spec.monitoring.window))
+        )
 
     def report(self, manifest: Manifest) -> None:
         """Set the gauges of the shares."""
@@ -197,7 +202,9 @@ class TrafficPolicies:
         endpoints = {mode: _endpoints(group) for mode, group in slices.items() if mode not in unseen}
         chosen.publish(policy, endpoints, _endpoints(proxies), max(seen))
 
-    def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
+    def _gather(
+        self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime
+    ) -> Observed:
         policy = self._parsed.of(manifest)
         router, deployments = self._router_view(policy), {}
         for mode in policy.spec.modes:
@@ -216,7 +223,7 @@ class TrafficPolicies:
             orphans=self._orphans(policy, router),
             router=router,
             measurement=self._measurements.get(key),
-            failures=self._failures.get(key),
+            failures=self._failures_of(key, policy, now),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
         )
@@ -235,6 +242,11 @@ class TrafficPolicies:
         if proxies is None:
             return view
         return replace(view, handover=proxies.handover(policy), seen=proxies.seen(policy))
+
+    def _failures_of(self, key: ObjectKey, policy: TrafficPolicy, now: datetime) -> Failures | None:
+        proxies = self._proxies.get(policy.spec.router.type)
+        counted = None if proxies is None else partial(proxies.counted, policy)
+        return failures.by_proxies(policy, self._failures.get(key), counted, now)
 
     def _unseen(self, policy: TrafficPolicy) -> frozenset[str]:
         """Modes that had pods, and of whose Service no EndpointSlice is known though it is there, or may be.

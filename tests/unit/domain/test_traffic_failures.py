@@ -14,6 +14,7 @@ from accord.domain.questions import Custom, Shared
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import failures
 from accord.domain.traffic.failures import ask, interpret, schedule
+from accord.domain.traffic.observed import Counted, Tally
 
 EVALUATED = NOW + timedelta(hours=3)
 """Prometheus may live in another time: ages are taken by its own clock."""
@@ -167,3 +168,52 @@ def test_the_shortest_window_sets_the_pace(given: TrafficPolicy, seconds: float)
 def test_nothing_is_asked_without_a_breaker() -> None:
     assert schedule(TrafficPolicy.model_validate(manifest()), datetime.min) is None
     assert failures.QUESTION.shape == "vector"
+
+
+PROXIES = {"countedBy": "Proxies"}
+
+
+def test_what_the_proxies_count_is_not_asked_of_prometheus() -> None:
+    assert schedule(policy(breaker=PROXIES), NOW) is None
+    mixed = policy({"mode": "balanced", "window": "2m"}, breaker=PROXIES)
+    assert "creative" not in ask(mixed, NOW).promql
+    read = interpret(mixed, Answer(failure="Unreachable", message="no route"), NOW)
+    assert set(read.modes) == {"balanced"}
+
+
+def test_failures_that_the_proxies_count_are_read_within_the_window_of_each_breaker() -> None:
+    mixed = policy({"mode": "balanced", "window": "2m"}, breaker={**PROXIES, "window": "10s"})
+    asked: list[timedelta] = []
+
+    def count(window: timedelta) -> Counted:
+        asked.append(window)
+        return Counted("Known", {"creative": Tally(40, failures=4)}, seconds_old=2.0)
+
+    service = interpret(mixed, counted(0, 9), NOW)
+    read = failures.by_proxies(mixed, service, count, NOW)
+    assert read is not None
+    assert asked == [timedelta(seconds=10)]
+    assert read.modes["balanced"] == service.modes["balanced"]
+    creative = read.modes["creative"]
+    assert (creative.outcome, creative.failures, creative.requests) == ("Known", 4.0, 40.0)
+    assert creative.at == NOW - timedelta(seconds=2)
+    assert creative.question != failures.question_of(policy().spec.breakers[0]), (
+        "a change of who counts is another question"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "part"),
+    [(None, "not all of its ready proxies"), ("Unknown", "not all of its ready proxies"), ("Pending", "being read")],
+)
+def test_proxies_that_do_not_tell_move_nothing(state: Any, part: str) -> None:
+    count = None if state is None else lambda _: Counted(state)
+    read = failures.by_proxies(policy(breaker=PROXIES), None, count, NOW)
+    assert read is not None
+    assert (read.modes["creative"].outcome, part in read.modes["creative"].message) == ("Unknown", True)
+
+
+def test_a_mode_that_the_proxies_do_not_know_yet_has_no_number_of_failures() -> None:
+    read = failures.by_proxies(policy(breaker=PROXIES), None, lambda _: Counted("Known"), NOW)
+    assert read is not None
+    assert read.modes["creative"].outcome == "Absent"

@@ -91,3 +91,38 @@ def test_figures_are_put_together_by_mode() -> None:
     }
     assert counting.by_mode(total, ["fast", "slow"]) == {"fast": Tally(12, 10, 1, 2), "slow": Tally(0)}
     assert counting.unattributed(total) == 7
+
+
+def failing(errors: dict[str, int], unreached: int = 0) -> Reading:
+    """`errors` by address of an endpoint; the last one could not be reached so often."""
+    figures = {("fast", counting.FAILED, address): value for address, value in errors.items()}
+    figures["fast", counting.UNREACHED, list(errors)[-1]] = unreached
+    return Reading({FAST: 100}, -1, figures)
+
+
+def failures(counts: Counts) -> int:
+    return counting.by_mode(counts.within(60, 30) or {}, ["fast"])["fast"].failures
+
+
+def test_failures_are_those_of_all_endpoints_whichever_come_and_go() -> None:
+    counts = Counts()
+    counts.enter({"a": failing({"1": 500, "2": 7})}, 0, 60)
+    assert counts.failures == 0, "what was counted before may be of any age"
+    counts.enter({"a": failing({"2": 9, "3": 4})}, 10, 60)
+    assert (failures(counts), counts.failures) == (2 + 4, 6)
+    counts.enter({"a": failing({"2": 1, "3": 4})}, 20, 60)
+    assert failures(counts) == 6 + 1, "one that begins anew, with its cluster"
+
+
+def test_a_pod_that_cannot_be_reached_does_not_fail() -> None:
+    counts = Counts()
+    counts.enter({"a": failing({"1": 0})}, 0, 60)
+    counts.enter({"a": failing({"1": 12}, unreached=9)}, 10, 60)
+    assert failures(counts) == 3
+
+
+def test_endpoints_that_were_not_asked_about_before_count_nothing() -> None:
+    counts = Counts()
+    counts.enter({"a": reading(100)}, 0, 60)
+    counts.enter({"a": failing({"1": 5_000})}, 10, 60)
+    assert failures(counts) == 0

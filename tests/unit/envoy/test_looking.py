@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
 
@@ -166,3 +167,42 @@ async def test_an_error_over_one_policy_ends_neither_its_looks_nor_those_of_othe
     await asyncio.gather(running, return_exceptions=True)
     assert sum(record.levelname == "ERROR" for record in caplog.records) == 1
     assert not looker._broken
+
+
+def test_failures_are_asked_for_and_read_endpoint_by_endpoint_only_where_they_count() -> None:
+    text = """envoy_cluster_endpoint_rq_error{envoy_cluster_name="fast",envoy_endpoint_address="10.0.0.1:8080"} 3
+envoy_cluster_endpoint_cx_connect_fail{envoy_cluster_name="fast",envoy_endpoint_address="[fd00::1]:8080"} 1
+envoy_cluster_endpoint_rq_total{envoy_cluster_name="fast",envoy_endpoint_address="10.0.0.1:8080"} 9
+"""
+    assert looking.parse(text).reading.endpoints is None
+    assert looking.parse(text, of_endpoints=True).reading.endpoints == {
+        ("fast", "rq_error", "10.0.0.1:8080"): 3,
+        ("fast", "cx_connect_fail", "[fd00::1]:8080"): 1,
+    }
+    name = "cluster.fast.endpoint.10.0.0.1:8080.rq_error"
+    assert [bool(re.fullmatch(looking._wanted(watched), name)) for watched in ((), ("slow",), ("slow", "fast"))] == [
+        False,
+        False,
+        True,
+    ]
+
+
+async def test_failures_are_news_at_once_and_counted_within_the_span_of_their_breaker() -> None:
+    told: list[tuple[str, str]] = []
+    one = looking.Target({"a": "http://a"}, 1, 300, {"fast": 10.0})
+    looker, who, now = looking.Looker(lambda _: one, told.append), ("shop", "assistant"), time.monotonic()
+    looker._running = True
+
+    def look(failed: int, at: float) -> None:
+        endpoints = {("fast", "rq_error", "10.0.0.1:8080"): failed}
+        looker._enter(who, one, {"a": looking.Answer(reading=Reading({}, 5, endpoints))}, at)
+
+    look(50, now - 20)
+    look(57, now - 19)
+    look(57, now - 9)
+    assert told == [who, who]
+    look(60, now - 1)
+    assert len(told) == 3
+    short, long = (looker.counted(who, ["fast"], window) for window in (10.0, 300.0))
+    assert (short.modes["fast"].failures, long.modes["fast"].failures) == (3, 10)
+    assert 1 <= short.seconds_old < 60

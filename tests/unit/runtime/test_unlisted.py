@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ class Recorder:
     def seen(self, _: TrafficPolicy) -> Seen:
         return Seen()
 
-    def counted(self, _: TrafficPolicy) -> Counted:
+    def counted(self, _: TrafficPolicy, __: timedelta) -> Counted:
         return Counted()
 
     def awaited_pods(self, _: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> None:

@@ -385,10 +385,18 @@ class CircuitBreaker(Model):
             "shiftTo must not name the watched mode: its share goes to other modes",
             ".shiftTo",
         ),
+        Rule(
+            "self.countedBy == 'Service' || !has(self.query)",
+            "query applies only to countedBy Service",
+            ".query",
+        ),
     )
 
     mode: DnsLabel
     """Mode to watch."""
+    counted_by: Literal["Service", "Proxies"] = "Service"
+    """Who counts the failures. `Service`: the pods of the mode, through Prometheus. `Proxies`: the router, without
+    Prometheus and within two seconds: answers of 500 and above, and requests that broke off, each attempt once."""
     failures: Annotated[int, Field(ge=1, le=10_000)] = 3
     """Failures within the window that open the circuit."""
     failure_rate: Annotated[float | None, Field(gt=0, le=100, json_schema_extra={"x-accord-min": 0.1})] = None

@@ -174,7 +174,8 @@ def is_usable(breaker: CircuitBreaker, reading: Reading, now: datetime, interval
 
 def question_of(breaker: CircuitBreaker) -> str:
     """What is asked for a breaker: a reading for another window or query says nothing about it."""
-    return f"{breaker.mode} {format_duration(breaker.window)} {breaker.query or ''}".rstrip()
+    asked = breaker.query if breaker.counted_by == "Service" else breaker.counted_by
+    return f"{breaker.mode} {format_duration(breaker.window)} {asked or ''}".rstrip()
 
 
 def interval_of(window: timedelta, monitoring: timedelta) -> timedelta:

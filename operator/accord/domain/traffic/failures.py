@@ -1,13 +1,14 @@
 """The signal of the circuit breakers: the question to Prometheus, and what its answer says about each watched mode.
 
-All breakers of a policy are asked about at once. A query of a breaker's own is one part of it, so the number of
-requests comes along with any number of failures.
+All breakers of a policy whose failures the service counts are asked about at once. A query of a breaker's own is one
+part of it, so the number of requests comes along with any number of failures. Of the others the proxies' own counters
+are read instead (`by_proxies`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -31,6 +32,7 @@ from accord.domain.questions import (
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import names
 from accord.domain.traffic.breaker import Reading, interval_of, question_of
+from accord.domain.traffic.observed import Counted
 
 FAILURES, REQUESTS = "llm_failures_total", "http_requests_total"
 _MODE = "accord_mode"
@@ -97,8 +99,10 @@ def _parts(window: str, scopes: Sequence[Watched]) -> list[str]:
 
 
 def ask(policy: TrafficPolicy, _: datetime) -> Ask:
-    """About all modes that have a circuit breaker. In a user's query `$namespace`, `$mode`, `$window` are filled in."""
-    breakers = policy.spec.breakers
+    """About all breakers whose failures the service counts. In a user's query `$namespace`, `$mode`, `$window` are
+    filled in.
+    """
+    breakers = _counted_by(policy, "Service")
     if not any(breaker.query for breaker in breakers):
         windows = sorted({format_duration(breaker.window) for breaker in breakers})
         return Shared(_Template(tuple(windows)), _scope(policy, breakers))
@@ -130,8 +134,8 @@ def _filled(query: str, policy: TrafficPolicy, breaker: CircuitBreaker) -> str:
 
 
 def schedule(policy: TrafficPolicy, _: datetime) -> timedelta | None:
-    """As often as the shortest window needs; not at all without a circuit breaker."""
-    return min((interval(policy, breaker) for breaker in policy.spec.breakers), default=None)
+    """As often as the shortest window needs; not at all where the service counts no failures."""
+    return min((interval(policy, breaker) for breaker in _counted_by(policy, "Service")), default=None)
 
 
 def interval(policy: TrafficPolicy, breaker: CircuitBreaker) -> timedelta:
@@ -141,13 +145,43 @@ def interval(policy: TrafficPolicy, breaker: CircuitBreaker) -> timedelta:
 
 def interpret(policy: TrafficPolicy, answer: Answer, now: datetime) -> Failures:
     """What an answer says. Total: everything that Prometheus may say becomes a reading of each watched mode."""
+    breakers = _counted_by(policy, "Service")
     if answer.failure is not None:
         unknown = {
-            breaker.mode: Reading(now, "Unknown", question_of(breaker), message=answer.problem)
-            for breaker in policy.spec.breakers
+            breaker.mode: Reading(now, "Unknown", question_of(breaker), message=answer.problem) for breaker in breakers
         }
         return Failures("QueryFailed", now, unknown, answer.problem)
-    return Failures("Measured", now, {b.mode: _read(policy, b, answer, now) for b in policy.spec.breakers})
+    return Failures("Measured", now, {breaker.mode: _read(policy, breaker, answer, now) for breaker in breakers})
+
+
+def by_proxies(
+    policy: TrafficPolicy, read: Failures | None, counted: Callable[[timedelta], Counted] | None, now: datetime
+) -> Failures | None:
+    """`read`, with readings of the breakers whose failures the proxies count.
+
+    `counted` tells what they counted within a window; None where the router has no proxies that could be asked.
+    """
+    breakers = _counted_by(policy, "Proxies")
+    if not breakers:
+        return read
+    modes = {each.mode: _of_proxies(each, None if counted is None else counted(each.window), now) for each in breakers}
+    return Failures("Measured", now, modes) if read is None else replace(read, modes={**read.modes, **modes})
+
+
+def _of_proxies(breaker: CircuitBreaker, counted: Counted | None, now: datetime) -> Reading:
+    asked = question_of(breaker)
+    if counted is None or counted.state != "Known":
+        waits = counted is not None and counted.state == "Pending"
+        why = "its proxies are being read" if waits else "not all of its ready proxies tell their counters"
+        return Reading(now, "Unknown", asked, message=f"the router counts them, and {why}")
+    at, tally = now - timedelta(seconds=counted.seconds_old), counted.modes.get(breaker.mode)
+    if tally is None:
+        return Reading(at, "Absent", asked, message=f"the proxies do not route to mode {breaker.mode} yet")
+    return _known(Reading(at, "Known", asked, float(tally.failures), float(tally.requests)))
+
+
+def _counted_by(policy: TrafficPolicy, who: Literal["Service", "Proxies"]) -> list[CircuitBreaker]:
+    return [breaker for breaker in policy.spec.breakers if breaker.counted_by == who]
 
 
 def _read(policy: TrafficPolicy, breaker: CircuitBreaker, answer: Answer, now: datetime) -> Reading:

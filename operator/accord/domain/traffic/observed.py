@@ -112,6 +112,8 @@ class Tally:
     """Of those, answered to the client with 500 or above."""
     retries: int = 0
     """Attempts that failed and were repeated on another pod or mode."""
+    failures: int = 0
+    """Attempts of `requests` that a pod of the mode answered with 500 or above, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class Counted:
     modes: Mapping[str, Tally] = field(default_factory=dict)
     unattributed: int = 0
     """Requests of which it is not known which mode got them."""
+    seconds_old: float = field(default=0.0, compare=False)
+    """Since they were asked last. The same figures are no news for being older."""
 
 
 @dataclass(frozen=True)

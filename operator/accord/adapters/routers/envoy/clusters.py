@@ -65,6 +65,8 @@ def _eds(name: str, resource: str, lb_policy: str, queue: int, *, http2: bool, *
         "ignore_health_on_host_removal": True,
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": _limits(queue),
+        # No cluster counts an attempt that failed and was repeated elsewhere; only the endpoint does.
+        "track_cluster_stats": {"per_endpoint_stats": True},
         "upstream_connection_options": {
             "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 10}
         },

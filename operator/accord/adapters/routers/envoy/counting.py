@@ -6,9 +6,11 @@ counted before may be of any age; what one counted before it went stays counted.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from accord.adapters.routers.envoy.clusters import UNCHECKED, UNCHECKED_HTTP2, route_cluster
 from accord.domain.traffic.observed import Tally
@@ -23,6 +25,10 @@ PASSED_ON, ANSWERED, ERRORS, RETRIES = (
 )
 """The first is counted by the cluster of the pod that gets the request, each attempt once, as the pod counts it. The
 others are counted by the cluster that the route names: once a request, by what the client gets in the end."""
+FAILED, UNREACHED = "rq_error", "cx_connect_fail"
+"""Counted for each endpoint, by its address: attempts that were answered with 500 or above, or not at all; and, among
+those, connections that could not be made. That a pod comes or goes is no failure of what it serves."""
+_K = TypeVar("_K")
 _PARTS = 60
 """Into how many parts a window is divided at most; a long one takes no more memory than a short one."""
 
@@ -40,6 +46,8 @@ class Reading:
 
     counters: Mapping[Name, int] = field(default_factory=dict)
     uptime: int = -1
+    endpoints: Mapping[tuple[str, str, str], int] | None = None
+    """The same by cluster, figure and address; None where the proxy was not asked for it."""
 
 
 class Counts:
@@ -48,18 +56,28 @@ class Counts:
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, Reading]] = {}
         self._parts: deque[_Part] = deque()
+        self.read_at = -math.inf
+        """When proxies were read last."""
+        self.failures = 0
+        """Failures of all modes since these counts began: another number is news to a circuit breaker."""
 
     def knows(self, pod: str) -> bool:
         """Whether this proxy was read before."""
         return pod in self._last
 
-    def enter(self, readings: Mapping[str, Reading], at: float, window: float) -> None:
-        """Take in what was read of the proxies, by pod; `at` is just before they were asked."""
+    def enter(self, readings: Mapping[str, Reading], at: float, window: float, shortest: float | None = None) -> None:
+        """Take in what was read of the proxies, by pod; `at` is just before they were asked. `window` and `shortest`
+        are the longest and the shortest span that is asked about (default: the same).
+        """
         for pod, reading in readings.items():
             before = self._last.get(pod)
             self._last[pod] = (at, reading)
             if before is not None:
-                self._add(before[0], at, _growth(before[1], reading), window / _PARTS)
+                grown = _growth(before[1], reading)
+                self._add(before[0], at, grown, (shortest or window) / _PARTS)
+                self.failures += sum(value for (_, figure), value in grown.items() if figure == FAILED)
+        if readings:
+            self.read_at = max(self.read_at, at)
         while self._parts and self._parts[0].since < at - window:
             self._parts.popleft()
 
@@ -91,12 +109,16 @@ class Counts:
 def _growth(before: Reading, after: Reading) -> Counter[Name]:
     """A counter that is lower than it was began at nothing, as its cluster or the whole proxy did."""
     anew = after.uptime < before.uptime
-    old = {} if anew else before.counters
+    grown = _more({} if anew else before.counters, after.counters)
+    if before.endpoints is not None and after.endpoints is not None:
+        for (cluster, figure, _), value in _more({} if anew else before.endpoints, after.endpoints).items():
+            grown[cluster, figure] += value
+    return grown
+
+
+def _more(old: Mapping[_K, int], new: Mapping[_K, int]) -> Counter[_K]:
     return Counter(
-        {
-            name: value - old.get(name, 0) if value >= old.get(name, 0) else value
-            for name, value in after.counters.items()
-        }
+        {name: value - old.get(name, 0) if value >= old.get(name, 0) else value for name, value in new.items()}
     )
 
 
@@ -108,6 +130,7 @@ def by_mode(counted: Mapping[Name, int], modes: Iterable[str]) -> dict[str, Tall
             answered=counted.get((route_cluster(mode), ANSWERED), 0),
             errors=counted.get((route_cluster(mode), ERRORS), 0),
             retries=counted.get((route_cluster(mode), RETRIES), 0),
+            failures=max(counted.get((mode, FAILED), 0) - counted.get((mode, UNREACHED), 0), 0),
         )
         for mode in modes
     }

@@ -12,13 +12,22 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
 
 from accord.adapters.routers.envoy import counting
-from accord.adapters.routers.envoy.counting import ANSWERED, ERRORS, PASSED_ON, RETRIES, Counts, Reading
+from accord.adapters.routers.envoy.counting import (
+    ANSWERED,
+    ERRORS,
+    FAILED,
+    PASSED_ON,
+    RETRIES,
+    UNREACHED,
+    Counts,
+    Reading,
+)
 from accord.adapters.routers.envoy.reaching import Blind
 from accord.domain.traffic.observed import Counted, CutOff, Sight
 
@@ -26,9 +35,11 @@ _log = logging.getLogger(__name__)
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 _AT_ONCE = 16
 _LONGEST_ANSWER = 256 * 1024
+_LONGEST_OF_ENDPOINTS = 4 * 1024 * 1024
 CONFIRM_SECONDS = 2.0
 """A pod that has just appeared has not passed its first check yet: bad news is asked for twice."""
 _LEAST_SECONDS, _MOST_SECONDS = 10.0, 60.0
+_LEAST_PAUSE = 1.0
 _LOOKS_WITHIN = 4
 """How often a proxy is read within the window of the policy, at least."""
 _SPREAD_EACH = 0.01
@@ -42,16 +53,20 @@ _COUNTERS = {
     f"envoy_cluster_{RETRIES}": RETRIES,
 }
 """Names of the counters in Prometheus' format."""
-_QUERY = {
-    "filter": r"^(server\.uptime|cluster\.((route|all)/)?[a-z0-9-]+\."
-    rf"(membership_total|health_check\.healthy|membership_healthy|{PASSED_ON}|{ANSWERED}|{ERRORS}|{RETRIES}))$"
-}
+_OF_CLUSTERS = (
+    r"server\.uptime|cluster\.((route|all)/)?[a-z0-9-]+\."
+    rf"(membership_total|health_check\.healthy|membership_healthy|{PASSED_ON}|{ANSWERED}|{ERRORS}|{RETRIES})"
+)
 _LINE = re.compile(
     rf'^envoy_cluster_({"|".join(_FIGURES)}){{envoy_cluster_name="([a-z0-9-]{{1,63}})"}} ([0-9]{{1,9}})$'
 )
 _COUNTER = re.compile(
     rf'^({"|".join(_COUNTERS)}){{(?:envoy_response_code_class="5",)?'
     r'envoy_cluster_name="((?:route/|all/)?[a-z0-9-]{1,63})"} ([0-9]{1,18})$'
+)
+_ENDPOINT = re.compile(
+    rf'^envoy_cluster_endpoint_({FAILED}|{UNREACHED}){{envoy_cluster_name="([a-z0-9-]{{1,63}})",'
+    r'envoy_endpoint_address="([0-9a-f.:\[\]]{1,64})"} ([0-9]{1,18})$'
 )
 _UPTIME = re.compile(r"^envoy_server_uptime(?:{})? ([0-9]{1,12})$")
 
@@ -60,13 +75,16 @@ Who = tuple[str, str]
 
 @dataclass(frozen=True)
 class Target:
-    """The proxies of one policy: URL of their statistics by pod, seconds between two looks, and seconds over which
-    requests are counted.
-    """
+    """The proxies of one policy."""
 
     proxies: Mapping[str, str]
+    """URL of their statistics by pod."""
     seconds: float
+    """Between two looks."""
     window: float = 300.0
+    """Span in seconds over which requests are counted."""
+    failures: Mapping[str, float] = field(default_factory=dict)
+    """Modes whose failures are counted, endpoint by endpoint, each with the span in seconds."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +95,21 @@ class Answer:
     reading: Reading = field(default_factory=Reading)
 
 
-def parse(text: str) -> Answer:
-    """Envoy's `/stats/prometheus`; clusters of which a figure of health is missing have no sight."""
+def parse(text: str, *, of_endpoints: bool = False) -> Answer:
+    """Envoy's `/stats/prometheus`; clusters of which a figure of health is missing have no sight. `of_endpoints`: it
+    was asked for those, too.
+    """
     found: dict[str, dict[str, int]] = {}
     counters: dict[counting.Name, int] = {}
+    endpoints: dict[tuple[str, str, str], int] = {}
     uptime = -1
     for line in text.splitlines():
         if (match := _LINE.match(line)) is not None:
             found.setdefault(match[2], {})[match[1]] = int(match[3])
         elif (match := _COUNTER.match(line)) is not None:
             counters[match[2], _COUNTERS[match[1]]] = int(match[3])
+        elif (match := _ENDPOINT.match(line)) is not None:
+            endpoints[match[2], match[1], match[3]] = int(match[4])
         elif (match := _UPTIME.match(line)) is not None:
             uptime = int(match[1])
     sights = {
@@ -94,7 +117,13 @@ def parse(text: str) -> Answer:
         for name, figures in found.items()
         if len(figures) == len(_FIGURES)
     }
-    return Answer(sights, Reading(counters, uptime))
+    return Answer(sights, Reading(counters, uptime, endpoints if of_endpoints else None))
+
+
+def _wanted(watched: Collection[str]) -> str:
+    """Envoy's filter for the names of statistics. A mode's name is a DNS label, and means itself there."""
+    endpoints = rf"|cluster\.({'|'.join(watched)})\.endpoint\..+\.({FAILED}|{UNREACHED})" if watched else ""
+    return f"^({_OF_CLUSTERS}{endpoints})$"
 
 
 def together(answers: Iterable[Mapping[str, Sight]], modes: Iterable[str]) -> dict[str, Sight]:
@@ -110,9 +139,14 @@ def together(answers: Iterable[Mapping[str, Sight]], modes: Iterable[str]) -> di
     return seen
 
 
-def pause(interval: float, window: float) -> float:
-    """Seconds between two looks, given those between two health checks, and those over which requests are counted."""
-    return max(min(max(interval, _LEAST_SECONDS), _MOST_SECONDS, window / _LOOKS_WITHIN), 1.0)
+def pause(interval: float, window: float, *, counts_failures: bool = False) -> float:
+    """Seconds between two looks, given those between two health checks, and those over which requests are counted.
+
+    Where failures are counted a circuit breaker waits for them.
+    """
+    if counts_failures:
+        return _LEAST_PAUSE
+    return max(min(max(interval, _LEAST_SECONDS), _MOST_SECONDS, window / _LOOKS_WITHIN), _LEAST_PAUSE)
 
 
 @dataclass
@@ -120,6 +154,8 @@ class _Book:
     sights: dict[str, Mapping[str, Sight]] = field(default_factory=dict)
     missed: dict[str, int] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
+    recent: Counts = field(default_factory=Counts)
+    """For circuit breakers: shorter spans, finer parts. Only where failures are counted."""
     blind: Blind = field(default_factory=Blind)
 
 
@@ -180,10 +216,13 @@ class Looker:
             missed = book.missed.get(pod, 0)
             if missed >= _FORGOTTEN_AFTER or (missed and not book.counts.knows(pod)):
                 return Counted()
-        total = book.counts.within(window, time.monotonic())
+        now = time.monotonic()
+        counts = book.recent if window <= max(target.failures.values(), default=0.0) else book.counts
+        total = counts.within(window, now)
         if total is None:
             return Counted("Pending")
-        return Counted("Known", counting.by_mode(total, modes), counting.unattributed(total))
+        old = max(now - counts.read_at, 0.0)
+        return Counted("Known", counting.by_mode(total, modes), counting.unattributed(total), old)
 
     async def run(self, everybody: Iterable[Who]) -> None:
         """Look until cancelled, at `everybody` first; what was seen is forgotten then."""
@@ -239,10 +278,25 @@ class Looker:
         before = dict(self._books[who].sights) if who in self._books else {}
         at, answers = await self._ask(session, limit, target)
         if _worse(before, answers):
+            if who in self._books:
+                self._count(who, target, answers, at)
             await asyncio.sleep(CONFIRM_SECONDS)
             at, answers = await self._ask(session, limit, target)
         self._enter(who, target, answers, at)
         self._plan(who, time.monotonic() + target.seconds)
+
+    def _count(self, who: Who, target: Target, answers: Mapping[str, Answer], at: float) -> None:
+        """Take in what the proxies counted: that is as it is, also while what they see is asked for again."""
+        book = self._books[who]
+        readings = {pod: answer.reading for pod, answer in answers.items()}
+        book.counts.enter(readings, at, target.window)
+        if not target.failures:
+            book.recent = Counts()
+            return
+        before, spans = book.recent.failures, target.failures.values()
+        book.recent.enter(readings, at, max(spans), min(spans))
+        if book.recent.failures != before:
+            self._changed(who)
 
     def _enter(self, who: Who, target: Target, answers: Mapping[str, Answer], at: float) -> None:
         """Take in what the proxies answered; `at` is just before they were asked."""
@@ -256,8 +310,9 @@ class Looker:
             if pod not in target.proxies or book.missed[pod] >= _FORGOTTEN_AFTER:
                 book.sights.pop(pod, None)
         book.sights.update({pod: answer.sights for pod, answer in answers.items()})
-        book.counts.enter({pod: answer.reading for pod, answer in answers.items()}, at, target.window)
-        book.counts.keep(target.proxies)
+        self._count(who, target, answers, at)
+        for counts in (book.counts, book.recent):
+            counts.keep(target.proxies)
         book.blind.enter({pod: answer.sights for pod, answer in answers.items()}, at)
         book.blind.keep(book.sights)
         if (book.sights, book.blind.lasting) != before:
@@ -269,23 +324,25 @@ class Looker:
         pods = list(target.proxies)
         async with limit:
             at = time.monotonic()
-            answers = await asyncio.gather(*(self._one(session, target.proxies[pod]) for pod in pods))
+            asked = (self._one(session, target.proxies[pod], target.failures) for pod in pods)
+            answers = await asyncio.gather(*asked)
         return at, {pod: answer for pod, answer in zip(pods, answers, strict=True) if answer is not None}
 
     @staticmethod
-    async def _one(session: aiohttp.ClientSession, url: str) -> Answer | None:
+    async def _one(session: aiohttp.ClientSession, url: str, watched: Collection[str]) -> Answer | None:
+        longest = _LONGEST_OF_ENDPOINTS if watched else _LONGEST_ANSWER
         try:
-            async with session.get(url, params=_QUERY, allow_redirects=False) as response:
+            async with session.get(url, params={"filter": _wanted(watched)}, allow_redirects=False) as response:
                 if response.status != 200:
                     return None
                 body = b""
                 async for part in response.content.iter_any():
                     body += part
-                    if len(body) > _LONGEST_ANSWER:
+                    if len(body) > longest:
                         return None
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
-        return parse(body.decode("utf-8", "replace"))
+        return parse(body.decode("utf-8", "replace"), of_endpoints=bool(watched))
 
 
 def _worse(before: Mapping[str, Mapping[str, Sight]], after: Mapping[str, Answer]) -> bool:

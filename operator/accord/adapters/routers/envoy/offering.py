@@ -152,10 +152,14 @@ class Published:
         if self._intent is None or self._policy is None:
             return None
         window = self._policy.spec.monitoring.window.total_seconds()
+        failures = {
+            breaker.mode: breaker.window.total_seconds()
+            for breaker in self._policy.spec.breakers
+            if breaker.counted_by == "Proxies"
+        }
+        pause = looking.pause(self._intent.health_interval.total_seconds(), window, counts_failures=bool(failures))
         return looking.Target(
-            {proxy.pod: self._statistics(proxy) for proxy in self._proxies if proxy.ready},
-            looking.pause(self._intent.health_interval.total_seconds(), window),
-            window,
+            {proxy.pod: self._statistics(proxy) for proxy in self._proxies if proxy.ready}, pause, window, failures
         )
 
     def _statistics(self, proxy: Endpoint) -> str:

@@ -172,13 +172,13 @@ class EnvoyRouter:
             looked=self._looker.looked(who),
         )
 
-    def counted(self, policy: TrafficPolicy) -> Counted:
-        """The requests that the proxies counted within `monitoring.window`, as of the last look at them."""
+    def counted(self, policy: TrafficPolicy, window: timedelta) -> Counted:
+        """The requests that the proxies counted within this window, as of the last look at them."""
         who = (policy.metadata.namespace, policy.metadata.name)
         published = self._policies.get(who)
         if published is None:
             return Counted()
-        return self._looker.counted(who, published.modes, policy.spec.monitoring.window.total_seconds())
+        return self._looker.counted(who, published.modes, window.total_seconds())
 
     def _follow(self, who: tuple[str, str], known: dict[str, set[str]], proxies: tuple[Endpoint, ...]) -> None:
         """Keep the addresses of all proxies; `known` are this policy's, by address with the names of their pods."""
