@@ -33,6 +33,7 @@ def acts(down_seconds: float) -> list[Act]:
         Act("Prometheus measures the same", experiments.measured_on_target, ""),
         Act("The split changes a hundred times while the load goes on", experiments.weight_changes, "100 changes"),
         Act("Somebody sends requests past the router: an alert", experiments.deviation_alert, "alert"),
+        Act("The model behind a mode fails", experiments.model_fails, "model fails"),
         Act("Somebody deletes the Service of a mode", experiments.service_deleted, "Service deleted"),
         Act(
             f"The operator is gone for {down_seconds:.0f} seconds",

@@ -167,7 +167,8 @@ def _ready(cluster: Cluster, template: Manifest, images: Images, policy: Policy,
         cluster.delete("Pod", pod["metadata"]["name"], namespace)  # of an earlier run
     for mode in policy.file_weights():
         cluster.wait_rolled_out(policy.deployment_of(mode), namespace)
-    cluster.wait_rolled_out("prometheus", namespace)
+    for name in ("prometheus", "llm"):
+        cluster.wait_rolled_out(name, namespace)
     checkpoints.clear()
     policy.apply()
     policy.wait_settled(120)

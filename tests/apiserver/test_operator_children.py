@@ -299,3 +299,22 @@ def test_a_router_with_its_bootstrap_in_a_config_map_is_taken_over_and_the_map_l
     kept = demo.get("configmaps", "demo-router")
     assert kept["metadata"]["ownerReferences"][0]["kind"] == "TrafficPolicy", "it goes with its policy"
     assert kept["metadata"].get("deletionTimestamp") is None
+
+
+def test_what_is_taken_out_of_the_spec_leaves_the_status(demo: Namespace) -> None:
+    breaker = {"mode": "creative", "shiftTo": [{"mode": "fast", "weight": 100}]}
+    phase = {"name": "launch", "duration": "1s", "weights": [{"mode": "fast", "weight": 100}]}
+    last = {**phase, "name": "steady", "duration": "8760h"}
+
+    def shown() -> tuple[bool, bool]:
+        status = demo.get("trafficpolicies", "demo")["status"]
+        return bool(status.get("circuitBreakers")), bool((status.get("phase") or {}).get("completed"))
+
+    # Twice: what is written the first time may stand in the way of the second.
+    for turn in ("first", "second"):
+        phases = [{**each, "name": f"{each['name']}-{turn}"} for each in (phase, last)]
+        demo.patch("trafficpolicies", "demo", {"spec": {"circuitBreaker": breaker, "phases": phases}})
+        wait_until(lambda: shown() == (True, True), 20, f"{turn}: it shows neither")
+        demo.patch("trafficpolicies", "demo", {"spec": {"circuitBreaker": None, "phases": None}})
+        wait_until(lambda: shown() == (False, False), 10, f"{turn}: it keeps them")
+        demo.settled("demo")

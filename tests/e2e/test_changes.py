@@ -45,6 +45,11 @@ def test_a_mode_that_answers_500_is_left_out(world: World) -> None:
     wait_until("creative answers again", lambda: "creative" in world.background.tally().since(check).modes, 90)
 
 
+def test_a_model_that_fails_costs_its_mode_the_share_until_it_is_well(world: World) -> None:
+    outcome = experiments.model_fails(world)
+    assert outcome.holds, outcome.sentence
+
+
 def test_a_mode_leaves_and_comes_back_under_load(world: World) -> None:
     # Given three modes under load
     policy, before = world.policy, world.background.fresh_tally()

@@ -5,6 +5,7 @@ They leave the world as they found it: the policy as its file has it, every Depl
 
 from demo.steps.experiments.alerts import deviation_alert, measured_on_target, prometheus_down
 from demo.steps.experiments.checkpoints import checkpoints_served, fault_rolled_back, run_finishes
+from demo.steps.experiments.downshift import model_fails
 from demo.steps.experiments.operators import failover, operator_down
 from demo.steps.experiments.repair import mode_without_pods, rollout, service_deleted
 from demo.steps.experiments.splits import split, sticky, weight_changes
@@ -17,6 +18,7 @@ __all__ = [
     "fault_rolled_back",
     "measured_on_target",
     "mode_without_pods",
+    "model_fails",
     "operator_down",
     "prometheus_down",
     "rollout",

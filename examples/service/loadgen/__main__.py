@@ -27,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     add("--user-header", default="", metavar="NAME", help="header in which a user says who it is")
     add("--header", action="append", type=_header, default=[], metavar="NAME=VALUE", help="a header of every request")
     add("--method", choices=("GET", "POST"), default="GET")
+    add("--prompts", type=int, default=0, help="ask so many different prompts in turn; 0: always the same")
     add("--timeout", type=float, default=10, metavar="SECONDS", help="a request without an answer so long has failed")
     add("--progress", type=float, default=1, metavar="SECONDS", help="time between progress lines; 0: none")
     add("--switches", action="store_true", help="print a line whenever another mode answers than before")

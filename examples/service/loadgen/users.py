@@ -33,6 +33,8 @@ class Run:
     header: tuple[tuple[str, str], ...] = ()
     """Headers that every request carries."""
     method: str = "GET"
+    prompts: int = 0
+    """How many different prompts are asked in turn; 0: none is given."""
     timeout: float = 10.0
     """A request without an answer for so long has failed."""
 
@@ -119,8 +121,9 @@ class Crowd:
         """One request; the mode that answered, or nothing."""
         began = time.perf_counter()
         body: Any = None if self.run.method == "GET" else {"prompt": "the team"}
+        asked = {"prompt": f"topic {self._issued % self.run.prompts}"} if self.run.prompts else {}
         try:
-            async with session.request(self.run.method, self.run.url, json=body) as response:
+            async with session.request(self.run.method, self.run.url, json=body, params=asked) as response:
                 text = await response.text()
         except TimeoutError:
             self._failed("timeout", f"no answer within {self.run.timeout:g} s")

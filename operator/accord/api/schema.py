@@ -159,7 +159,7 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Schema], *, u
         result["properties"] = {name: below(child, name) for name, child in result["properties"].items()}
     if "items" in result:
         result["items"] = below(result["items"], "[]")
-        result.setdefault("x-kubernetes-list-type", _list_type(result))
+        result.setdefault("x-kubernetes-list-type", _list_type(result, user=user))
     if isinstance(result.get("additionalProperties"), Mapping):
         result["additionalProperties"] = below(result["additionalProperties"], "*")
     _fill_default(result)
@@ -210,11 +210,15 @@ def _fill_default(result: Schema) -> None:
         result["default"] = copy.deepcopy(nested | result["default"])
 
 
-def _list_type(result: Schema) -> str:
-    """How server-side apply merges a list: by key, as a set of scalars, or not at all."""
+def _list_type(result: Schema, *, user: bool) -> str:
+    """How server-side apply merges a list: by key, as a set of scalars, or not at all.
+
+    What the operator writes it writes whole. And a merged list whose last item its owner takes away is left as null,
+    which no schema allows (structured-merge-diff, typed/remove.go): only the conditions, which never end, are merged.
+    """
     if "x-kubernetes-list-map-keys" in result:
         return "map"
-    return "atomic" if result["items"]["type"] in ("object", "array") else "set"
+    return "set" if user and result["items"]["type"] not in ("object", "array") else "atomic"
 
 
 def _ordered(schema: Schema) -> Schema:

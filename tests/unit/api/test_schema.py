@@ -167,3 +167,17 @@ def test_a_spec_must_be_a_model() -> None:
 
 def test_paragraphs_are_kept_and_lines_joined() -> None:
     assert paragraph("One\n    line.\n\n    Another.\n") == "One line.\n\nAnother."
+
+
+STATUS_LISTS = [
+    (path, schema)
+    for kind in KINDS
+    for path, schema in nodes(resource_schema(kind)["properties"]["status"], f"{kind.kind}.status")
+    if schema.get("type") == "array"
+]
+
+
+@pytest.mark.parametrize(("path", "schema"), STATUS_LISTS, ids=[path for path, _ in STATUS_LISTS])
+def test_of_what_the_operator_writes_only_conditions_are_merged(path: str, schema: Json) -> None:
+    """A merged list that becomes empty is left as null, and the status is refused."""
+    assert schema["x-kubernetes-list-type"] == ("map" if path.endswith(".status.conditions") else "atomic")

@@ -512,9 +512,7 @@ class CheckpointPolicyStatus(Model):
     """Last `spec.rollbackTo` that was handled. To repeat a rollback to that step, remove the field first."""
     rollback: RollbackRecord | None = None
     """The rollback in progress."""
-    history: Annotated[
-        list[RollbackRecord], Field(max_length=10, json_schema_extra={"x-kubernetes-list-map-keys": ["id"]})
-    ] = []
+    history: Annotated[list[RollbackRecord], Field(max_length=10)] = []
     """The last ten rollbacks, newest first."""
 
 

@@ -672,9 +672,7 @@ class CircuitBreakerStatus(Model):
     """Requests within that window. Absent if they were not counted."""
     reason: str | None = None
     """What opened it last."""
-    shift_to: Annotated[
-        list[Share], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
-    ] = []
+    shift_to: Annotated[list[Share], Field(max_length=16)] = []
     """Modes that take over its share, by the spec that was accepted last (default: the fallback mode)."""
     cache_ttl: Annotated[Duration | None, Field(alias="cacheTTL")] = None
     """Current lifetime of cached answers."""
@@ -752,9 +750,7 @@ class RoutingInForce(Model):
     """Current fallback mode."""
     load_balancing: LoadBalancing
     """Current load balancing."""
-    health_checks: Annotated[
-        list[HealthCheckInForce], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
-    ] = []
+    health_checks: Annotated[list[HealthCheckInForce], Field(max_length=32)] = []
     """Current health check of each mode."""
     trusted_hops: int = 0
     """Number of trusted proxies in front of the router."""
@@ -769,9 +765,7 @@ class TrafficPolicyStatus(Model):
     """`metadata.generation` of the spec that this status describes."""
     conditions: Conditions = []
     """Conditions of the policy, following kstatus."""
-    modes: Annotated[
-        list[ModeStatus], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
-    ] = []
+    modes: Annotated[list[ModeStatus], Field(max_length=32)] = []
     """Modes known to the proxies, including those that are being removed."""
     in_force: SharesInForce | None = None
     """Shares that requests are split by now, and why."""
@@ -788,9 +782,7 @@ class TrafficPolicyStatus(Model):
     """Where clients reach the router, as `host:port`."""
     downshift: Downshift | None = None
     """Whether a circuit breaker keeps traffic away from a mode."""
-    circuit_breakers: Annotated[
-        list[CircuitBreakerStatus], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
-    ] = []
+    circuit_breakers: Annotated[list[CircuitBreakerStatus], Field(max_length=16)] = []
     """State of each circuit breaker."""
     phase: PhaseStatus | None = None
     """Position in the rollout. Absent without `spec.phases`."""

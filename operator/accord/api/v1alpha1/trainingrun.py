@@ -380,9 +380,7 @@ class RatingWindow(Model):
 
     since: Timestamp
     """When the window began."""
-    counts: Annotated[
-        list[RatingCount], Field(max_length=100, json_schema_extra={"x-kubernetes-list-map-keys": ["rating"]})
-    ] = []
+    counts: Annotated[list[RatingCount], Field(max_length=100)] = []
     """Counters at that time, if `retuning.query` returns counters."""
     ratings: int = 0
     """New ratings in the window."""
@@ -421,9 +419,7 @@ class TrainingRunStatus(Model):
     """Step of the newest reported checkpoint."""
     measured_attempt: int | None = None
     """Newest attempt whose metrics were read."""
-    milestones: Annotated[
-        list[Milestone], Field(max_length=5, json_schema_extra={"x-kubernetes-list-map-keys": ["percent"]})
-    ] = []
+    milestones: Annotated[list[Milestone], Field(max_length=5)] = []
     """Milestones reached: 0, 25, 50, 75 and 100 %."""
     job_ref: LocalObjectReference | None = None
     """The Job of the current attempt."""
@@ -437,9 +433,7 @@ class TrainingRunStatus(Model):
     """When the run finished, whether it succeeded or failed."""
     failed_pods: int | None = None
     """Number of failed pods, over all attempts."""
-    suggestions: Annotated[
-        list[Suggestion], Field(max_length=3, json_schema_extra={"x-kubernetes-list-map-keys": ["rule"]})
-    ] = []
+    suggestions: Annotated[list[Suggestion], Field(max_length=3)] = []
     """Suggestions from ratings."""
     ratings: RatingWindow | None = None
     """The current window of ratings, for the next suggestions."""
