@@ -35,7 +35,9 @@ def model_fails(world: World) -> Outcome:
         try:
             opened = wait_until("the circuit opens", lambda: _circuit(world).get("phase") == "Open", 60, policy.explain)
             short, said = _circuit(world).get("cacheTTL"), policy.explain()
-            down = load.await_answers(load.fresh_tally(), 300)
+            check, fresh = load.fresh_tally(), world.background.fresh_tally()
+            down = world.background.await_answers(fresh, 300)
+            guests = load.fresh_tally().since(check)
         finally:
             _tell_model(world, "mode=off")
         policy.wait_condition("CircuitsClosed", "True", 240)
@@ -48,12 +50,13 @@ def model_fails(world: World) -> Outcome:
     policy.reset()
     policy.wait_settled(90)
     moved, target = down.shares.get(TAKER, 0), policy.file_weights()[TAKER]
+    met = MODE in down.modes or MODE in guests.modes
     return Outcome(
         f"the model behind {MODE} fails: {TAKER} takes over, nobody notices, and users return to the mode they had",
-        MODE not in down.modes and (whole.failed, back.sticky_violations) == (0, 0) and (short, long) == ("5m", "1h"),
+        not met and (whole.failed, back.sticky_violations) == (0, 0) and (short, long) == ("5m", "1h"),
         f"opened {opened:.1f} s after the fault, {TAKER} had {moved:.0f} % instead of {target} %, answers were cached "
-        f"for {short} instead of {long}; closed again after {closed:.0f} s; {whole.answered:,} requests, {whole.failed} "
-        f"failed, {back.sticky_violations} of {back.answered} afterwards in another mode than before",
+        f"for {short} instead of {long}; closed again after {closed:.0f} s; {whole.answered:,} requests, "
+        f"{whole.failed} failed, {back.sticky_violations} of {back.answered} afterwards in another mode than before",
         f"{failures_text(examples)} {said}",
     )
 
