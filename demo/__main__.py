@@ -15,7 +15,7 @@ from demo.screen import Screen
 from demo.steps.environment import bring_up
 from demo.steps.errors import StepError
 from demo.steps.local import LocalCluster
-from demo.story import summary, tell, where_next
+from demo.story import show_status, summary, tell, where_next
 from demo.watch import Watch
 
 
@@ -50,7 +50,10 @@ def main() -> int:
     if options.picture:
         picture.write(options.picture, watch.samples, watch.marks)
     screen.heading(f"Done in {(time.monotonic() - began) / 60:.1f} minutes")
-    for line in [*summary(outcomes), "", *where_next(world)]:
+    for line in [*summary(outcomes), "", f"$ accord status -n {world.namespace}"]:
+        screen.say(line)
+    show_status(world)
+    for line in ["", *where_next(world)]:
         screen.say(line)
     return 0 if all(outcome.holds for outcome, _ in outcomes) else 1
 

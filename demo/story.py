@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,6 +96,12 @@ def summary(outcomes: list[tuple[Outcome, float]]) -> list[str]:
     failed = [outcome for outcome, _ in outcomes if not outcome.holds]
     lines.append(f"  {len(outcomes) - len(failed)} of {len(outcomes)} claims hold")
     return lines
+
+
+def show_status(world: World) -> None:
+    """What there is in the end, as a user would ask for it; in colour on a terminal."""
+    where = [f"--namespace={world.namespace}", f"--kubeconfig={world.cluster.kubeconfig}"]
+    subprocess.run([sys.executable, "-m", "accord", "status", *where], check=False, timeout=60)
 
 
 def where_next(world: World) -> list[str]:
