@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from accord_trainer.sdk.manifest import Checkpoint
-from accord_trainer.sdk.metrics_table import METRICS, Kind, MetricSpec
+from accord_trainer.sdk.metrics_table import LOSS, METRICS, REWARD, SERIES, Kind, MetricSpec, SeriesSpec
 from accord_trainer.sdk.moments import Histogram, Moments
 from accord_trainer.sdk.normalizer import RewardNormalizer
 from accord_trainer.sdk.server import MetricsServer
@@ -53,9 +53,8 @@ class Metrics(Collector):
         self._updates = 0
         self._saves = 0
         self._last_checkpoint: Checkpoint | None = None
-        self._loss = Moments()
-        self._reward = Moments()
-        self._at_last_save = (self._loss.copy(), self._reward.copy())
+        self._moments = {series: Moments() for series in SERIES}
+        self._at_last_save = self._copies()
         self._raw = Histogram(raw_buckets)
         self._normalized = Histogram(normalized_buckets)
         registry.register(self)
@@ -78,14 +77,12 @@ class Metrics(Collector):
     def episode(self, reward: float) -> None:
         """An episode is over; `reward` is its raw, undiscounted return (for one-step episodes the rating itself)."""
         with self._lock:
-            self._gauges["ppo_reward"] = reward
-            self._reward.add(reward)
+            self._add(REWARD, reward)
 
     def minibatch(self, loss: float) -> None:
         """The loss of one minibatch."""
         with self._lock:
-            self._gauges["ppo_loss"] = loss
-            self._loss.add(loss)
+            self._add(LOSS, loss)
 
     def update(self) -> None:
         """The policy was updated: all epochs over the steps collected."""
@@ -99,10 +96,11 @@ class Metrics(Collector):
         """
         with self._lock:
             means: dict[str, float] = {}
-            for name, now, then in zip(("loss", "reward"), (self._loss, self._reward), self._at_last_save, strict=True):
-                means[f"{name}Count"] = count = now.count - then.count
+            for series in (LOSS, REWARD):
+                now, then = self._moments[series], self._at_last_save[series]
+                means[f"{series.name}Count"] = count = now.count - then.count
                 if count:
-                    means[name] = (now.sum - then.sum) / count
+                    means[series.name] = (now.sum - then.sum) / count
             return means
 
     def saved(self, checkpoint: Checkpoint) -> None:
@@ -116,7 +114,7 @@ class Metrics(Collector):
             self._last_checkpoint = checkpoint
             self._saves += 1
             self._gauges["ppo_checkpoint_step"] = checkpoint.step
-            self._at_last_save = (self._loss.copy(), self._reward.copy())
+            self._at_last_save = self._copies()
             if reward is not None and reward > self._gauges.get("best_model_reward", float("-inf")):
                 self._gauges["best_model_reward"] = reward
 
@@ -131,17 +129,17 @@ class Metrics(Collector):
         """The running sums, as plain JSON types."""
         with self._lock:
             return {
-                "loss": self._loss.state(),
-                "reward": self._reward.state(),
+                "loss": self._moments[LOSS].state(),
+                "reward": self._moments[REWARD].state(),
                 "best_reward": self._gauges.get("best_model_reward"),
             }
 
     def load_state_dict(self, state: MetricsState) -> None:
         """Go on with the sums of a checkpoint."""
         with self._lock:
-            self._loss = Moments.of(state["loss"])
-            self._reward = Moments.of(state["reward"])
-            self._at_last_save = (self._loss.copy(), self._reward.copy())
+            self._moments[LOSS] = Moments.of(state["loss"])
+            self._moments[REWARD] = Moments.of(state["reward"])
+            self._at_last_save = self._copies()
             if (best := state["best_reward"]) is not None:
                 self._gauges["best_model_reward"] = best
 
@@ -170,11 +168,19 @@ class Metrics(Collector):
 
     def _sums(self) -> Mapping[str, float]:
         values: dict[str, float] = {"ppo_updates_total": self._updates, "checkpoint_saves_total": self._saves}
-        for name, moments in (("ppo_loss", self._loss), ("ppo_reward", self._reward)):
-            values[f"{name}_sum"] = moments.sum
-            values[f"{name}_sumsq"] = moments.sumsq
-            values[f"{name}_count"] = moments.count
+        for series, moments in self._moments.items():
+            if series.always or moments.count:
+                values[f"{series.gauge}_sum"] = moments.sum
+                values[f"{series.gauge}_sumsq"] = moments.sumsq
+                values[f"{series.gauge}_count"] = moments.count
         return values
+
+    def _add(self, series: SeriesSpec, value: float) -> None:
+        self._gauges[series.gauge] = value
+        self._moments[series].add(value)
+
+    def _copies(self) -> Mapping[SeriesSpec, Moments]:
+        return {series: moments.copy() for series, moments in self._moments.items()}
 
 
 _Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from accord.domain.checkpoint.detection.finding import Finding
-from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Sums
+from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Segment, Sums
 from accord.domain.checkpoint.detection.trend import Line, Stretch
 
 _LEAST_BASELINE: dict[Kind, int] = {"steps": 8, "updates": 6, "episodes": 10}
@@ -70,6 +70,30 @@ class Question:
     """Least distance from the level that counts, as a part of the level."""
     window: int
     baseline_window: int
+
+
+class Watch:
+    """One series, fed in order. It is judged anew only where a block more is closed."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._blocks = Blocks.of(question.window)
+        self._found: Finding | None = None
+
+    def add(self, segment: Segment) -> None:
+        """One more."""
+        if self._blocks.add(segment):
+            self._found = None
+
+    def judge(self) -> Finding:
+        """As of the newest block."""
+        if self._found is None:
+            self._found = judge(self._blocks, self._question)
+        return self._found
+
+    def first_onset(self, after: int) -> int | None:
+        """See `first_onset`."""
+        return first_onset(self._blocks, self._question, after)
 
 
 def judge(blocks: Blocks, question: Question) -> Finding:

@@ -17,7 +17,7 @@ from accord.domain.checkpoint.detection import memory, scrapes
 from accord.domain.checkpoint.detection.history import History, Judgement
 from accord.domain.checkpoint.detection.memory import Interval
 from accord.domain.checkpoint.detection.scrapes import Target
-from accord.domain.checkpoint.detection.series import Life, Moment, Segment
+from accord.domain.checkpoint.detection.series import Life, Moment, Name, Segment
 from accord.domain.checkpoint.reading import Reading, Saved
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.questions import Question, Scope, Shared, matcher, split
@@ -254,8 +254,8 @@ def _saved(subject: Subject, found: Sequence[Target]) -> tuple[Saved, ...]:
     return tuple(result)
 
 
-def _mean(moments: Sequence[Moment], name: str) -> float | None:
-    segments = [report for report in (getattr(each, name) for each in moments) if isinstance(report, Segment)]
+def _mean(moments: Sequence[Moment], name: Name) -> float | None:
+    segments = [report for report in (each.report(name) for each in moments) if isinstance(report, Segment)]
     count = sum(segment.values for segment in segments)
     return sum(segment.total for segment in segments) / count if count else None
 

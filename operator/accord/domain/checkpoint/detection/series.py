@@ -1,4 +1,4 @@
-"""What a trainer reported of loss or reward: segments, exact between two looks; and blocks, which are compared."""
+"""What a trainer reported of a series: segments, exact between two looks; and blocks, which are compared."""
 
 from __future__ import annotations
 
@@ -49,12 +49,23 @@ class Moment(NamedTuple):
     at: float | None = None
     """Unix time in seconds; None where it is not known."""
 
+    @classmethod
+    def of(cls, step: int, at: float | None, reports: Mapping[Name, Report]) -> Moment:
+        """With these; what is not among them is not reported."""
+        return cls(step, reports.get("loss"), reports.get("reward"), at)
+
+    def report(self, name: Name) -> Report:
+        """Of one series."""
+        found: Report = getattr(self, name)
+        return found
+
 
 @dataclass(frozen=True)
 class Life:
     """A trainer from a start to a restart: looks at it, in order."""
 
     kinds: Mapping[Name, Kind]
+    """Of the series that were reported."""
     moments: Sequence[Moment]
 
 
