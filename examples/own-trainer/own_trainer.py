@@ -52,8 +52,13 @@ class Policy:
         scores -= scores.max(axis=1, keepdims=True)
         return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
 
-    def learn(self, batch: Rollout, *, clip_range: float, entropy_coef: float, learning_rate: float) -> float:
-        """One step of Adam on the clipped objective of PPO (arXiv 1707.06347, equation 7); the loss before it."""
+    def learn(
+        self, batch: Rollout, *, clip_range: float, entropy_coef: float, learning_rate: float
+    ) -> tuple[float, float]:
+        """One step of Adam on the clipped objective of PPO (arXiv 1707.06347, equation 7).
+
+        The loss before it, and the approximate KL divergence from the policy that answered.
+        """
         users, answers, old, advantages = batch.arrays()
         rows = np.arange(len(users))
         logs = self.log_probabilities(users)
@@ -66,7 +71,8 @@ class Policy:
         chosen = np.eye(ANSWERS)[answers]
         by_score = -slopes * (chosen - chances) + entropy_coef * chances * (logs + entropies[:, None])
         self._adam(GAIN * users.T @ by_score / len(users), learning_rate)
-        return float(-gains.mean() - entropy_coef * entropies.mean())
+        divergence = ratios - 1 - (logs[rows, answers] - old)
+        return float(-gains.mean() - entropy_coef * entropies.mean()), float(divergence.mean())
 
     def _adam(self, gradient: Array, learning_rate: float) -> None:
         self.updates += 1
@@ -133,10 +139,11 @@ class Training:
 
     def _update(self) -> None:
         ppo, rows = self.contract.ppo, np.arange(len(self.rollout.rewards))
+        divergence = 0.0
         for _ in range(ppo.n_epochs):
             self.chance.shuffle(rows)
             for start in range(0, len(rows), ppo.batch_size):
-                loss = self.policy.learn(
+                loss, divergence = self.policy.learn(
                     self.rollout.part(rows[start : start + ppo.batch_size]),
                     clip_range=ppo.clip_range,
                     entropy_coef=self.contract.entropy_coef.value(self.step),
@@ -144,7 +151,7 @@ class Training:
                 )
                 self.metrics.minibatch(loss)
         self.rollout = Rollout()
-        self.metrics.update()
+        self.metrics.update(approx_kl=divergence)
 
     def save(self, checkpoints: CheckpointStore) -> Checkpoint:
         """Commit a checkpoint; only then the metrics say that there is one."""

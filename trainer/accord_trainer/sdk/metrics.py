@@ -6,16 +6,27 @@ belong to the counts and to the step beside them.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from accord_trainer.sdk.manifest import Checkpoint
-from accord_trainer.sdk.metrics_table import LOSS, METRICS, REWARD, SERIES, Kind, MetricSpec, SeriesSpec
+from accord_trainer.sdk.metrics_table import (
+    APPROX_KL,
+    EXPLAINED_VARIANCE,
+    LOSS,
+    METRICS,
+    REWARD,
+    SERIES,
+    Kind,
+    MetricSpec,
+    SeriesSpec,
+)
 from accord_trainer.sdk.moments import Histogram, Moments
 from accord_trainer.sdk.normalizer import RewardNormalizer
 from accord_trainer.sdk.server import MetricsServer
@@ -29,15 +40,18 @@ class MetricsState(TypedDict):
 
     loss: list[float]
     reward: list[float]
+    approx_kl: NotRequired[list[float]]
+    explained_variance: NotRequired[list[float]]
+    """The last two are not in checkpoints of versions that had none."""
     best_reward: float | None
 
 
 class Metrics(Collector):
     """Everything a trainer reports. One object a process; thread-safe.
 
-    A value that was never reported has no series, rather than a zero that could be taken for a measurement. A NaN or
-    Inf that is reported makes the sums NaN permanently: Accord takes it for divergence, so do not report what you mean
-    to survive.
+    A value that was never reported has no series, rather than a zero that could be taken for a measurement. A loss or
+    reward that is NaN or Inf makes the sums NaN permanently: Accord takes it for divergence, so do not report what you
+    mean to survive.
     """
 
     def __init__(
@@ -84,10 +98,17 @@ class Metrics(Collector):
         with self._lock:
             self._add(LOSS, loss)
 
-    def update(self) -> None:
-        """The policy was updated: all epochs over the steps collected."""
+    def update(self, *, approx_kl: float | None = None, explained_variance: float | None = None) -> None:
+        """The policy was updated: all epochs over the steps collected.
+
+        `approx_kl` is the approximate KL divergence between the policies before and after it, `explained_variance` what
+        the value function explained of the returns that were learnt from. Values that are not finite are left out.
+        """
         with self._lock:
             self._updates += 1
+            for series, value in ((APPROX_KL, approx_kl), (EXPLAINED_VARIANCE, explained_variance)):
+                if value is not None and math.isfinite(value):
+                    self._add(series, value)
 
     def since_last_save(self) -> dict[str, float]:
         """Mean reward of the episodes and mean loss of the minibatches since the last save, and their numbers.
@@ -131,6 +152,8 @@ class Metrics(Collector):
             return {
                 "loss": self._moments[LOSS].state(),
                 "reward": self._moments[REWARD].state(),
+                "approx_kl": self._moments[APPROX_KL].state(),
+                "explained_variance": self._moments[EXPLAINED_VARIANCE].state(),
                 "best_reward": self._gauges.get("best_model_reward"),
             }
 
@@ -139,6 +162,10 @@ class Metrics(Collector):
         with self._lock:
             self._moments[LOSS] = Moments.of(state["loss"])
             self._moments[REWARD] = Moments.of(state["reward"])
+            if "approx_kl" in state:
+                self._moments[APPROX_KL] = Moments.of(state["approx_kl"])
+            if "explained_variance" in state:
+                self._moments[EXPLAINED_VARIANCE] = Moments.of(state["explained_variance"])
             self._at_last_save = self._copies()
             if (best := state["best_reward"]) is not None:
                 self._gauges["best_model_reward"] = best

@@ -54,7 +54,21 @@ REWARD = SeriesSpec(
     "Sum of the returns of all finished episodes.",
     "Number of finished episodes.",
 )
-SERIES = (LOSS, REWARD)
+APPROX_KL = SeriesSpec(
+    "approx_kl",
+    "Approximate KL divergence between the policies before and after the last update.",
+    "Sum of those of all updates.",
+    "Number of updates with one.",
+    always=False,
+)
+EXPLAINED_VARIANCE = SeriesSpec(
+    "explained_variance",
+    "Part of the variance of the returns that the value function explained at the last update: 1 at best.",
+    "Sum of those of all updates.",
+    "Number of updates with one.",
+    always=False,
+)
+SERIES = (LOSS, REWARD, APPROX_KL, EXPLAINED_VARIANCE)
 
 METRICS = (
     MetricSpec("ppo_training_step", "gauge", "Environment steps trained so far, over all attempts."),
@@ -102,5 +116,12 @@ counter. A trainer that resumes goes on with the sums of the checkpoint, so comp
 follows from `_sumsq`: variance = Δsumsq / Δcount − (Δsum / Δcount)².
 
 A value that was not reported yet has no series. A NaN or Inf that is reported makes the sums NaN for the rest of the
-pod's life.
+pod's life. Of `ppo_approx_kl` and `ppo_explained_variance` the SDK leaves such values out: the explained variance of
+returns that are all alike is NaN. These two are for the signals `klSpike` and `explainedVarianceDrop` of a
+CheckpointPolicy, which are disabled by default. What others call them:
+
+| | stable-baselines3 | CleanRL | RLlib |
+| --- | --- | --- | --- |
+| `ppo_approx_kl` | `train/approx_kl` | `losses/approx_kl` | `mean_kl_loss` |
+| `ppo_explained_variance` | `train/explained_variance` | `losses/explained_variance` | `vf_explained_var` |
 """

@@ -102,7 +102,7 @@ def _from_prometheus(
 ) -> tuple[Sequence[Life], Sequence[int]]:
     if not args.range or not _DURATION.fullmatch(args.range):
         raise InputError("--prometheus needs --range, for example 90m or 1d")
-    promql = selector(policy.metadata.namespace, _labels(policy), args.range)
+    promql = selector(policy, _labels(policy), args.range)
     if args.end:
         promql += f" @ {_seconds(args.end):.3f}"
     client = PrometheusEndpoint(Endpoint(args.prometheus, timeout=_TIMEOUT, most_mib=_MOST_MIB))

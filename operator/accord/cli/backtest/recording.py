@@ -1,7 +1,9 @@
 """A recorded run in a CSV file: our own columns, or a log of stable-baselines3.
 
-- `step`, `loss`, `reward`, and `time` in seconds if wanted: looks at a trainer, or events.
-- `progress.csv` of its logger: `time/total_timesteps`, `rollout/ep_rew_mean`, `train/loss`, `time/time_elapsed`.
+- `step`, `loss`, `reward`, and, if wanted, `approx_kl`, `explained_variance`, `time` in seconds: looks at a trainer, or
+  events.
+- `progress.csv` of its logger: `time/total_timesteps`, `rollout/ep_rew_mean`, `train/loss`, `train/approx_kl`,
+  `train/explained_variance`, `time/time_elapsed`.
 - `monitor.csv` of its Monitor: a comment line, then `r`, `l`, `t` of each episode.
 """
 
@@ -21,6 +23,7 @@ from accord.cli.documents import content, place_of
 from accord.cli.errors import InputError
 from accord.domain.checkpoint.detection.rows import Row
 from accord.domain.checkpoint.detection.series import Name
+from accord.domain.checkpoint.detection.signals import OF_SERIES
 
 _MEANS = "its rewards are means of the last 100 episodes, so drops show late; use the run's monitor.csv if there is one"
 
@@ -55,12 +58,22 @@ class _Form:
     def columns(self) -> list[str]:
         return [self.step, *self.series.values(), self.time]
 
+    @property
+    def proofs(self) -> set[str]:
+        """Columns of which there must be one: nothing is judged by the others alone."""
+        return {column for name, column in self.series.items() if OF_SERIES[name].is_proof}
 
-_OWN = _Form("step", "time", {"loss": "loss", "reward": "reward"})
+
+_OWN = _Form("step", "time", {name: name for name in OF_SERIES})
 _PROGRESS = _Form(
     "time/total_timesteps",
     "time/time_elapsed",
-    {"loss": "train/loss", "reward": "rollout/ep_rew_mean"},
+    {
+        "loss": "train/loss",
+        "reward": "rollout/ep_rew_mean",
+        "approx_kl": "train/approx_kl",
+        "explained_variance": "train/explained_variance",
+    },
     events=True,
     note=_MEANS,
 )
@@ -116,11 +129,11 @@ def _without_comment(text: str) -> tuple[str, int]:
 
 def _form(header: Sequence[str], place: str) -> _Form:
     names = set(header)
-    if _PROGRESS.step in names and names & set(_PROGRESS.series.values()):
+    if _PROGRESS.step in names and names & _PROGRESS.proofs:
         form = _PROGRESS
     elif {"r", "l"} <= names:
         form = _MONITOR
-    elif "step" in names and names & set(_OWN.series.values()):
+    elif "step" in names and names & _OWN.proofs:
         form = _OWN
     else:
         raise InputError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from accord.api.v1alpha1.checkpointpolicy import Detection
+from accord.api.v1alpha1.checkpointpolicy import Detection, KLSpike
 from accord.api.v1alpha1.checkpointpolicy import Signal as SignalName
 from accord.domain.checkpoint.detection import ratio
 from accord.domain.checkpoint.detection.adaptive import Question, Watch
@@ -58,8 +58,11 @@ class History:
         self._returns = Returns(
             self._kinds["reward"], drop.threshold, drop.window, drop.baseline_window, detection.sensitivity
         )
-        self._watches = {name: Watch(self._question(signal)) for name, signal in OF_SERIES.items() if name != "reward"}
-        self._means = {name: ratio.Means() for name in OF_SERIES}
+        self._seen = [signal for signal in SIGNALS if signal.is_seen(detection)]
+        self._watches = {
+            signal.series: Watch(self._question(signal)) for signal in self._seen if signal.series != "reward"
+        }
+        self._means = {signal.series: ratio.Means() for signal in self._seen}
         self._reached: int | None = None
         """Step after which the level was reached that is lost now, as far as its cause was looked for."""
         self._spike: int | None = None
@@ -82,12 +85,12 @@ class History:
     def add(self, moment: Moment) -> None:
         """What one look shows."""
         # An update is learnt from episodes before it, and from then on the policy is another one.
-        for name in OF_SERIES:
-            report = moment.report(name)
-            if report == "NotFinite":
-                self._add_not_finite(name, moment.step)
-            elif report is not None:
-                self._add_segment(name, report)
+        for signal in self._seen:
+            report = moment.report(signal.series)
+            if isinstance(report, Segment):
+                self._add_segment(signal.series, _bounded(report, signal.least))
+            elif report is not None and signal.is_proof:
+                self._add_not_finite(signal.series, moment.step)
         self.step = moment.step
 
     def _add_segment(self, name: Name, segment: Segment) -> None:
@@ -131,23 +134,37 @@ class History:
 
     def _question(self, signal: Signal) -> Question:
         rule = signal.rule(self._detection)
-        return Question(self._kinds[signal.series], signal.bad, rule.threshold - 1, rule.window, rule.baseline_window)
+        return Question(
+            self._kinds[signal.series],
+            signal.bad,
+            rule.threshold - 1 if signal.scale is None else rule.threshold,
+            rule.window,
+            rule.baseline_window,
+            unit=signal.scale,
+            limit=rule.minimum if isinstance(rule, KLSpike) else None,
+        )
 
     def _finding(self, signal: Signal) -> Finding:
-        rule = signal.rule(self._detection)
         if self._ratio:
-            factor = rule.threshold if signal.bad == 1 else 1 - rule.threshold
-            means = self._means[signal.series]
-            return ratio.judge(means, self.step or 0, signal.bad, factor, rule.window, rule.baseline_window)
+            found = self._ratio_of(signal)
+            return found if signal.is_proof else _suspect(found)
         if signal.series == "reward":
             found = self._returns.judge()
             if found.onset is None or self._spike is None:
                 return found
             return replace(found, onset=min(found.onset, self._spike))
         found = self._watches[signal.series].judge()
-        if found.outcome == "Fail" and self._has_returns:
-            # A breakthrough looks like that: what it did to the return decides.
-            return replace(found, outcome="Suspect", onset=None)
+        # A breakthrough looks like that: what it did to the return decides.
+        return _suspect(found) if self._has_returns or not signal.is_proof else found
+
+    def _ratio_of(self, signal: Signal) -> Finding:
+        rule, step = signal.rule(self._detection), self.step or 0
+        factor = rule.threshold if signal.bad == 1 or signal.scale is not None else 1 - rule.threshold
+        found = ratio.judge(
+            self._means[signal.series], step, signal.bad, factor, rule.window, rule.baseline_window, signal.scale
+        )
+        if found.recent is not None and self._question(signal).is_allowed(found.recent):
+            return replace(found, outcome="Pass", onset=None)
         return found
 
     def _find_cause(self) -> None:
@@ -163,9 +180,9 @@ class History:
             self._spike = self._watches["loss"].first_onset(self._reached)
 
     def _judgement(self, told: Signal, findings: Mapping[Signal, Finding]) -> Judgement:
-        finding, name = findings[told], told.series
+        finding, kind = findings[told], self._kinds[told.series]
         missing = [
-            f"{each.series} {other.message}" for each, other in findings.items() if other.outcome == "Inconclusive"
+            f"{each.words} {other.message}" for each, other in findings.items() if other.outcome == "Inconclusive"
         ]
         if finding.outcome == "Inconclusive":
             return Judgement("Inconclusive", "InsufficientData", "; ".join(missing), self.step)
@@ -174,10 +191,10 @@ class History:
         return Judgement(
             finding.outcome,
             reason=reason,
-            message="; ".join([self._sentence(name, finding), *([] if wrong else missing)]),
+            message="; ".join([_sentence(told.words, kind, finding), *([] if wrong else missing)]),
             step=self.step,
             signal=told.name if wrong else None,
-            rule=f"{self._detection.method} on {name} by {self._kinds[name]}",
+            rule=f"{self._detection.method} on {told.words} by {kind}",
             onset=finding.onset,
             baseline=finding.baseline,
             recent=finding.recent,
@@ -185,16 +202,6 @@ class History:
             share=finding.share,
             samples=finding.samples,
         )
-
-    def _sentence(self, name: Name, finding: Finding) -> str:
-        """Level, samples, baseline, limit and effect, in the units that were judged."""
-        over = f" over {_samples(self._kinds[name], finding.samples)}" if finding.samples else ""
-        if finding.share is None:
-            return f"{name} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
-        figures = f"{name} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
-        if finding.outcome == "Pass":
-            return f"{figures} before"
-        return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
     def _diverged(self, found: NotFinite) -> Judgement:
         return Judgement(
@@ -206,6 +213,26 @@ class History:
             rule=f"NaN or Inf in {found.name}",
             onset=found.before,
         )
+
+
+def _suspect(found: Finding) -> Finding:
+    """The same as a suspicion, if it is a fault."""
+    return replace(found, outcome="Suspect", onset=None) if found.outcome == "Fail" else found
+
+
+def _bounded(segment: Segment, least: float) -> Segment:
+    return segment if segment.mean >= least else segment._replace(total=least * segment.values)
+
+
+def _sentence(words: str, kind: Kind, finding: Finding) -> str:
+    """Level, samples, baseline, limit and effect, in the units that were judged."""
+    over = f" over {_samples(kind, finding.samples)}" if finding.samples else ""
+    if finding.share is None:
+        return f"{words} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
+    figures = f"{words} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
+    if finding.outcome == "Pass":
+        return f"{figures} before"
+    return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
 
 def _figure(value: float | None) -> str:

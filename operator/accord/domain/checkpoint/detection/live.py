@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain import age, questions
 from accord.domain.checkpoint.detection import memory, scrapes
 from accord.domain.checkpoint.detection.history import History, Judgement
@@ -53,10 +54,12 @@ class _Template:
     reach: timedelta
     kind: tuple[tuple[str, ...], bool]
     """What tells the trainers apart: a run by the pods of its Job, a source by labels, be it the namespace alone."""
+    series: tuple[str, ...]
+    """Names of what is asked for."""
 
     def promql(self, scopes: Sequence[Scope]) -> str:
         """Of these trainers."""
-        return _selector([questions.matchers(scopes)], format_duration(self.reach))
+        return _selector(self.series, [questions.matchers(scopes)], format_duration(self.reach))
 
     def parts(self, answer: Answer, scopes: Sequence[Scope]) -> Mapping[Scope, Answer]:
         """By label, or by pod."""
@@ -74,7 +77,8 @@ def ask(subject: Subject, now: datetime) -> Shared:
         since = timedelta(seconds=max(now.timestamp() - subject.remembered, 0.0))
         reach = _rounded(since + _OVERLAP)
     scope = _scope(subject)
-    return Shared(_Template(min(reach, _MOST_REACH), scope.kind), scope)
+    series = scrapes.names(subject.policy.spec.detection)
+    return Shared(_Template(min(reach, _MOST_REACH), scope.kind, series), scope)
 
 
 def query(subject: Subject, now: datetime) -> str:
@@ -88,13 +92,14 @@ def _rounded(reach: timedelta) -> timedelta:
     return timedelta(minutes=next((few for few in _REACHES if few >= minutes), minutes))
 
 
-def selector(namespace: str, labels: Sequence[str], reach: str) -> str:
-    """The range selector of a trainer's series with these label matchers."""
-    return _selector([f'namespace="{namespace}"', *labels], reach)
+def selector(policy: CheckpointPolicy, labels: Sequence[str], reach: str) -> str:
+    """The range selector of a trainer's series with these label matchers, in the policy's namespace."""
+    series = scrapes.names(policy.spec.detection)
+    return _selector(series, [f'namespace="{policy.metadata.namespace}"', *labels], reach)
 
 
-def _selector(labels: Sequence[str], reach: str) -> str:
-    matchers = [f'__name__=~"{"|".join(scrapes.NAMES)}"', *labels]
+def _selector(series: Sequence[str], labels: Sequence[str], reach: str) -> str:
+    matchers = [f'__name__=~"{"|".join(series)}"', *labels]
     return f"{{{','.join(matchers)}}}[{reach}]"
 
 

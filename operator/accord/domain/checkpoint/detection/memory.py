@@ -79,7 +79,7 @@ def between(moments: Iterable[Moment], since: float, at: float, attempt: int) ->
     begun: list[int] = []
     for name in OF_SERIES:
         reports = [moment.report(name) for moment in within]
-        if "NotFinite" in reports:
+        if "NotFinite" in reports and OF_SERIES[name].is_proof:
             return None
         segments = [report for report in reports if isinstance(report, Segment)]
         if segments:

@@ -90,7 +90,9 @@ class _Player:
     def __init__(self, spec: CheckpointPolicySpec, pace: Pace, trace: bool) -> None:
         self._spec, self._pace = spec, pace
         # What one signal says is not in the judgement where another one has more to say.
-        self._alone = {each.series: each.alone(spec.detection) for each in SIGNALS} if trace else {}
+        self._alone = {
+            each.series: each.alone(spec.detection) for each in SIGNALS if trace and each.is_seen(spec.detection)
+        }
         self._quiet_until = float("-inf")
         self._quarantined: set[int] = set()
         self._is_paused = False

@@ -1,4 +1,4 @@
-"""Lives from rows of step, loss and reward, as a CSV has them.
+"""Lives from rows of a step and what was reported at it, as a CSV has them.
 
 A row is either a look (a row a step or any stride, values held in between) or an event (an episode that ended, or an
 update that was made), with nothing in the other column.
@@ -25,11 +25,20 @@ class Row(NamedTuple):
     loss: float | None
     reward: float | None
     at: float | None = None
+    approx_kl: float | None = None
+    explained_variance: float | None = None
 
     @classmethod
     def of(cls, step: int, at: float | None, values: Mapping[Name, float | None]) -> Row:
         """With these; what is not among them is not reported."""
-        return cls(step, values.get("loss"), values.get("reward"), at)
+        return cls(
+            step,
+            values.get("loss"),
+            values.get("reward"),
+            at,
+            values.get("approx_kl"),
+            values.get("explained_variance"),
+        )
 
     def value(self, name: Name) -> float | None:
         """Of one series."""

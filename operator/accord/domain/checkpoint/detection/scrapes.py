@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accord.api.v1alpha1.checkpointpolicy import Detection
 from accord.domain.checkpoint.detection.held import reports
 from accord.domain.checkpoint.detection.series import Kind, Life, Moment, Name, Report, Segment
 from accord.domain.checkpoint.detection.signals import SIGNALS, Signal
@@ -17,14 +18,6 @@ SAVED = "ppo_checkpoint_step"
 SAVES = "checkpoint_saves_total"
 """Checkpoints that this process has committed: what it went on from is none of them."""
 UPDATES = "ppo_updates_total"
-NAMES = (
-    STEP,
-    SAVED,
-    SAVES,
-    UPDATES,
-    *(metric for signal in SIGNALS for metric in signal.metrics),
-)
-"""What is asked for. The gauges stand in where a trainer has no sums."""
 _GROWING = (STEP, UPDATES, *(f"{signal.gauge}_count" for signal in SIGNALS))
 _OFTEN = 0.2
 """Samples a step, from which on a series is one of steps."""
@@ -44,6 +37,12 @@ class Target:
     def newest(self) -> float:
         """Time of the last scrape."""
         return self.scrapes[-1][0]
+
+
+def names(detection: Detection) -> tuple[str, ...]:
+    """What is asked for. The gauges stand in where a trainer has no sums."""
+    seen = (signal for signal in SIGNALS if signal.is_seen(detection))
+    return STEP, SAVED, SAVES, UPDATES, *(metric for signal in seen for metric in signal.metrics)
 
 
 def targets(series: Iterable[Series]) -> list[Target]:

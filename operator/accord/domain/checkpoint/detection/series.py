@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["steps", "updates", "episodes"]
 """What one independent sample is: about a step, an update of the policy (however many minibatches), or an episode."""
-Name = Literal["loss", "reward"]
+Name = Literal["loss", "reward", "approx_kl", "explained_variance"]
 
 _PART = 4
 """Blocks in a recent window, where samples are dense."""
@@ -48,11 +48,20 @@ class Moment(NamedTuple):
     reward: Report
     at: float | None = None
     """Unix time in seconds; None where it is not known."""
+    approx_kl: Report = None
+    explained_variance: Report = None
 
     @classmethod
     def of(cls, step: int, at: float | None, reports: Mapping[Name, Report]) -> Moment:
         """With these; what is not among them is not reported."""
-        return cls(step, reports.get("loss"), reports.get("reward"), at)
+        return cls(
+            step,
+            reports.get("loss"),
+            reports.get("reward"),
+            at,
+            reports.get("approx_kl"),
+            reports.get("explained_variance"),
+        )
 
     def report(self, name: Name) -> Report:
         """Of one series."""

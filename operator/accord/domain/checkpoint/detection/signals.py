@@ -11,14 +11,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from accord.api.v1alpha1.checkpointpolicy import Detection, LossSpike, RewardDrop
+from accord.api.v1alpha1.checkpointpolicy import (
+    Detection,
+    ExplainedVarianceDrop,
+    KLSpike,
+    LossSpike,
+    RewardDrop,
+)
 from accord.api.v1alpha1.checkpointpolicy import Signal as SignalName
 from accord.domain.checkpoint.detection.series import Kind, Name
 
-Rule = LossSpike | RewardDrop
+Rule = LossSpike | RewardDrop | KLSpike | ExplainedVarianceDrop
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,15 @@ class Signal:
     """What one sample is, unless the values tell otherwise."""
     field: str
     """Of `spec.detection`."""
+    words: str
+    """The series in a sentence."""
+    is_proof: bool = True
+    """Whether it may fail a check, and a value that is not finite is divergence. Others are Suspect at most, and such a
+    value of theirs is none: they may be NaN in the best of health."""
+    scale: float | None = None
+    """What a threshold is a part of, where the series has a scale of its own; None: the level before."""
+    least: float = -math.inf
+    """What is less counts as this."""
 
     @property
     def gauge(self) -> str:
@@ -57,6 +73,14 @@ class Signal:
         found: Rule = getattr(detection, self.field)
         return found
 
+    def may_say(self, name: SignalName) -> bool:
+        """Whether that may be because of its series."""
+        return name == self.name or (name == "NonFinite" and self.is_proof)
+
+    def is_seen(self, detection: Detection) -> bool:
+        """Whether its series is asked for and shown: that of a proof always is."""
+        return self.is_proof or self.rule(detection).enabled
+
     def alone(self, detection: Detection) -> Detection:
         """The same policy without the others."""
         off = {
@@ -68,8 +92,20 @@ class Signal:
 
 
 SIGNALS = (
-    Signal("RewardDrop", "reward", -1, "episodes", "reward_drop"),
-    Signal("LossSpike", "loss", 1, "updates", "loss_spike"),
+    Signal("RewardDrop", "reward", -1, "episodes", "reward_drop", "reward"),
+    Signal("LossSpike", "loss", 1, "updates", "loss_spike", "loss"),
+    Signal("KLSpike", "approx_kl", 1, "updates", "kl_spike", "approximate KL", is_proof=False),
+    Signal(
+        "ExplainedVarianceDrop",
+        "explained_variance",
+        -1,
+        "updates",
+        "explained_variance_drop",
+        "explained variance",
+        is_proof=False,
+        scale=1.0,
+        least=-1.0,
+    ),
 )
 """In the order of what they tell: a loss may fall when the policy breaks."""
 OF_SERIES = {signal.series: signal for signal in SIGNALS}
