@@ -1,6 +1,6 @@
 """How often the signals that are never proof are wrong, and what they see: approximate KL and explained variance.
 
-    PYTHONPATH=.:operator:trainer .venv/bin/python tests/bench/bench_signals.py [--runs 1000] [--workers 2] [--write]
+    PYTHONPATH=.:operator:trainer .venv/bin/python tests/bench/bench_signals.py [--runs 500] [--workers 2] [--write]
 
 Each by itself, with the defaults but enabled, judged by the operator's code at each update. Synthetic trainings first:
 60 updates of 500 steps, healthy, and with a fault from the 40th on. Then the recorded runs of the half of `corpus` to
@@ -180,7 +180,7 @@ def write(markdown: str) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1000, help="synthetic ones: healthy, and with a fault")
+    parser.add_argument("--runs", type=int, default=500, help="synthetic ones: healthy, and with a fault")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--write", action="store_true", help="put the figures into the docs")
     parsed = parser.parse_args()

@@ -154,8 +154,7 @@ class RewardDrop(Model):
 class KLSpike(Model):
     """Detection of updates that change the policy far more than those before: a high approximate KL divergence.
 
-    Only pauses promotion, because such an update may also be a good one. Of 119 healthy recorded runs it paused none;
-    of 43 harmed ones it noticed 20.
+    Not proof by itself, because such an update may also be a good one.
     """
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -178,9 +177,7 @@ class KLSpike(Model):
 class ExplainedVarianceDrop(Model):
     """Detection of a value function that explains far less of the returns than before.
 
-    Explained variance is 1 at best; with 0 or less, the value function predicts no better than the mean. Only pauses
-    promotion, because it also falls when all returns become alike. Of 119 healthy recorded runs it paused 6 at some
-    time; of 43 harmed ones it noticed 25.
+    Not proof by itself, because it also falls when all returns become alike.
     """
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -218,9 +215,13 @@ class Detection(Model):
     reward_drop: RewardDrop = RewardDrop()
     """Detection of a reward that is low compared with its past."""
     kl_spike: KLSpike = KLSpike()
-    """Detection of updates that change the policy far more than those before. Disabled by default."""
+    """Detection of updates that change the policy far more than those before (approximate KL divergence). Disabled by
+    default; only pauses promotion. Of healthy runs it paused 0 of 119 recorded and 18 of 500 synthetic ones at some time;
+    of 43 harmed ones it noticed 20."""
     explained_variance_drop: ExplainedVarianceDrop = ExplainedVarianceDrop()
-    """Detection of a value function that explains far less of the returns than before. Disabled by default."""
+    """Detection of a value function that explains far less of the returns than before: explained variance is 1 at best,
+    and with 0 or less it predicts no better than the mean. Disabled by default; only pauses promotion. Of healthy runs it
+    paused 6 of 119 recorded and 9 of 500 synthetic ones at some time; of 43 harmed ones it noticed 25."""
     nan_policy: Literal["Fail", "Ignore"] = "Fail"
     """How to treat a NaN or Inf that the trainer reports as a loss or reward: `Fail` treats it as divergence."""
     interval: Duration = timedelta(seconds=15)
