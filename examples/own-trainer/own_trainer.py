@@ -45,6 +45,7 @@ class Policy:
         self.first: Array = np.zeros_like(self.weights)
         self.second: Array = np.zeros_like(self.weights)
         self.updates = 0
+        self.divergence = 0.0  # approximate KL from the policy that answered, before the newest step
 
     def log_probabilities(self, users: Array) -> Array:
         """Of every answer, for each user."""
@@ -52,13 +53,8 @@ class Policy:
         scores -= scores.max(axis=1, keepdims=True)
         return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)))
 
-    def learn(
-        self, batch: Rollout, *, clip_range: float, entropy_coef: float, learning_rate: float
-    ) -> tuple[float, float]:
-        """One step of Adam on the clipped objective of PPO (arXiv 1707.06347, equation 7).
-
-        The loss before it, and the approximate KL divergence from the policy that answered.
-        """
+    def learn(self, batch: Rollout, *, clip_range: float, entropy_coef: float, learning_rate: float) -> float:
+        """One step of Adam on the clipped objective of PPO (arXiv 1707.06347, equation 7); the loss before it."""
         users, answers, old, advantages = batch.arrays()
         rows = np.arange(len(users))
         logs = self.log_probabilities(users)
@@ -71,8 +67,8 @@ class Policy:
         chosen = np.eye(ANSWERS)[answers]
         by_score = -slopes * (chosen - chances) + entropy_coef * chances * (logs + entropies[:, None])
         self._adam(GAIN * users.T @ by_score / len(users), learning_rate)
-        divergence = ratios - 1 - (logs[rows, answers] - old)
-        return float(-gains.mean() - entropy_coef * entropies.mean()), float(divergence.mean())
+        self.divergence = float((ratios - 1 - (logs[rows, answers] - old)).mean())
+        return float(-gains.mean() - entropy_coef * entropies.mean())
 
     def _adam(self, gradient: Array, learning_rate: float) -> None:
         self.updates += 1
@@ -139,11 +135,10 @@ class Training:
 
     def _update(self) -> None:
         ppo, rows = self.contract.ppo, np.arange(len(self.rollout.rewards))
-        divergence = 0.0
         for _ in range(ppo.n_epochs):
             self.chance.shuffle(rows)
             for start in range(0, len(rows), ppo.batch_size):
-                loss, divergence = self.policy.learn(
+                loss = self.policy.learn(
                     self.rollout.part(rows[start : start + ppo.batch_size]),
                     clip_range=ppo.clip_range,
                     entropy_coef=self.contract.entropy_coef.value(self.step),
@@ -151,7 +146,7 @@ class Training:
                 )
                 self.metrics.minibatch(loss)
         self.rollout = Rollout()
-        self.metrics.update(approx_kl=divergence)
+        self.metrics.update(approx_kl=self.policy.divergence)
 
     def save(self, checkpoints: CheckpointStore) -> Checkpoint:
         """Commit a checkpoint; only then the metrics say that there is one."""

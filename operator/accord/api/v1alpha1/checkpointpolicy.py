@@ -216,12 +216,12 @@ class Detection(Model):
     """Detection of a reward that is low compared with its past."""
     kl_spike: KLSpike = KLSpike()
     """Detection of updates that change the policy far more than those before (approximate KL divergence). Disabled by
-    default; only pauses promotion. Of healthy runs it paused 0 of 119 recorded and 18 of 500 synthetic ones at some time;
-    of 43 harmed ones it noticed 20."""
+    default; only pauses promotion. Of healthy runs it paused 0 of 119 recorded and 18 of 500 synthetic ones at some
+    time; of 43 harmed ones it noticed 20."""
     explained_variance_drop: ExplainedVarianceDrop = ExplainedVarianceDrop()
     """Detection of a value function that explains far less of the returns than before: explained variance is 1 at best,
-    and with 0 or less it predicts no better than the mean. Disabled by default; only pauses promotion. Of healthy runs it
-    paused 6 of 119 recorded and 9 of 500 synthetic ones at some time; of 43 harmed ones it noticed 25."""
+    and with 0 or less it predicts no better than the mean. Disabled by default; only pauses promotion. Of healthy runs
+    it paused 6 of 119 recorded and 9 of 500 synthetic ones at some time; of 43 harmed ones it noticed 25."""
     nan_policy: Literal["Fail", "Ignore"] = "Fail"
     """How to treat a NaN or Inf that the trainer reports as a loss or reward: `Fail` treats it as divergence."""
     interval: Duration = timedelta(seconds=15)
