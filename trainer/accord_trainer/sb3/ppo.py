@@ -32,6 +32,9 @@ class ScheduledPPO(PPO):
         self.contract = contract
         self.metrics = metrics
         self.in_force = contract.schedule_values(0)
+        self.divergence = 0.0
+        """Approximate KL divergence of the newest minibatch from the policy that collected the steps: the mean of
+        r - 1 - ln r over the ratios r, which is unbiased and never negative."""
         with warnings.catch_warnings():
             # A last minibatch that is smaller than the others is meant.
             warnings.filterwarnings("ignore", message=".*truncated mini-batches?.*")
@@ -98,8 +101,8 @@ class ScheduledPPO(PPO):
         for _ in range(self.n_epochs):
             divergences.clear()
             for batch in self.rollout_buffer.get(self.batch_size):
-                loss, divergence = self._loss(batch)
-                divergences.append(divergence)
+                loss = self._loss(batch)
+                divergences.append(self.divergence)
                 self.policy.optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
@@ -112,11 +115,7 @@ class ScheduledPPO(PPO):
             explained_variance=float(explained_variance(buffer.values.flatten(), buffer.returns.flatten())),
         )
 
-    def _loss(self, batch: Any) -> tuple[Any, float]:
-        """The loss, and the approximate KL divergence from the policy that collected the steps.
-
-        The latter is the mean of r - 1 - ln r over the ratios r: unbiased, and never negative.
-        """
+    def _loss(self, batch: Any) -> Any:
         discrete = isinstance(self.action_space, spaces.Discrete)
         actions = batch.actions.long().flatten() if discrete else batch.actions
         values, log_probability, entropy = self.policy.evaluate_actions(batch.observations, actions)
@@ -130,9 +129,8 @@ class ScheduledPPO(PPO):
         # Without a closed form, the entropy is estimated from the actions taken.
         bonus = -log_probability if entropy is None else entropy
         value_loss = functional.mse_loss(batch.returns, values.flatten())
-        with torch.no_grad():
-            divergence = ((ratio - 1) - log_ratio).mean().item()
-        return -gains.mean() - self.ent_coef * bonus.mean() + self.vf_coef * value_loss, divergence
+        self.divergence = (ratio - 1 - log_ratio).detach().mean().item()
+        return -gains.mean() - self.ent_coef * bonus.mean() + self.vf_coef * value_loss
 
     def seed_environment(self, seed: int) -> None:
         """The seed of the environment's next reset."""
@@ -148,7 +146,7 @@ class ScheduledPPO(PPO):
 
     def write(self, path: Path) -> None:
         """Network and optimizer in stable-baselines3's own format: `PPO.load` reads it, without this package."""
-        self.save(path, exclude=["contract", "metrics", "in_force"])
+        self.save(path, exclude=["contract", "metrics", "in_force", "divergence"])
 
     def read(self, path: Path) -> None:
         """Network and optimizer from a file. Not by `PPO.load`, which also seeds everything anew."""
