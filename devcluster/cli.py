@@ -80,10 +80,8 @@ def _status(_: argparse.Namespace) -> int:
 
 
 def _kubeconfig(_: argparse.Namespace) -> None:
-    kubeconfig = components.admin_kubeconfig(paths.state_dir())
-    if not kubeconfig.exists():
-        raise DevclusterError("the cluster does not run; start it with: python3 -m devcluster up")
-    print(kubeconfig)
+    health.node_process()  # the file of a cluster that was killed is still there
+    print(components.admin_kubeconfig(paths.state_dir()))
 
 
 def _kubectl(options: argparse.Namespace) -> None:

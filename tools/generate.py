@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from accord import rbac
+from tools import dashboards
 from tools.programs import ROOT, go_program, run
 
 CHART = ROOT / "helm" / "accord"
@@ -34,7 +36,7 @@ def main() -> int:
     """Write or, with `--check`, compare. Returns the exit code."""
     check = "--check" in sys.argv[1:]
     stale = False
-    for path, text in files().items():
+    for path, text in files():
         found = path.read_text(encoding="utf-8") if path.exists() else ""
         if found == text:
             continue
@@ -53,8 +55,19 @@ def main() -> int:
     return int(check and stale)
 
 
-def files() -> dict[Path, str]:
-    """All generated files: path → content."""
+def files() -> Iterator[tuple[Path, str]]:
+    """All generated files: path and content. The chart's come before what is made from the chart."""
+    yield from chart_files().items()
+    yield from {
+        ROOT / "docs" / "reference" / "helm-values.md": values_page(),
+        ROOT / "docs" / "reference" / "rbac.md": rbac_page(),
+        ROOT / "manifests" / "argocd" / "argocd-cm.yaml": argocd_config(),
+        **kustomize_base(),
+    }.items()
+
+
+def chart_files() -> dict[Path, str]:
+    """In the chart."""
     crds = {CHART / "files" / "crds" / crd.name: crd.read_text(encoding="utf-8") for crd in _crds()}
     return {
         **crds,
@@ -62,10 +75,8 @@ def files() -> dict[Path, str]:
         # of its own folder.
         CHART / "files" / "kustomization.yaml": HEADER
         + yaml.safe_dump({"resources": [f"crds/{crd.name}" for crd in _crds()]}, sort_keys=False),
-        ROOT / "docs" / "reference" / "helm-values.md": values_page(),
-        ROOT / "docs" / "reference" / "rbac.md": rbac_page(),
-        ROOT / "manifests" / "argocd" / "argocd-cm.yaml": argocd_config(),
-        **kustomize_base(),
+        CHART / "files" / "permissions.yaml": permissions(),
+        **{CHART / "dashboards" / name: text for name, text in dashboards.render().items()},
     }
 
 
@@ -130,11 +141,16 @@ def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return schema["definitions"][reference.rsplit("/", 1)[1]] if reference else node
 
 
+def permissions() -> str:
+    """helm/accord/files/permissions.yaml: of this the chart's roles are made."""
+    return HEADER + yaml.safe_dump(rbac.permissions(), sort_keys=False, width=118)
+
+
 def rbac_page() -> str:
     """docs/reference/rbac.md."""
-    permissions = yaml.safe_load((CHART / "files" / "permissions.yaml").read_text(encoding="utf-8"))
+    permissions = rbac.permissions()
     return (
-        "<!-- Generated from helm/accord/files/permissions.yaml. Do not edit. -->\n"
+        "<!-- Generated from the needs of all kinds (accord.rbac). Do not edit. -->\n"
         "# What the operator may do\n\n"
         "It reads no Secret, creates no Role, runs nothing in the nodes, and asks for no wildcard. Of objects that it\n"
         "did not create it patches three: the volume of a serving Deployment with one annotation, annotations of a\n"
@@ -147,7 +163,14 @@ def rbac_page() -> str:
         f"{_rules_table(permissions['release'])}\n"
         "## People\n\n"
         "With `rbac.aggregate` (the default) the built-in roles learn about Accord's kinds: `view` may read policies,\n"
-        "`edit` and `admin` may also change them. Status belongs to the operator alone.\n"
+        "`edit` and `admin` may also change them. Status belongs to the operator alone.\n\n"
+        "The commands of `accord` use the rights of whoever calls them, and nothing in the cluster acts for them:\n\n"
+        "| commands | rights | role that has them |\n| --- | --- | --- |\n"
+        "| `status`, `approve --list` | list `trafficpolicies`, `trainingruns`, `checkpointpolicies` | `view` |\n"
+        "| `logs` | list `pods`, get `pods/log`; get `trainingruns` | `view` |\n"
+        "| `pause`, `resume` | get and patch objects of that kind | `edit` |\n"
+        "| `approve`, `rollback` | get and patch `checkpointpolicies` | `edit` |\n"
+        "| `retune` | get and patch `trainingruns` | `edit` |\n"
     )
 
 

@@ -19,7 +19,7 @@ from accord.api.schema import resource_schema
 from accord.api.v1alpha1 import KINDS
 from accord.api.v1alpha1.meta import API_VERSION, Resource
 from accord.domain.training import contract
-from tools import clipage, sdkpage
+from tools import clipage, metricspage, sdkpage
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "trainer"))  # a distribution of its own, which need not be installed to be documented
@@ -72,13 +72,16 @@ def main() -> int:
 
 
 def pages() -> dict[str, str]:
-    """File name → page: one for every kind, the two sides of a trainer's contract, its SDK, and the commands."""
+    """File name → page: one for every kind, the two sides of a trainer's contract, its SDK, the commands,
+    and metrics with alerts.
+    """
     return {
         **{f"{kind.kind.lower()}.md": page(kind) for kind in KINDS},
         "trainer-environment.md": contract.render(),
         "trainer-metrics.md": metrics_table.render(),
         "trainer-sdk.md": sdkpage.render(),
         "cli.md": clipage.render(),
+        "metrics-and-alerts.md": metricspage.render(),
     }
 
 

@@ -16,8 +16,6 @@ from demo.steps.outcome import failures_text
 from demo.steps.policy import Policy
 from demo.steps.prometheus import Prometheus
 
-BACKGROUND_RATE = 150
-"""Requests a second that run through the router all the time; each a new user, so that each is a new draw."""
 _LOST = "--timeout=60"
 """After so many seconds a request is lost; before, the machine may have had much else to do."""
 
@@ -34,6 +32,8 @@ class World:
     operator: Operator
     load_template: Manifest
     images: Images
+    background_rate: int = 150
+    """Requests a second that run through the router all the time; each a new user, so that each is a new draw."""
     say: Callable[[str], None] = lambda _: None
     """Shows a line to the audience, where there is one."""
     listener: Callable[[Line], None] | None = None
@@ -51,8 +51,8 @@ class World:
         """The load that is always there; started when it is first asked for, and again if its pod is gone."""
         with self._lock:
             if self._background is None:
-                arguments = [f"--url={self.router_url}", "--users=30", f"--rate={BACKGROUND_RATE}", "--progress=0.5"]
-                arguments.append(_LOST)
+                rate = f"--rate={self.background_rate}"
+                arguments = [f"--url={self.router_url}", "--users=30", rate, "--progress=0.5", _LOST]
                 self._background = Load(self.cluster, self.load_template, arguments, self.listener)
             return self._background
 

@@ -7,54 +7,38 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
 
+from accord import settings
 from accord.adapters.kubernetes.cluster import KubernetesCluster
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.leases import KubernetesLeases
-from accord.adapters.kubernetes.resources import (
-    OPTIONAL,
-    OWN_KINDS,
-    SNAPSHOTS,
-    TRAFFIC_POLICIES,
-    WATCHED,
-    Resource,
-)
-from accord.adapters.prometheus.endpoint import Endpoint
+from accord.adapters.kubernetes.resources import TRAFFIC_POLICIES, Resource
 from accord.adapters.prometheus.metrics import PrometheusMetrics
-from accord.adapters.routers.envoy import EnvoyRouter, EnvoySettings
-from accord.adapters.stores import SnapshotStore, SubPathStore
-from accord.adapters.workloads.job import JobWorkload
+from accord.adapters.routers.envoy import EnvoyRouter
 from accord.api.base import Manifest
 from accord.config import Config, Pod
-from accord.domain.checkpoint.decide import decide as decide_checkpoints
 from accord.domain.plan import ObjectKey
-from accord.domain.traffic.decide import decide
-from accord.domain.training.decide import decide as decide_training
+from accord.kinds import KINDS, Entry, Parts, optional, watched
 from accord.observability import health
 from accord.observability.metrics import OperatorMetrics
-from accord.ports.checkpoints import Store
 from accord.ports.clock import Clock, SystemClock
 from accord.ports.cluster import Cluster
-from accord.runtime.book import Book
-from accord.runtime.checkpoints import CheckpointPolicies
 from accord.runtime.departures import Departures
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.fence import FencedCluster
 from accord.runtime.index import Index, version
-from accord.runtime.kinds import Kind
+from accord.runtime.kinds import Publishes
 from accord.runtime.kopf_watcher import tolerate_generators
-from accord.runtime.lease import AlwaysLeader, LeaderElection, Timing
+from accord.runtime.lease import AlwaysLeader, LeaderElection
 from accord.runtime.optional import Served
 from accord.runtime.queue import WorkQueue
 from accord.runtime.reconcile import Reconciler
 from accord.runtime.sampler import Sampler
 from accord.runtime.sweep import Sweeper
-from accord.runtime.traffic import TrafficPolicies
-from accord.runtime.training import TrainingRuns
 from accord.runtime.unlisted import Unlisted
 from accord.runtime.watches import Watches
 
@@ -79,8 +63,11 @@ class Operator:
         *,
         wrap_cluster: Callable[[Cluster], Cluster] = lambda cluster: cluster,
         clock: Clock | None = None,
+        table: Sequence[Entry] = KINDS,
     ) -> None:
-        """`wrap_cluster` lets a test stand between the reconciler and the API server; `clock` is the machine's."""
+        """`wrap_cluster` lets a test stand between the reconciler and the API server; `clock` is the machine's;
+        `table` is what is reconciled.
+        """
         self._config, self._pod, self._connection, self._metrics = config, pod, connection, metrics
         self._clock = clock or SystemClock()
         self._lapse: str | None = None
@@ -90,52 +77,25 @@ class Operator:
         self._index = Index()
         self._queue: WorkQueue[ObjectKey] = WorkQueue(metrics)
         self._router = EnvoyRouter(
-            EnvoySettings(
-                image=config.envoy.image,
-                image_pull_policy=config.envoy.image_pull_policy,
-                run_as_user=config.envoy.run_as_user,
-                xds_host=config.xds.host,
-                xds_port=config.xds.port,
-                verify_peers=config.xds.verify_peers,
-            ),
+            settings.envoy(config),
             self._clock,
             on_change=lambda namespace, name: self._queue.add(_key(TRAFFIC_POLICIES, namespace, name)),
             leader=self._leader_address,
             key=lambda: self._election.key,
         )
-        self._prometheus = PrometheusMetrics(
-            {
-                name: Endpoint(
-                    url=e.url,
-                    timeout=e.timeout.total_seconds(),
-                    bearer_token_file=e.bearer_token_file,
-                    ca_file=e.ca_file,
-                    headers=e.headers,
-                    header_files=e.header_files,
-                    most_mib=e.max_response_mib,
-                    custom_from=config.custom_query_namespaces(e),
-                )
-                for name, e in config.prometheus.endpoints.items()
-            },
-            metrics,
-        )
-        self._served = Served(connection, WATCHED, OPTIONAL, self._on_discovery)
-        stores: dict[str, Store] = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
-        self._traffic = TrafficPolicies(self._index, {"Envoy": self._router}, decide, Book(), metrics)
-        self._training = TrainingRuns(self._index, JobWorkload(), decide_training, Book(), Book())
-        self._checkpoints = CheckpointPolicies(
-            self._index, stores, decide_checkpoints, Book(), lambda: self._served.knows(SNAPSHOTS)
-        )
-        kinds = self._kinds()
+        self._prometheus = PrometheusMetrics(settings.endpoints(config), metrics)
+        self._served = Served(connection, watched(table), optional(table), self._on_discovery)
+        parts = Parts(self._index, metrics, {"Envoy": self._router}, self._served.knows)
+        self._kinds = {entry.kind.resource.kind: entry.make(parts) for entry in table}
         self._samplers = [
             Sampler(inquiry, self._prometheus, self._queue.add, self._clock)
-            for kind in kinds.values()
+            for kind in self._kinds.values()
             for inquiry in kind.inquiries
         ]
-        self._dispatcher = Dispatcher(self._index, tuple(kinds.values()), self._queue.add, self._on_gone)
+        self._dispatcher = Dispatcher(self._index, tuple(self._kinds.values()), self._queue.add, self._on_gone)
         cluster = wrap_cluster(KubernetesCluster(connection, self._clock, pod.name))
         self._reconciler = Reconciler(
-            kinds,
+            self._kinds,
             self._index,
             FencedCluster(cluster, self._election),
             self._dispatcher.observe,
@@ -147,15 +107,6 @@ class Operator:
         self._unlisted = Unlisted(cluster.get, self._dispatcher.observe, self._on_answer)
         self._sweeper = Sweeper(connection, self._served, config.namespaces, self._index, self._departures.gone)
         self._watches = Watches(connection, self._served, config.namespaces, self._on_event, self._sweeper.ask)
-
-    def _kinds(self) -> Mapping[str, Kind]:
-        """The table of what is reconciled."""
-        table: tuple[Kind, ...] = (
-            self._traffic,
-            self._training,
-            self._checkpoints,
-        )
-        return {kind.resource.kind: kind for kind in table}
 
     async def run(self, stop: asyncio.Event, listen: Callable[[], None]) -> None:
         """Work until `stop` is set, then hand over. Raises what ends the operator otherwise.
@@ -194,7 +145,9 @@ class Operator:
         await self._sweeper.catch_up()
         self._metrics.synced.set(1)
         log.info("watches synced")
-        self._traffic.start_publishing(self._unlisted)
+        for kind in self._kinds.values():
+            if isinstance(kind, Publishes):
+                kind.start_publishing(self._unlisted)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweeper.run(), name="sweeper")
             group.create_task(self._election.run(), name="election")
@@ -252,9 +205,11 @@ class Operator:
         self._queue.forget(key)
         self._reconciler.forget(key)
 
-    def _on_answer(self, policy: ObjectKey) -> None:
-        self._traffic.answered(policy)
-        self._queue.add(policy)
+    def _on_answer(self, owner: ObjectKey) -> None:
+        kind = self._kinds[owner.kind]
+        if isinstance(kind, Publishes):
+            kind.answered(owner)
+        self._queue.add(owner)
 
     def _on_event(self, resource: Resource, type_: str | None, manifest: Manifest) -> None:
         manifest = {"apiVersion": resource.api_version, "kind": resource.kind, **manifest}
@@ -270,20 +225,17 @@ class Operator:
         """The objects whose statuses this replica shows in its metrics: all while it leads, else none."""
         if not self._election.is_leader or self._sweeper.problem is not None:
             return
-        for resource in OWN_KINDS:
-            yield from self._index.all(resource.api_version, resource.kind)
+        for kind in self._kinds.values():
+            yield from self._index.all(kind.resource.api_version, kind.resource.kind)
 
     def _make_election(self) -> LeaderElection | AlwaysLeader:
         chosen = self._config.leader_election
         if not chosen.enabled:
             return AlwaysLeader()
-        timing = Timing(
-            chosen.lease_duration.total_seconds(),
-            chosen.renew_deadline.total_seconds(),
-            chosen.retry_period.total_seconds(),
-        )
         leases = KubernetesLeases(self._lease_connection, self._pod.namespace, chosen.lease)
-        return LeaderElection(leases, self._pod.identity, self._clock, timing, on_reach=self._on_reach)
+        return LeaderElection(
+            leases, self._pod.identity, self._clock, settings.timing(self._config), on_reach=self._on_reach
+        )
 
     def _on_reach(self, problem: str | None) -> None:
         """One line when the API server goes away, one when it is back."""

@@ -192,6 +192,8 @@ DEFAULTS: dict[str, Json] = {
             "alertDeviation": 10,
             "requestsPerSession": 10,
         },
+        "circuitBreakers": [],
+        "phases": [],
         "suspend": False,
     },
     "TrainingRun": {
@@ -274,6 +276,7 @@ TWO_MODES = [{"name": name, "weight": 50, "deploymentRef": {"name": name}, "port
             {
                 "mode": "two",
                 "failures": 3,
+                "minimumRequests": 0,
                 "window": "1m",
                 "cooldown": "5m",
                 "shiftTo": [],

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from tests.chart.conftest import Render, Rendered
 
-from accord.adapters.kubernetes.resources import EVENTS, LEASES, OPTIONAL, OWN_KINDS, WATCHED
+from accord.adapters.kubernetes.resources import EVENTS, LEASES
+from accord.kinds import KINDS, optional, watched
 
+OWN_KINDS = [entry.kind.resource for entry in KINDS]
 Rule = dict[str, Any]
 Permission = tuple[str, str, str]
 
@@ -51,13 +53,13 @@ def test_no_wildcards_no_secrets_no_escalation(render: Render) -> None:
 
 def test_what_is_watched_may_be_watched(render: Render) -> None:
     granted = permissions(operators_rules(render()))
-    for resource in (*WATCHED, *OPTIONAL):
+    for resource in (*watched(KINDS), *optional(KINDS)):
         for verb in ("list", "watch"):
             assert (resource.group, resource.plural, verb) in granted
 
 
 def test_nothing_is_granted_beyond_the_kinds_that_the_operator_knows(render: Render) -> None:
-    known = {(r.group, r.plural) for r in (*WATCHED, *OPTIONAL, EVENTS, LEASES)}
+    known = {(r.group, r.plural) for r in (*watched(KINDS), *optional(KINDS), EVENTS, LEASES)}
     known |= {(r.group, f"{r.plural}/status") for r in OWN_KINDS} | {
         ("accord.dev", "trafficpolicies/finalizers"),
         ("accord.dev", "trainingruns/finalizers"),

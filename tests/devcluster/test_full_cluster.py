@@ -91,6 +91,8 @@ def test_a_component_that_was_killed_comes_back_and_pods_live_on(devcluster: Dev
 
 def test_up_after_everything_was_killed(devcluster: Devcluster, tmp_path: Path):
     kill_everything(devcluster)
+    with pytest.raises(AssertionError, match="does not run"):  # nor is its kubeconfig given out
+        devcluster("kubeconfig")
 
     output = devcluster("up")
 

@@ -40,10 +40,10 @@ def test_round_robin_is_a_cycle_and_not_chance(world: World) -> None:
     world.policy.set_spec(strategy="RoundRobin")
     world.policy.wait_settled()
     # When new users come for a while
-    load = world.background.await_answers(world.background.fresh_tally(), 1800)
+    report = world.run_load("--users=8", "--requests=1800")
     # Then the split is closer than chance would have it (one standard deviation of 60 % would be 1.2 points)
-    assert load.failed == 0, world.explain_failures()
-    assert furthest(load.shares, world.policy.file_weights()) <= 0.6, load
+    assert report["failed"] == 0, report
+    assert furthest(report["shares"], world.policy.file_weights()) <= 0.6, report
 
 
 def test_a_wish_is_granted_and_a_foolish_one_is_not(world: World) -> None:

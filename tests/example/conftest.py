@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,12 @@ class Process:
     popen: subprocess.Popen[str]
     port: int
 
-    def call(self, path: str, method: str = "GET", body: bytes | None = None) -> tuple[int, str]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def call(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, str]:
+        request = urllib.request.Request(f"{self.url}{path}", body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return response.status, response.read().decode()
@@ -39,7 +44,7 @@ class Process:
 
     def header(self, name: str, path: str = "/") -> str | None:
         """A header of an answer."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as response:
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=60) as response:
             return response.headers.get(name)
 
     def counted(self, metric: str = "http_requests_total", label: str = "code") -> dict[str, float]:
@@ -60,14 +65,27 @@ def environment(**more: str) -> dict[str, str]:
 @pytest.fixture
 def start_service() -> Iterator[Callable[..., Process]]:
     """Starts processes: `start_service(MODE="creative")`; they end with the test."""
+    with _processes() as start:
+        yield lambda **more: start("modeservice", POD_NAME="pod-1", **{"DRAIN_SECONDS": "0.5", **more})
+
+
+@pytest.fixture
+def start_model() -> Iterator[Callable[[], Process]]:
+    """Starts stand-ins for a language model; they end with the test."""
+    with _processes() as start:
+        yield lambda: start("llm")
+
+
+@contextmanager
+def _processes() -> Iterator[Callable[..., Process]]:
     started: list[Process] = []
 
-    def start(**more: str) -> Process:
+    def start(program: str, **more: str) -> Process:
         port = free_port()
         popen = subprocess.Popen(
-            [sys.executable, "-m", "modeservice"],
+            [sys.executable, "-m", program],
             cwd=EXAMPLE,
-            env=environment(PORT=str(port), **{"POD_NAME": "pod-1", "DRAIN_SECONDS": "0.5", **more}),
+            env=environment(PORT=str(port), **more),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -81,13 +99,15 @@ def start_service() -> Iterator[Callable[..., Process]]:
                 return process
             except OSError:  # refused, or not yet answered
                 assert popen.poll() is None, popen.communicate()[0]
-                assert time.monotonic() < deadline, "the service did not start within 120 s"
+                assert time.monotonic() < deadline, f"{program} did not start within 120 s"
                 time.sleep(0.05)
 
-    yield start
-    for process in started:
-        process.popen.kill()
-        process.popen.communicate()
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.popen.kill()
+            process.popen.communicate()
 
 
 def loadgen(url: str, *arguments: str) -> list[dict[str, Any]]:

@@ -134,13 +134,20 @@ def test_a_status_that_a_plan_cannot_begin_with(tmp_path: Path, text: str, part:
     assert part in err
 
 
-def test_the_template_of_a_run_is_read_as_a_pods(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "part"),
+    [
+        ("env", [{"name": "LEVEL", "value": 7}], "env[0].value: must be of type string, not integer"),
+        ("resources", {"limits": {"memory": "400MB"}}, "resources.limits.memory: must be of the form"),
+    ],
+)
+def test_the_template_of_a_run_is_read_as_a_pods(tmp_path: Path, field: str, value: object, part: str) -> None:
     text = (Path(__file__).parents[2] / "manifests/examples/trainingrun-linear.yaml").read_text(encoding="utf-8")
     spec = yaml.safe_load(text)
-    spec["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "LEVEL", "value": 7}]
+    spec["spec"]["template"]["spec"]["containers"][0][field] = value
     code, out, err = run(write(tmp_path, yaml.safe_dump(spec)))
     assert (code, out) == (2, "")
-    assert "spec.template.spec.containers[0].env[0].value: must be of type string, not integer" in err
+    assert f"spec.template.spec.containers[0].{part}" in err
 
 
 def test_directories_lists_and_namespaces(tmp_path: Path) -> None:

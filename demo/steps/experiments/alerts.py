@@ -18,7 +18,7 @@ def measured_on_target(world: World, seconds: float = 60) -> Outcome:
         actual = {mode: entry["actual"] for mode, entry in policy.mode_status().items() if "actual" in entry}
         return len(actual) == len(target) and furthest(actual, target) <= 5
 
-    # A window of 15 s holds 2,250 requests of the background load: 5 points are five standard deviations.
+    # A window of 15 s holds 2,250 requests of the demo: 5 points are five standard deviations; of the tests 900: three.
     took = wait_until(
         "the measured split is that of the policy",
         measured,

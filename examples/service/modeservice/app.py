@@ -1,6 +1,6 @@
 """The HTTP side of the service.
 
-/, /generate   an answer, counted in `http_requests_total{mode,code}`
+/, /generate   an answer, counted in `http_requests_total{mode,code}`; 502 where the model behind the mode fails
 /healthz       200 while requests are welcome, 503 while stopping; readiness probe and the router's health check
 /livez         200 while the process runs
 /metrics       what Prometheus scrapes
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from aiohttp import web
@@ -21,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from modeservice.faults import Fault
-from modeservice.generate import generate
+from modeservice.model import Model, ModelError
 from modeservice.settings import Settings
 
 STEP_HEADER = "x-accord-checkpoint-step"
@@ -43,8 +44,8 @@ class Service:
         self.audience = audience
         self.fault = Fault(settings.fault_code)
         self.draining = False
-        self.answered = 0
         self.registry = CollectorRegistry()
+        self.model = Model(settings, self.registry)
         self.requests = Counter("http_requests", "Answers given.", ["mode", "code"], registry=self.registry)
         self.seconds = Histogram(
             "http_request_duration_seconds",
@@ -69,6 +70,7 @@ class Service:
     def application(self) -> web.Application:
         """The routes of the service."""
         app = web.Application()
+        app.cleanup_ctx.append(self._with_model)
         app.router.add_route("*", "/", self.answer)
         app.router.add_route("*", "/generate", self.answer)
         app.router.add_get("/healthz", self.healthz)
@@ -80,21 +82,12 @@ class Service:
     async def answer(self, request: web.Request) -> web.Response:
         """A few words on the prompt (`?prompt=…`, or the body's `prompt`)."""
         began = time.perf_counter()
-        settings, style = self.settings, self.settings.style
+        settings = self.settings
         code = self.fault.active(time.monotonic())
         if code:
             response = web.json_response({"mode": settings.mode, "error": "switched on by POST /fault"}, status=code)
         else:
-            try:
-                prompt = await _prompt(request)
-            except ValueError as error:
-                response = web.json_response({"mode": settings.mode, "error": str(error)}, status=400)
-            else:
-                self.answered += 1
-                text = generate(prompt, style.words, style.temperature, self.answered)
-                await asyncio.sleep(style.latency)
-                said = {"mode": settings.mode, "pod": settings.pod, "text": text, **self._rated()}
-                response = web.json_response(said)
+            response = await self._generated(request)
         if self.audience is not None:
             response.headers[STEP_HEADER] = str(settings.step)
         if self.draining:
@@ -102,6 +95,21 @@ class Service:
         self.requests.labels(settings.mode, str(response.status)).inc()
         self.seconds.labels(settings.mode).observe(time.perf_counter() - began)
         return response
+
+    async def _with_model(self, _: web.Application) -> AsyncIterator[None]:
+        async with self.model:
+            yield
+
+    async def _generated(self, request: web.Request) -> web.Response:
+        settings = self.settings
+        try:
+            text = await self.model.words(await _prompt(request), request.headers)
+        except ValueError as error:
+            return web.json_response({"mode": settings.mode, "error": str(error)}, status=400)
+        except ModelError as error:
+            return web.json_response({"mode": settings.mode, "error": str(error)}, status=502)
+        await asyncio.sleep(settings.style.latency)
+        return web.json_response({"mode": settings.mode, "pod": settings.pod, "text": text, **self._rated()})
 
     def _rated(self) -> dict[str, int]:
         """Which answer the policy chose for this user, and what the user thinks of it."""

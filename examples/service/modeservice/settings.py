@@ -43,11 +43,16 @@ class Settings:
     """Where the volume with the checkpoint is mounted; None for a mode without a policy."""
     step: int
     """The checkpoint to serve; 0 for none, which answers like an untrained policy."""
+    llm: str
+    """URL of the model behind the mode; empty for a mode that finds its words itself."""
+    cache_ttl: float
+    """How long an answer of that model is reused where the request does not say."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Reads MODE, PORT, LATENCY_MS, DRAIN_SECONDS, FAULT_CODE, POD_NAME, CHECKPOINT_DIR and CHECKPOINT_STEP. A mode
-        without a style of its own answers like `balanced`. ValueError where a number is none.
+        """Reads MODE, PORT, LATENCY_MS, DRAIN_SECONDS, FAULT_CODE, POD_NAME, CHECKPOINT_DIR, CHECKPOINT_STEP, LLM_URL
+        and CACHE_TTL_SECONDS. A mode without a style of its own answers like `balanced`. ValueError where a number is
+        none.
         """
         mode = environment.get("MODE", "fast")
         style = STYLES.get(mode, STYLES["balanced"])
@@ -62,6 +67,8 @@ class Settings:
             fault_code=int(environment.get("FAULT_CODE", "0")),
             checkpoints=Path(environment["CHECKPOINT_DIR"]) if environment.get("CHECKPOINT_DIR") else None,
             step=_step(environment.get("CHECKPOINT_STEP", "")),
+            llm=environment.get("LLM_URL", ""),
+            cache_ttl=float(environment.get("CACHE_TTL_SECONDS", "3600")),
         )
 
 

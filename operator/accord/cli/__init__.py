@@ -7,7 +7,9 @@
 | `exits`, `errors` | what exit codes mean; how a command fails |
 | `options`, `connection` | options that several commands have; cluster and namespace as kubectl finds them |
 | `documents` | files and stdin, manifests among them |
-| `printer`, `tables` | text, tables, JSON and YAML, for terminals and for pipes |
+| `acting` | a change of one object: looked at first, patched, said with its kubectl command |
+| `selection` | objects of ours as arguments: `tp`, `tp/NAME` |
+| `printer`, `tables`, `trees` | text, tables, trees, JSON and YAML, for terminals and for pipes |
 | `pictures` | what the pictures of `--plot` have in common |
 """
 

@@ -12,6 +12,14 @@ _FOLDERS = (
     "plan",
     "schedule",
     "backtest",
+    "status",
     "approve",
+    "rollback",
+    "pause",
+    "resume",
+    "retune",
+    "logs",
+    "report",
+    "doctor",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -62,6 +63,12 @@ def find(args: argparse.Namespace, account: Path = _ACCOUNT) -> Target:
     # What is empty would not be merged: the client takes each for a map.
     usable = os.pathsep.join(str(path) for path, content in files.items() if content)
     return Target(usable, name, namespace or (str(own) if own else rest))
+
+
+def kubectl(args: argparse.Namespace, *words: str) -> str:
+    """A command of kubectl for the same cluster, to be pasted into a shell."""
+    where = [f"--{option}={value}" for option in ("kubeconfig", "context") if (value := getattr(args, option))]
+    return shlex.join(["kubectl", *where, *words])
 
 
 @asynccontextmanager

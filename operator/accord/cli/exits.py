@@ -20,7 +20,8 @@ class Exit(IntEnum):
     OK = 0, "done"
     FINDINGS = (
         1,
-        "the command worked, and the answer is no: files differ, a plan has problems, no rollback waits for approval",
+        "the command worked, and the answer is no: files differ, a plan has problems, something is not Ready, no "
+        "rollback waits for approval, a line of a report or a check of the installation failed",
     )
     INVALID = 2, "an input is invalid: an option, a file or an object in it, a configuration, a kubeconfig"
     FAILED = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from datetime import timedelta
 from pathlib import Path
 
 from accord.cli.printer import Format
@@ -55,6 +56,20 @@ def namespace(parser: argparse.ArgumentParser, *, every: bool = False) -> None:
         parser.add_argument("-A", "--all-namespaces", action="store_true", help="in all namespaces")
 
 
+def dry_run(parser: argparse.ArgumentParser) -> None:
+    """`--dry-run`: the API server checks the change and does not make it; sets `dry_run`."""
+    parser.add_argument("--dry-run", action="store_true", help="only check and print what would be done")
+
+
+def one_to_change(parser: argparse.ArgumentParser) -> None:
+    """An object that a command changes, and everything else about that; sets `what` beside the others."""
+    parser.add_argument("what", metavar="KIND/NAME", help="the object, such as tr/ppo, tp/reply or cp/ppo")
+    dry_run(parser)
+    namespace(parser)
+    output(parser)
+    cluster(parser)
+
+
 def namespace_of_manifests(parser: argparse.ArgumentParser) -> None:
     """The namespace of objects that name none, where no cluster is asked: the same on every machine."""
     parser.add_argument("-n", "--namespace", metavar="NAME", help="namespace of objects without one (default: default)")
@@ -77,6 +92,37 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 1 or more")
     return int(text)
+
+
+def count(text: str) -> int:
+    """A type of argparse: a whole number, 0 or more."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, 0 or more")
+    return int(text)
+
+
+def not_negative(text: str) -> float:
+    """A type of argparse: a number, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number, 0 or more")
+    return value
+
+
+def duration(text: str) -> timedelta:
+    """A type of argparse: a time such as 90m, more than none."""
+    from accord.api.base import parse_duration  # here, so that help need not load it
+
+    try:
+        value = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} must be more than 0s")
+    return value
 
 
 def speed(text: str) -> float:

@@ -10,13 +10,16 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar
 
 from accord.cli.tables import aligned, to_the_right
+from accord.cli.trees import ASCII, Node, Tone, drawn
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live as RichLive
 
 _GAP = 3  # between two columns
 _LEAST = 40  # characters of the last column of a table: wrapped shorter it could not be read
@@ -34,6 +37,14 @@ class Table:
     """Whether all columns stand to the right; else those of numbers do."""
 
 
+_STYLES: dict[Tone, str] = {
+    "plain": "",
+    "strong": "bold",
+    "dim": "dim",
+    "good": "green",
+    "warning": "yellow",
+    "bad": "bold red",
+}
 Block = str | Table
 """A line, or a table."""
 
@@ -69,6 +80,29 @@ class Printer:
                 self._out.writelines(f"{line}\n" for line in aligned(block.rows, right=block.right))
             else:
                 _print_table(console, block)
+
+    def trees(self, roots: Sequence[Node]) -> None:
+        """Trees, with an empty line between two. What the stream cannot encode is written in ASCII."""
+        console = _console(self._out) if _is_unicode(self._out) else None
+        if console is not None:
+            console.print(_grown(roots))
+            return
+        text = "".join(f"{line}\n" for line in drawn(roots))
+        if not _is_unicode(self._out):
+            text = text.translate(ASCII).encode("ascii", errors="replace").decode()
+        self._out.write(text)
+
+    @contextmanager
+    def live(self) -> Iterator[Live]:
+        """What is shown anew with each change: on a terminal in the same place, else one below the other."""
+        console = _console(self._out) if _is_unicode(self._out) else None
+        if console is None:
+            yield Live(self, None)
+            return
+        from rich.live import Live as RichLive
+
+        with RichLive(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as picture:
+            yield Live(self, picture)
 
     def flush(self) -> None:
         """Hand over what was printed. BrokenPipeError where nobody reads it any more."""
@@ -111,6 +145,61 @@ class Printer:
         from rich.text import Text
 
         console.print(Text.assemble((f"{self.program}:", style), f" {message}"), soft_wrap=True)
+
+
+class Live:
+    """Where something is shown that changes. `version` says whether it did, but for how long ago things are."""
+
+    def __init__(self, printer: Printer, picture: RichLive | None) -> None:
+        self._printer, self._picture = printer, picture
+        self._version: object = None
+
+    def trees(self, roots: Sequence[Node], version: object) -> None:
+        """Trees in place of those before; in a pipe below them, after a line `---`, and only if they changed."""
+        if self._picture is not None:
+            self._picture.update(_grown(roots), refresh=True)
+        elif self._is_new(version):
+            self._printer.trees(roots)
+            self._printer.flush()
+
+    def data(self, value: Any, form: Format, version: object) -> None:
+        """A document for each change: JSON one after another, YAML with `---` between."""
+        if self._is_new(version, separated=form == "yaml"):
+            self._printer.data(value, form)
+            self._printer.flush()
+
+    def _is_new(self, version: object, *, separated: bool = True) -> bool:
+        if version == self._version:
+            return False
+        if self._version is not None and separated:
+            self._printer.text("---\n")
+        self._version = version
+        return True
+
+
+def _grown(roots: Sequence[Node]) -> Group:
+    """For a terminal: long lines are wrapped beside the branches."""
+    from rich.console import Group
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def tree(each: Node) -> Tree:
+        found = Tree(Text.assemble(*((span.text, _STYLES[span.tone]) for span in each.line)), guide_style="dim")
+        found.children = [tree(child) for child in each.children]
+        return found
+
+    spaced = [part for root in roots for part in (Text(""), tree(root))]
+    return Group(*spaced[1:])
+
+
+def _is_unicode(stream: TextIO) -> bool:
+    """Whether it takes the lines of a tree; a stream of text has no encoding, and takes all."""
+    encoding = getattr(stream, "encoding", None)
+    try:
+        "├█→".encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _console(stream: TextIO) -> Console | None:

@@ -19,6 +19,8 @@ from accord.domain.samples import Answer, Sample, Series, Shape
 
 S = TypeVar("S")
 R = TypeVar("R")
+PART = "accord"
+"""Label that tells the parts of one of our own queries apart."""
 _REGEXP = re.compile(r"([\\.+*?()|\[\]{}^$])")
 """What has a meaning in a regular expression (RE2); a backslash before any other letter may be an error there."""
 
@@ -131,6 +133,14 @@ def split(answer: Answer, scopes: Sequence[Scope]) -> dict[Scope, Answer]:
     return {scope: replace(answer, samples=tuple(samples[scope]), series=tuple(series[scope])) for scope in scopes}
 
 
+def by_labels(samples: Iterable[Sample], *names: str) -> dict[tuple[str, ...], list[Sample]]:
+    """Samples by the values of these labels. A label that is absent is empty (Prometheus)."""
+    found: dict[tuple[str, ...], list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(tuple(sample.labels.get(name, "") for name in names), []).append(sample)
+    return found
+
+
 def _owner(labels: Mapping[str, str], names: tuple[str, ...], by_job: bool) -> Scope:
     """The scope of these names that a series with these labels is in. A label that is absent is empty (Prometheus)."""
     job = podnames.job_of(labels.get("pod", "")) if by_job else None
@@ -145,3 +155,23 @@ def literally(text: str) -> str:
 def quoted(text: str) -> str:
     """`text` for the inside of a PromQL string in double quotes, where no other character may be escaped."""
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def labelled(expression: str, value: str, label: str = PART) -> str:
+    """PromQL for the series of `expression` with one label more."""
+    return f'label_replace({expression}, "{label}", "{value}", "", "")'
+
+
+def filled(query: str, values: Mapping[str, str]) -> str:
+    """A query of a user's own with `$name` and `${name}` replaced, for these names and no others."""
+    return _variables(values).sub(lambda match: values[match[1] or match[2]], query)
+
+
+def uses(query: str, name: str) -> bool:
+    """Whether `filled` replaces this name anywhere in the query."""
+    return _variables((name,)).search(query) is not None
+
+
+def _variables(names: Iterable[str]) -> re.Pattern[str]:
+    some = "|".join(names)
+    return re.compile(rf"\$(?:({some})\b|\{{({some})\}})")

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol, runtime_checkable
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain.traffic.observed import Counted, Endpoint, Programming, Unsupported
+from accord.domain.plan import ObjectKey
+from accord.domain.traffic.observed import Counted, Endpoint, Seen, Unsupported
+from accord.domain.traffic.progress import Handover, Pending, Progress, Rejected, Settled, Unverifiable
+
+__all__ = ["Handover", "Pending", "Progress", "Proxies", "Rejected", "Router", "Settled", "Unverifiable"]
 
 
 class Router(Protocol):
-    """A router of one type, for all policies of that type.
+    """A router of one type, for all policies of that type. It is told what to do by its objects in the cluster.
 
-    `unsupported` and `objects` are pure. `publish` is called in every replica whenever the policy or its endpoints
-    change, `forget` when it is gone; both return at once. `programming` is what the leader knows of the outcome.
+    `live` are the objects whose controller is the policy, as the watches know them. Every method is total.
     """
 
-    def unsupported(self, policy: TrafficPolicy) -> tuple[Unsupported, ...]:
-        """Fields of this spec that the router cannot honour."""
+    @property
+    def reads(self) -> Collection[tuple[str, str]]:
+        """ApiVersion and kind of those of its objects whose status `progress` reads: of others none is kept."""
 
-    def objects(self, policy: TrafficPolicy) -> tuple[Manifest, ...]:
-        """Objects that the router needs in the cluster, without owner references and common labels."""
+    def unsupported(self, policy: TrafficPolicy) -> tuple[Unsupported, ...]:
+        """Fields of this spec that the router cannot honour. Depends on the spec alone."""
+
+    def objects(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
+        """Objects that the router needs in the cluster, whole, without owner references and common labels. What they
+        route is `routing.routing_intent`, and what routes now `in_force`.
+        """
 
     def address(self, policy: TrafficPolicy) -> str | None:
         """Where clients reach it, as `host:port`."""
+
+    def progress(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> Progress:
+        """How far it has come with the routing of the policy as it stands."""
+
+
+@runtime_checkable
+class Proxies(Router, Protocol):
+    """A router whose proxies the operator feeds itself: make before break is its own to manage.
+
+    `publish` is called in every replica whenever the policy or its endpoints change, `forget` when it is gone; both
+    return at once. The others are asked by the leader.
+    """
 
     def publish(
         self,
@@ -39,10 +60,19 @@ class Router(Protocol):
         """
 
     def forget(self, namespace: str, name: str) -> None:
-        """The policy is gone."""
+        """The policy is gone, or another router's."""
 
-    def programming(self, namespace: str, name: str) -> Programming:
-        """How far the ready proxies have come."""
+    def handover(self, policy: TrafficPolicy) -> Handover:
+        """Which modes may be named now, and whether those that are not named may go."""
+
+    def seen(self, policy: TrafficPolicy) -> Seen:
+        """What the proxies see of the pods of each mode."""
 
     def counted(self, policy: TrafficPolicy) -> Counted:
-        """The requests that the router itself counted within `monitoring.window`."""
+        """The requests that the proxies themselves counted within `monitoring.window`."""
+
+    def awaited_pods(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> str | None:
+        """A label selector of pods of its own that do not come up, in the policy's namespace; None where none are."""
+
+    def pods_seen(self, policy: TrafficPolicy, found: Iterable[Manifest]) -> None:
+        """Those pods as they are now, for the next `progress`."""

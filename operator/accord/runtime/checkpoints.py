@@ -9,7 +9,15 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, DEPLOYMENTS, SNAPSHOTS, TRAINING_RUNS
+from accord.adapters.kubernetes.needs import OWN, READ, Needs, Permission
+from accord.adapters.kubernetes.resources import (
+    CHECKPOINT_POLICIES,
+    CLAIMS,
+    DEPLOYMENTS,
+    PODS,
+    SNAPSHOTS,
+    TRAINING_RUNS,
+)
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain.checkpoint import names
@@ -28,6 +36,7 @@ from accord.domain.warned import Warned
 from accord.ports.checkpoints import Store
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, is_ours
+from accord.runtime.kinds import Traits
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
 from accord.runtime.slim import is_made_by_us
@@ -41,6 +50,47 @@ class CheckpointPolicies:
     """The kind CheckpointPolicy. Implements `accord.runtime.kinds.Kind` and `LooksAtPods`."""
 
     resource = CHECKPOINT_POLICIES
+    traits = Traits(
+        names.POLICY_LABEL,
+        Needs(
+            watches=(DEPLOYMENTS, CLAIMS, TRAINING_RUNS),
+            optional=(SNAPSHOTS,),
+            permissions=(
+                Permission(
+                    TRAINING_RUNS,
+                    ("patch",),
+                    "Mark a TrainingRun that a rollback restarts or stops (annotations alone).",
+                ),
+                Permission(
+                    DEPLOYMENTS,
+                    (*READ, "patch"),
+                    "Point the Deployment of a CheckpointPolicy at a checkpoint (one field and one annotation).",
+                ),
+                Permission(
+                    CLAIMS,
+                    OWN,
+                    "A volume made from the snapshot of each checkpoint that is served, which goes when nothing mounts "
+                    "it any more.",
+                ),
+                Permission(
+                    SNAPSHOTS,
+                    OWN,
+                    "A snapshot of each checkpoint. Watched without a label selector, so that one that loses its "
+                    "labels is not lost; of others only metadata is kept in memory. Needed only where "
+                    "CheckpointPolicies use method VolumeSnapshot.",
+                ),
+                Permission(
+                    PODS,
+                    ("list",),
+                    "List the pods of the Deployment of a CheckpointPolicy, by its selector, only while it rolls over, "
+                    "and those of a namespace before a volume made from a snapshot is deleted: whether one mounts it.",
+                ),
+            ),
+        ),
+        is_owner=False,
+        acts_on_status=True,
+        is_named_after=names.is_of,
+    )
 
     def __init__(
         self,
@@ -91,6 +141,7 @@ class CheckpointPolicies:
             run.created,
             self._memory(key, policy),
             is_unknown=told is not None and told.reason in UNANSWERED,
+            recorded=run.job,
         )
 
     def on_change(self, change: Change) -> Iterable[ObjectKey]:

@@ -10,24 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from accord.adapters.kubernetes.resources import PODS, Resource
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey
 from accord.domain.refusals import is_refusal
-from accord.ports.cluster import ClusterError
+from accord.runtime.answers import Get, Pause, answer
 from accord.runtime.index import Index, controller_of
 
 log = logging.getLogger(__name__)
-
-Get = Callable[[ObjectKey], Awaitable[Manifest | None]]
-Pause = Callable[[float], Awaitable[object]]
-
-_ASK_AGAIN = 0.5
-_LONGEST_PAUSE = 15.0
-"""Seconds between two requests that got no answer; the first of them, doubled each time."""
 
 
 class Taking(Protocol):
@@ -84,16 +76,11 @@ class Departures:
 
         To take silence for a deletion would be to make a second Job beside one that trains.
         """
-        delay = _ASK_AGAIN
-        while self._is_needed(key):
-            try:
-                return await self._get(key)
-            except ClusterError as error:
-                # By its code alone: no webhook has a say in a read, and a proxy may write anything.
-                if is_refusal(error.status, ""):
-                    log.debug("assuming that %s was deleted: %s", key, error)
-                    return None
-                log.debug("whether %s was deleted is not known yet: %s", key, error)
-            await self._pause(delay)
-            delay = min(2 * delay, _LONGEST_PAUSE)
-        return None
+        return await answer(
+            self._get,
+            key,
+            needed=lambda: self._is_needed(key),
+            # By its code alone: no webhook has a say in a read, and a proxy may write anything.
+            means_absence=lambda error: is_refusal(error.status, ""),
+            pause=self._pause,
+        )

@@ -82,6 +82,7 @@ class Index:
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Manifest]] = {}
         self._by: dict[str, _By] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
+        self._with_status: set[tuple[str, str]] = set()
         self._children = self.index_by("controller", _controlled_by)
         self._slices = self.index_by("service", _slice_of)
 
@@ -102,6 +103,10 @@ class Index:
                 by.link(key, manifest)
         return by.of
 
+    def keep_status(self, kinds: Iterable[tuple[str, str]]) -> None:
+        """Keep the status of these kinds (apiVersion and kind), too. To be said before anything is observed."""
+        self._with_status.update(kinds)
+
     def observe(self, manifest: Manifest) -> Change | None:
         """Take in an object. None where it says nothing new: as old as what is known, or from before it went.
 
@@ -114,7 +119,7 @@ class Index:
         if revision <= self._gone.get(uid, 0) or (known is not None and version(known) >= revision):
             return None
         self._gone.pop(uid, None)
-        kept: Manifest = _compact(slim(manifest))
+        kept: Manifest = _compact(slim(manifest, self._with_status))
         self._objects.setdefault(key[:2], {})[key[2:]] = kept
         for by in self._by.values():
             if known is not None:

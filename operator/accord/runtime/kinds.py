@@ -1,14 +1,16 @@
-"""The table of what is reconciled. A new kind is one api file, one domain folder and one entry here.
+"""What the runtime knows of a kind: how to read it, whom a change concerns, and what to do.
 
-A `Kind` is everything the runtime has to know about one: how to read it, whom a change concerns, and what to do.
+The table of kinds is `accord.kinds`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from accord.adapters.kubernetes.needs import Needs
 from accord.adapters.kubernetes.resources import Resource
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey, Plan
@@ -16,12 +18,33 @@ from accord.domain.warned import Warned
 from accord.runtime.book import AnyInquiry
 from accord.runtime.index import Change
 from accord.runtime.refusals import Refusals
+from accord.runtime.unlisted import Unlisted
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What there is to know of a kind before there is any object of it."""
+
+    owner_label: str
+    """Label of what was made for one of its objects; the value is that object's name."""
+    needs: Needs
+    """Of the API server, besides reading its objects and writing their status."""
+    is_owner: bool = True
+    """Whether what it makes carries a controller reference."""
+    acts_on_status: bool = False
+    """Whether its status is the record of what is under way: nothing is done that an older status asks for."""
+    is_patient: bool = True
+    """Whether what it makes waits for what it makes before; else, where one is refused, the others are made all the
+    same."""
+    is_named_after: Callable[[str, str], bool] = lambda _owner, _name: False
+    """Whether an object of that name can only have been made for the owner of that name."""
 
 
 class Kind(Protocol):
     """One kind of custom object."""
 
     resource: Resource
+    traits: Traits
     refusals: Refusals
     """What the API server does not take of an object's wishes. Its decision tells the user."""
     inquiries: Sequence[AnyInquiry]
@@ -41,6 +64,17 @@ class Kind(Protocol):
 
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
+
+
+@runtime_checkable
+class Publishes(Protocol):
+    """A kind that tells somebody of every change at once, in every replica, without a pass."""
+
+    def start_publishing(self, unlisted: Unlisted) -> None:
+        """The watches have caught up. What should exist and is in none of them is asked for with `unlisted`."""
+
+    def answered(self, key: ObjectKey) -> None:
+        """It is known now what there is of something that was asked for on behalf of this object."""
 
 
 @runtime_checkable

@@ -20,15 +20,12 @@ from accord.adapters.kubernetes.resources import CLAIMS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition
 from accord.domain import conditions
-from accord.domain.checkpoint.names import POLICY_LABEL as CHECKPOINT_LABEL
-from accord.domain.checkpoint.names import is_of
 from accord.domain.children import Difference, differences, needs_apply
 from accord.domain.fields import in_words, set_by_others
 from accord.domain.plan import Event, ObjectKey, Plan, Refusal
 from accord.domain.refusals import QUOTA_EXCEEDED, is_refusal
 from accord.domain.refusals import reason as refusal_reason
-from accord.domain.traffic.names import MANAGED_BY_LABEL, POLICY_LABEL
-from accord.domain.training.names import RUN_LABEL
+from accord.domain.traffic.names import MANAGED_BY_LABEL
 from accord.domain.words import quote
 from accord.observability.logs import about
 from accord.observability.metrics import OperatorMetrics
@@ -37,7 +34,7 @@ from accord.ports.cluster import Cluster, ClusterError
 from accord.runtime.contests import LIMIT, TRUCE, Contest, Contests
 from accord.runtime.fence import NOT_LEADER
 from accord.runtime.index import Index, controller_of, is_ours
-from accord.runtime.kinds import AsksWhy, Kind, LooksAtPods, LooksForOwn
+from accord.runtime.kinds import AsksWhy, Kind, LooksAtPods, LooksForOwn, Traits
 from accord.runtime.queue import Outcome
 from accord.runtime.slim import is_made_by_us
 
@@ -47,15 +44,8 @@ _CONFLICT_RETRY = 15.0
 _QUOTA_RETRY = 20.0
 """Longest pause (seconds) before what a ResourceQuota had no room for is tried again: nobody says when it has."""
 _ROUNDS = 3
-_OWNER_LABELS = {"TrafficPolicy": POLICY_LABEL, "TrainingRun": RUN_LABEL, "CheckpointPolicy": CHECKPOINT_LABEL}
 _STALE_RETRY = 1.0
 _CUT_OFF = frozenset({"Unreachable", "Timeout"})
-
-
-ACT_ON_STATUS = frozenset({"CheckpointPolicy"})
-"""Kinds whose status is the record of what is under way: nothing is done that an older status asks for."""
-_INDEPENDENT = frozenset({"TrafficPolicy"})
-"""Kinds whose objects do not wait for one another: where one is refused, the others are made all the same."""
 _DELETION = (Difference((), "gone"),)
 
 
@@ -290,7 +280,10 @@ class Reconciler:
 
     async def _find_holder(self, key: ObjectKey, manifest: Manifest) -> str | None:
         live = self._index.get(key) or await self._cluster.get(key)
-        return None if live is None else _holder(live, manifest)
+        return None if live is None else self._holder(live, manifest)
+
+    def _holder(self, live: Manifest, owner: Manifest) -> str | None:
+        return _holder(live, owner, self._kinds[owner["kind"]].traits)
 
     async def _act(self, key: ObjectKey, manifest: Manifest, plan: Plan, conflicts: Mapping[ObjectKey, str]) -> bool:
         generation = manifest["metadata"].get("generation")
@@ -311,7 +304,7 @@ class Reconciler:
             try:
                 await self._apply(key, wanted)
             except RefusedError as error:
-                if key.kind not in _INDEPENDENT:
+                if self._kinds[key.kind].traits.is_patient:
                     raise
                 refused = refused or error
                 continue
@@ -340,7 +333,7 @@ class Reconciler:
 
         A replica that has just begun to lead may not have seen yet what the former one recorded last.
         """
-        if key.kind not in ACT_ON_STATUS:
+        if not self._kinds[key.kind].traits.acts_on_status:
             return
         live = await self._cluster.get(key)
         if live is not None and live["metadata"]["resourceVersion"] == manifest["metadata"]["resourceVersion"]:
@@ -383,7 +376,7 @@ class Reconciler:
         if found is not None:
             return found
         live = self._index.get(child)
-        return live if live is not None and controller_of(live) is None and _holder(live, owner) is None else None
+        return live if live is not None and controller_of(live) is None and self._holder(live, owner) is None else None
 
     async def _apply(self, key: ObjectKey, wanted: Manifest, *, counts: bool = True) -> None:
         """An object of ours, or the part that is ours of another one. `counts`: where it is there, this is a change
@@ -423,7 +416,7 @@ class Reconciler:
         if (manifest.get("status") or {}) == status:
             return False
         # Where the status says what is to be done, an older one must not be written over a newer one.
-        pinned = ("resourceVersion",) if manifest["kind"] in ACT_ON_STATUS else ()
+        pinned = ("resourceVersion",) if self._kinds[manifest["kind"]].traits.acts_on_status else ()
         meta = {name: manifest["metadata"][name] for name in ("namespace", "name", "uid", *pinned)}
         body = {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], "metadata": meta, "status": status}
         try:
@@ -492,7 +485,7 @@ class Reconciler:
         )
 
 
-def _holder(live: Manifest, owner: Manifest) -> str | None:
+def _holder(live: Manifest, owner: Manifest, traits: Traits) -> str | None:
     """Who holds an object that `owner` wants, in words; None where it may be taken: ours, or ours without an owner."""
     controller = controller_of(live)
     if controller is not None:
@@ -502,10 +495,12 @@ def _holder(live: Manifest, owner: Manifest) -> str | None:
             return f"an earlier {owner['kind']} of the same name, which is being deleted"
         return f"{controller['kind']} {controller['name']}"
     labels, name = live["metadata"].get("labels") or {}, owner["metadata"]["name"]
-    label = _OWNER_LABELS.get(owner["kind"], "")
+    label = traits.owner_label
     if is_ours(live) and labels.get(label) == name:
         return None
-    if is_made_by_us(live) and (labels.get(label, name) == name or is_of(name, live["metadata"]["name"])):
+    if is_made_by_us(live) and (
+        labels.get(label, name) == name or traits.is_named_after(name, live["metadata"]["name"])
+    ):
         # Whoever took its labels away did not mean it to be lost.
         return None
     manager = labels.get(MANAGED_BY_LABEL)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from accord.adapters.kubernetes.resources import find
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import API_VERSION
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
@@ -21,9 +22,6 @@ _FOREIGN_META = (
     "ownerReferences",
     "labels",
 )
-_OFTEN_FOREIGN = frozenset({"Deployment", "PersistentVolumeClaim", "VolumeSnapshot"})
-"""Kinds that are watched whoever made them."""
-_WITH_STATUS = frozenset({"VolumeSnapshot", "PersistentVolumeClaim"})
 _ROLLOUT = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "conditions")
 _POD_SPEC = ("nodeName", "activeDeadlineSeconds")
 _OUR_MANAGER = "accord"
@@ -50,18 +48,22 @@ def is_made_by_us(manifest: Manifest) -> bool:
     )
 
 
-def slim(manifest: Manifest) -> Manifest:
+def slim(manifest: Manifest, with_status: Collection[tuple[str, str]] = ()) -> Manifest:
     """Without managedFields, and the status of most children; of what is not ours only what is read of it. Of our own
-    Deployments' status it is kept that pods are refused.
+    Deployments' status it is kept that pods are refused. `with_status`: apiVersion and kind of further children whose
+    status is read.
     """
     kind = manifest["kind"]
     meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
     if kind == "Pod":
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, **_pod(manifest)}
     made = is_made_by_us(manifest)
-    if is_ours(manifest) or kind not in _OFTEN_FOREIGN or (made and kind == "VolumeSnapshot"):
-        runs = kind == "Job" or INPUTS_ANNOTATION in (meta.get("annotations") or {})
-        has_status = manifest["apiVersion"] == API_VERSION or kind in _WITH_STATUS or runs
+    resource = find(manifest["apiVersion"], kind)
+    is_shared = resource is not None and resource.is_shared
+    if is_ours(manifest) or not is_shared or (made and kind == "VolumeSnapshot"):
+        runs = INPUTS_ANNOTATION in (meta.get("annotations") or {}) or (resource is not None and resource.suspension)
+        is_read = (resource is not None and resource.status) or (manifest["apiVersion"], kind) in with_status
+        has_status = manifest["apiVersion"] == API_VERSION or runs or is_read
         left_out = ("metadata",) if has_status else ("metadata", "status")
         kept = {**{name: value for name, value in manifest.items() if name not in left_out}, "metadata": meta}
         if kind == "Deployment" and (failures := _failures(manifest)):

@@ -9,37 +9,66 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from accord.adapters.kubernetes.needs import OWN, READ, Needs, Permission
 from accord.adapters.kubernetes.resources import (
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     ENDPOINT_SLICES,
+    PODS,
     SERVICES,
     TRAFFIC_POLICIES,
 )
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.samples import Answer
-from accord.domain.traffic import distribution, names, proxies
+from accord.domain.traffic import acceptance, distribution, failures, names
+from accord.domain.traffic.failures import Failures
 from accord.domain.traffic.membership import known_modes
-from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView, Unsupported
-from accord.domain.traffic.resources import mode_service_key
+from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView
+from accord.domain.traffic.resources import mode_service_key, owned
 from accord.observability.metrics import OperatorMetrics
-from accord.ports.router import Router
+from accord.ports.router import Proxies, Router
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, slice_service, version
+from accord.runtime.kinds import Traits
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
 from accord.runtime.unlisted import Unlisted
 
 Decide = Callable[[Observed, datetime], Plan]
+_NO_STATUS = (SERVICES.kind, DISRUPTION_BUDGETS.kind)
+"""Kinds of whose status nothing is read."""
 
 
 class TrafficPolicies:
     """The kind TrafficPolicy. Implements `accord.runtime.kinds.Kind`."""
 
     resource = TRAFFIC_POLICIES
+    traits = Traits(
+        names.POLICY_LABEL,
+        Needs(
+            watches=(DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES),
+            permissions=(
+                Permission(DEPLOYMENTS, OWN, "Read the Deployments of the modes; run the router's proxies."),
+                Permission(SERVICES, OWN, "A Service for each mode and router."),
+                Permission(DISRUPTION_BUDGETS, OWN, "Keep one proxy of a router up during voluntary disruptions."),
+                Permission(
+                    ENDPOINT_SLICES,
+                    READ,
+                    "Tell the proxies which pods are ready; check whether a slice that left the watch was deleted or "
+                    "lost a label.",
+                ),
+                Permission(
+                    PODS,
+                    ("list",),
+                    "List the pods of a router, by its selector, only while none of its proxies is ready: why they do "
+                    "not come up.",
+                ),
+            ),
+        ),
+        is_patient=False,
+    )
 
     def __init__(
         self,
@@ -47,20 +76,23 @@ class TrafficPolicies:
         routers: Mapping[str, Router],
         decide: Decide,
         measurements: Book[Measurement],
+        failures_read: Book[Failures],
         metrics: OperatorMetrics,
     ) -> None:
-        """`routers` by `router.type`; `measurements` is what a sampler writes in."""
+        """`routers` by `router.type`; `measurements` and `failures_read` are what samplers write in."""
         self._index, self._routers, self._decide = index, routers, decide
-        self._measurements, self._metrics = measurements, metrics
+        index.keep_status(kind for router in routers.values() for kind in router.reads)
+        self._proxies = {type_: router for type_, router in routers.items() if isinstance(router, Proxies)}
+        self._measurements, self._failures, self._metrics = measurements, failures_read, metrics
         self._parsed = Parsed(TrafficPolicy)
         self.refusals = Refusals()
         self.inquiries: Sequence[AnyInquiry] = (
             Inquiry(replace(distribution.QUESTION, interpret=self.interpret), self.read, measurements),
+            Inquiry(failures.QUESTION, self.read, failures_read),
         )
         self._users = index.index_by("trafficpolicy-deployment", _deployments_of)
         self._publishing = False
         self._unlisted: Unlisted | None = None
-        self._obstacles: dict[ObjectKey, proxies.Obstacle] = {}
 
     def start_publishing(self, unlisted: Unlisted | None = None) -> None:
         """The watches have caught up: offer everything once, and each change from now on.
@@ -105,33 +137,24 @@ class TrafficPolicies:
         return self.refusals.decide(key, lambda: self._decide(self._gather(key, manifest, conflicts), now))
 
     def awaited_pods(self, manifest: Manifest) -> str | None:
-        """Those of the router, while none of its proxies is ready. Implements `LooksAtPods`."""
-        key = ObjectKey.of(manifest)
-        self._obstacles.pop(key, None)
-        live = self._index.get(_deployment(key.namespace, names.router(key.name)))
-        if live is None:
-            return None
+        """Those of the router, where they do not come up. Implements `LooksAtPods`."""
         with contextlib.suppress(ValidationError):
             policy = self._parsed.of(manifest)
-            told = find(policy.status.conditions, "Programmed")
-            router = self._routers.get(policy.spec.router.type)
-            # The first status says only that none is ready: pods take a moment.
-            if router is None or told is None or told.status == "True":
-                return None
-            if not any(proxy.ready for proxy in router.programming(key.namespace, key.name).proxies):
-                labels = live["spec"]["selector"]["matchLabels"]
-                return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+            router = self._proxies.get(policy.spec.router.type)
+            if router is not None:
+                return router.awaited_pods(policy, self._index.children(policy.metadata.uid))
         return None
 
     def pods_seen(self, manifest: Manifest, pods: Iterable[Manifest]) -> None:
-        """Keep what the next decision reads of them."""
-        found = proxies.obstacle(pods)
-        if found is not None:
-            self._obstacles[ObjectKey.of(manifest)] = found
+        """The router keeps what the next decision reads of them."""
+        policy = self._parsed.of(manifest)
+        router = self._proxies.get(policy.spec.router.type)
+        if router is not None:
+            router.pods_seen(policy, pods)
 
     def interpret(self, policy: TrafficPolicy, answer: Answer, now: datetime) -> Measurement:
         """What Prometheus says about the traffic, and what the router counted itself."""
-        router = self._routers.get(policy.spec.router.type)
+        router = self._proxies.get(policy.spec.router.type)
         measured = distribution.interpret(policy, answer, now)
         return measured if router is None else replace(measured, proxies=router.counted(policy))
 
@@ -147,14 +170,13 @@ class TrafficPolicies:
         self._metrics.forget_shares(key.namespace, key.name)
         self._parsed.forget(key)
         self.refusals.forget(key)
-        self._obstacles.pop(key, None)
 
     def _publish(self, key: ObjectKey) -> None:
         if not self._publishing:
             return
         manifest = self._index.get(key)
         if manifest is None:
-            for router in self._routers.values():
+            for router in self._proxies.values():
                 router.forget(key.namespace, key.name)
             return
         try:
@@ -162,8 +184,8 @@ class TrafficPolicies:
         except ValueError:
             # The pass over it says so in its status; what was published stays.
             return
-        chosen = self._routers.get(policy.spec.router.type)
-        for router in self._routers.values():
+        chosen = self._proxies.get(policy.spec.router.type)
+        for router in self._proxies.values():
             if router is not chosen:
                 router.forget(key.namespace, key.name)
         if chosen is None:
@@ -177,7 +199,7 @@ class TrafficPolicies:
 
     def _gather(self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str]) -> Observed:
         policy = self._parsed.of(manifest)
-        deployments = {}
+        router, deployments = self._router_view(policy), {}
         for mode in policy.spec.modes:
             live = self._index.get(_deployment(key.namespace, mode.deployment_ref.name))
             if live is not None:
@@ -191,32 +213,28 @@ class TrafficPolicies:
                 for mode in known_modes(policy)
             },
             unseen=self._unseen(policy),
-            orphans=self._orphans(policy),
-            router=self._router_view(policy),
+            orphans=self._orphans(policy, router),
+            router=router,
             measurement=self._measurements.get(key),
+            failures=self._failures.get(key),
             conflicts=conflicts,
             refusals=self.refusals.of(key),
         )
 
     def _router_view(self, policy: TrafficPolicy) -> RouterView:
-        router = self._routers.get(policy.spec.router.type)
+        router, live = self._routers.get(policy.spec.router.type), self._index.children(policy.metadata.uid)
         if router is None:
-            missing = Unsupported(
-                "spec.router.type",
-                "NotImplemented",
-                f"router.type {policy.spec.router.type} is not available in this version; "
-                f"available: {', '.join(sorted(self._routers))}",
-            )
-            return RouterView(unsupported=(missing,))
-        namespace, name = policy.metadata.namespace, policy.metadata.name
-        return RouterView(
-            refused=proxies.refused(self._index.get(_deployment(namespace, names.router(name)))),
-            obstacle=self._obstacles.get(_policy(namespace, name)),
-            objects=router.objects(policy),
+            return RouterView(unsupported=(acceptance.no_router(policy, self._routers),))
+        view = RouterView(
+            objects=router.objects(policy, live),
             address=router.address(policy),
             unsupported=router.unsupported(policy),
-            programming=router.programming(namespace, name),
+            progress=router.progress(policy, live),
         )
+        proxies = self._proxies.get(policy.spec.router.type)
+        if proxies is None:
+            return view
+        return replace(view, handover=proxies.handover(policy), seen=proxies.seen(policy))
 
     def _unseen(self, policy: TrafficPolicy) -> frozenset[str]:
         """Modes that had pods, and of whose Service no EndpointSlice is known though it is there, or may be.
@@ -233,11 +251,12 @@ class TrafficPolicies:
 
         return frozenset(mode.name for mode in policy.status.modes if mode.ready_pods and is_unseen(mode.name))
 
-    def _orphans(self, policy: TrafficPolicy) -> dict[ObjectKey, Manifest]:
-        """Services and PodDisruptionBudgets of this policy without an owner."""
+    def _orphans(self, policy: TrafficPolicy, router: RouterView) -> dict[ObjectKey, Manifest]:
+        """Objects of this policy without an owner, but for Deployments, which are not watched by label."""
         namespace, name = policy.metadata.namespace, policy.metadata.name
         own = (ObjectKey(r.api_version, r.kind, namespace, names.router(name)) for r in (SERVICES, DISRUPTION_BUDGETS))
-        keys = (*(mode_service_key(policy, mode) for mode in known_modes(policy)), *own)
+        wanted = (ObjectKey.of(owned(policy, each)) for each in router.objects if each["kind"] != DEPLOYMENTS.kind)
+        keys = (*(mode_service_key(policy, mode) for mode in known_modes(policy)), *own, *wanted)
         found = ((key, self._index.get(key)) for key in keys)
         return {
             key: live
@@ -298,10 +317,10 @@ def _owner(manifest: Manifest | None) -> ObjectKey | None:
 
 
 def _same(change: Change) -> bool:
-    """Whether nothing changed that a decision reads. Of the status of Deployments that are ours little is kept."""
+    """Whether nothing changed that a decision reads. Of a status that is kept something is."""
     if change.old is None or change.new is None:
         return False
-    ignored = () if change.new["kind"] == DEPLOYMENTS.kind else ("status",)
+    ignored = ("status",) if change.new["kind"] in _NO_STATUS else ()
     return _essence(change.old, ignored) == _essence(change.new, ignored)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from accord.adapters.kubernetes.needs import OWN, Needs, Permission
 from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, PODS, TRAINING_RUNS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
@@ -22,10 +23,12 @@ from accord.domain.training.pauses import Pause
 from accord.domain.training.progress import Progress
 from accord.domain.training.ratings import Ratings
 from accord.domain.training.views import AttemptView, PodView
+from accord.domain.training.workload import chosen
 from accord.domain.warned import Warned
 from accord.ports.workload import Workload
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, is_ours
+from accord.runtime.kinds import Traits
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
 from accord.runtime.slim import is_made_by_us
@@ -48,17 +51,38 @@ class TrainingRuns:
     """The kind TrainingRun. Implements `accord.runtime.kinds.Kind`."""
 
     resource = TRAINING_RUNS
+    traits = Traits(
+        RUN_LABEL,
+        Needs(
+            watches=(CLAIMS, PODS, CHECKPOINT_POLICIES),
+            permissions=(
+                Permission(TRAINING_RUNS, ("delete",), "Clean up a finished run when its `ttlAfterFinished` is over."),
+                Permission(
+                    CLAIMS,
+                    OWN,
+                    "The volume of a TrainingRun's checkpoints, which the operator never deletes.",
+                ),
+                Permission(
+                    PODS,
+                    ("list", "watch", "patch"),
+                    "Watch the pods of TrainingRuns, by their label, and end one whose trainer has failed while a "
+                    "sidecar keeps it, or whose attempt a rollback gave up (one field, `spec.activeDeadlineSeconds`).",
+                ),
+            ),
+        ),
+    )
 
     def __init__(
         self,
         index: Index,
-        workload: Workload,
+        workloads: Mapping[str, Workload],
         decide: Decide,
         progress: Book[Progress],
         ratings: Book[Ratings],
     ) -> None:
-        """`workload` runs the attempts; `progress` and `ratings` are what samplers write in."""
-        self._index, self._workload, self._decide = index, workload, decide
+        """`workloads` run the attempts; `progress` and `ratings` are what samplers write in."""
+        self._index, self._workloads, self._decide = index, workloads, decide
+        self._by_kind = {workload.kind: workload for workload in workloads.values()}
         self._progress, self._ratings = progress, ratings
         self._parsed = Parsed(TrainingRun)
         self._pods = index.index_by("trainingrun-pod", _pod_of)
@@ -88,15 +112,16 @@ class TrainingRuns:
             return () if change.new is None else (key,)
         if key.kind == CHECKPOINT_POLICIES.kind:
             return self._paused(change)
-        if key.kind not in (self._workload.kind, PODS.kind, CLAIMS.kind):
+        if key.kind not in (*self._by_kind, PODS.kind, CLAIMS.kind):
             return ()
         return {run for run in map(_run_of, (change.old, change.new)) if run is not None}
 
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
-        key = ObjectKey.of(manifest)
+        key, run = ObjectKey.of(manifest), self._parsed.of(manifest)
+        workload = chosen(self._workloads, run)
         return self.refusals.decide(
-            key, lambda: self._decide(self._gather(key, manifest, conflicts, now), self._workload, now)
+            key, lambda: self._decide(self._gather(key, run, workload, conflicts, now), workload, now)
         )
 
     def unexplained(self, manifest: Manifest) -> str | None:
@@ -106,7 +131,11 @@ class TrainingRuns:
         podless = self._podless.get(key)
         if podless is not None and podless.is_overdue:
             return podless.uid
-        pods = map(PodView.of, self._pods(key).values())
+        try:
+            workload = chosen(self._workloads, self._parsed.of(manifest))
+        except ValidationError:
+            return None
+        pods = map(workload.pod, self._pods(key).values())
         return next((pod.uid for pod in pods if pod.created_nothing and not pod.deleting and pod.uid), None)
 
     def explained(self, manifest: Manifest, uid: str, warned: Warned | None) -> None:
@@ -123,7 +152,7 @@ class TrainingRuns:
         attempt = run.status.attempt or 0
         if attempt < 1 or is_finished(run):
             return None
-        job = self._workload.key(run, attempt)
+        job = chosen(self._workloads, run).key(run, attempt)
         if self._gone.get(key) == job.name or any(view.attempt >= attempt for view in self._jobs(run)):
             return None
         return job
@@ -168,10 +197,14 @@ class TrainingRuns:
         return [run for run in concerned if self._index.get(run) is not None]
 
     def _gather(
-        self, key: ObjectKey, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime
+        self,
+        key: ObjectKey,
+        run: TrainingRun,
+        workload: Workload,
+        conflicts: Mapping[ObjectKey, str],
+        now: datetime,
     ) -> Observed:
-        run = self._parsed.of(manifest)
-        jobs, pods = self._jobs(run), tuple(map(PodView.of, self._pods(key).values()))
+        jobs, pods = self._jobs(run), tuple(map(workload.pod, self._pods(key).values()))
         podless = self._follow_podless(key, jobs, pods, now)
         uid, warned = self._warned.get(key, ("", None))
         return Observed(
@@ -191,11 +224,11 @@ class TrainingRuns:
     def _jobs(self, run: TrainingRun) -> tuple[AttemptView, ...]:
         """The Jobs of a run, also one of its newest attempt from which somebody took the owner reference."""
         children = self._index.children(run.metadata.uid)
-        found = [child for child in children.values() if child["kind"] == self._workload.kind]
-        newest = self._index.get(self._workload.key(run, run.status.attempt or 1))
+        found = [child for child in children.values() if child["kind"] in self._by_kind]
+        newest = self._index.get(chosen(self._workloads, run).key(run, run.status.attempt or 1))
         if newest is not None and controller_of(newest) is None and _is_made_for(run.metadata.name, newest):
             found.append(newest)
-        return tuple(map(self._workload.view, found))
+        return tuple(self._by_kind[each["kind"]].view(each) for each in found)
 
 
 def _ours(manifest: Manifest | None, run: str) -> Manifest | None:

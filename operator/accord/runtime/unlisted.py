@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey
-from accord.ports.cluster import ClusterError
+from accord.runtime.answers import Get, Pause, answer
 from accord.runtime.index import controller_of
 
 log = logging.getLogger(__name__)
-
-RETRY_SECONDS = 1.0
 
 
 class Unlisted:
@@ -25,14 +23,15 @@ class Unlisted:
 
     def __init__(
         self,
-        get: Callable[[ObjectKey], Awaitable[Manifest | None]],
+        get: Get,
         observe: Callable[[Manifest], None],
         answered: Callable[[ObjectKey], None],
+        pause: Pause = asyncio.sleep,
     ) -> None:
         """`get` asks the API server for one object; `observe` takes one in that is ours; `answered(owner)` hears of
-        each answer, whatever it is.
+        each answer, whatever it is; `pause` waits for so many seconds.
         """
-        self._get, self._observe, self._answered = get, observe, answered
+        self._get, self._observe, self._answered, self._pause = get, observe, answered, pause
         self._asking: dict[ObjectKey, asyncio.Task[None]] = {}
 
     def __contains__(self, key: object) -> bool:
@@ -49,18 +48,11 @@ class Unlisted:
 
     async def _find(self, key: ObjectKey, owner: ObjectKey, uid: str) -> None:
         try:
-            live = await self._persistently(key)
+            # A refusal is no answer either: what is not known to be gone keeps its traffic.
+            live = await answer(self._get, key, pause=self._pause)
         finally:
             del self._asking[key]
         if live is not None and (controller_of(live) or {}).get("uid") == uid:
             log.info("%s lost its watch label while no operator ran", key)
             self._observe({"apiVersion": key.api_version, "kind": key.kind, **live})
         self._answered(owner)
-
-    async def _persistently(self, key: ObjectKey) -> Manifest | None:
-        while True:
-            try:
-                return await self._get(key)
-            except ClusterError as error:
-                log.debug("cannot get %s: %s", key, error)
-                await asyncio.sleep(RETRY_SECONDS)

@@ -94,6 +94,8 @@ CONNECTED = {
     "run": ("run", "--kubeconfig"),
     "approve": ("approve", "p", "--kubeconfig"),
     "approve --list": ("approve", "--list", "--kubeconfig"),
+    "report": ("report", "--kubeconfig"),
+    "doctor": ("doctor", "--kubeconfig"),
 }
 WRITERS = {
     "schedule": ("schedule", "-f", "good.yaml", "--plot"),
@@ -208,6 +210,11 @@ def test_another_input_that_is_missing(
         ("backtest", "-f", "good.yaml", "--csv", "run.csv", "--every", "0"),
         ("backtest", "-f", "good.yaml", "--csv", "run.csv", "--every", "soon"),
         ("backtest", "-f", "good.yaml", "--csv", "run.csv", "--speed", "fast"),
+        ("report", "-o", "xml"),
+        ("doctor", "-o", "xml"),
+        ("report", "--range", "0s"),
+        ("report", "--range", "soon"),
+        ("report", "--max-errors", "-1"),
         ("plan",),
         ("plan", "--nonsense"),
         ("nonsense",),
@@ -221,7 +228,14 @@ def test_an_option_that_is_wrong(arguments: tuple[str, ...], capsys: pytest.Capt
     said = capsys.readouterr().err
     assert said.startswith("usage: accord")
     value = {"xml": "invalid choice: 'xml'", "x.png": "'x.png' is not a .svg file", "0": "'0' must be a whole number"}
-    value |= {"soon": "'soon' must be a whole number, 1 or more", "fast": "'fast' must be a number greater than 0"}
+    value |= {
+        "-1": "'-1' must be a number, 0 or more",
+        "0s": "'0s' must be more than 0s",
+        "fast": "'fast' must be a number greater than 0",
+    }
+    value |= {
+        "soon": "'soon' is not a duration" if "--range" in arguments else "'soon' must be a whole number, 1 or more"
+    }
     assert value.get(arguments[-1] if arguments else "", "error: ") in said
 
 

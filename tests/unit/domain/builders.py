@@ -7,6 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from accord.adapters.routers.envoy.offering import unsupported
+from accord.adapters.routers.envoy.pods import Obstacle
+from accord.adapters.routers.envoy.programming import Programming, ProxyState
+from accord.adapters.routers.envoy.progress import handover, progress, seen
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey, Plan
@@ -16,13 +20,13 @@ from accord.domain.traffic.observed import (
     Endpoint,
     Measurement,
     Observed,
-    Programming,
-    ProxyState,
     RouterView,
 )
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SHARES = {"fast": 60, "balanced": 30, "creative": 10}
+ISTIO = {"type": "Istio", "istio": {"hosts": ["shop.example.com"]}}
+"""A router that is not there yet: a spec that is not accepted."""
 ROUTER = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -56,6 +60,26 @@ def programming(*, accepted: bool = True, at: datetime = NOW - timedelta(minutes
     return replace(Programming(at, proxies, frozenset(), routes_settled=accepted), **changes)
 
 
+def router(
+    state: Programming | None = None,
+    objects: tuple[Manifest, ...] = (),
+    address: str | None = "shop-router.demo.svc:80",
+    *,
+    policy: Manifest | None = None,
+    now: datetime = NOW,
+    refused: Obstacle | None = None,
+    obstacle: Obstacle | None = None,
+) -> RouterView:
+    """The built-in router, whose proxies stand so, as a pass over `policy` at `now` sees it."""
+    state = state or programming()
+    parsed = TrafficPolicy.model_validate(policy or manifest())
+    found = progress(parsed, state, now, refused, obstacle)
+    return RouterView(objects, address, unsupported(parsed), found, handover(state), seen(state))
+
+
+_WELL = router(objects=(ROUTER,))
+
+
 def observed(
     policy: Manifest | None = None,
     *,
@@ -78,7 +102,7 @@ def observed(
         deployments=deployments,
         children={ObjectKey.of(child): child for child in children},
         endpoints={name: (Endpoint("10.0.0.1", name in serving),) for name in names},
-        router=router or RouterView((ROUTER,), "shop-router.demo.svc:80", (), programming()),
+        router=router or replace(_WELL, unsupported=unsupported(parsed)),
         measurement=measurement,
         conflicts=conflicts or {},
     )

@@ -14,6 +14,7 @@ from tests.unit.training import test_run_progress as training
 from tests.unit.training import test_run_retuning as ratings
 from tests.unit.training.world import NOW, World
 
+from accord.adapters.workloads.job import JobWorkload
 from accord.domain import age
 from accord.domain.checkpoint.detection import live
 from accord.domain.traffic import distribution
@@ -40,7 +41,7 @@ def of_training(interval: str, old: timedelta) -> bool:
     world = World(monitoring={"interval": interval})
     world.settle()
     world.progress = Progress("Measured", world.now - old, step=5, attempt=1)
-    return schedule_compliance.current(assess(world.gather(), world.now)) is not None
+    return schedule_compliance.current(assess(world.gather(), JobWorkload(), world.now)) is not None
 
 
 def of_checkpoints(interval: str, old: timedelta) -> bool:

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import NOW, edited, manifest, observed, programming, settled
+from tests.unit.domain.builders import NOW, edited, manifest, observed, router, settled
 
+from accord.adapters.routers.envoy.objects import scaled
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey
 from accord.domain.traffic import resources
 from accord.domain.traffic.decide import decide
-from accord.domain.traffic.observed import RouterView
 
 POLICY = settled()
 CHILDREN = decide(observed(POLICY), NOW).apply
@@ -119,9 +119,9 @@ def test_the_number_of_proxies_is_left_to_an_autoscaler() -> None:
 
     def applied(live: int | None, **envoy: Any) -> list[int]:
         policy = manifest(router={"envoy": envoy})
-        view = RouterView((sized(2),), "shop-router.demo.svc:80", (), programming())
         given = TrafficPolicy.model_validate(policy)
         children = [] if live is None else [resources.owned(given, sized(live))]
+        view = router(objects=(scaled(given, sized(2), {ObjectKey.of(child): child for child in children}),))
         plan = decide(observed(policy, router=view, children=children), NOW)
         return [m["spec"]["replicas"] for m in plan.apply if m["kind"] == "Deployment"]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import NOW, RouterView, condition, manifest, observed, programming, settled
+from tests.unit.domain.builders import NOW, condition, manifest, observed, programming, router, settled
 from tests.unit.domain.test_traffic_judgement import DIRECT, after, alerts, judged, shown
 
 from accord.api.base import Manifest
@@ -142,12 +142,12 @@ def test_rates_that_are_not_known_any_more_are_not_shown() -> None:
 
 def test_ejected_pods_are_in_the_status_and_remembered() -> None:
     sights = {"fast": Sight(2, 2, 0), "balanced": Sight(1, 1, 1)}
-    view = RouterView((), "shop-router.demo.svc:80", (), programming(sights=sights))
+    view = router(programming(sights=sights))
     policy = settled()
     policy = after(policy, decide(observed(policy, router=view), NOW))
     assert [mode.get("ejectedPods") for mode in policy["status"]["modes"]] == [2, 0, None]
     assert {each["type"]: each["reason"] for each in policy["status"]["conditions"]}["ModesAvailable"] == "PodsEjected"
-    blind = RouterView((), "shop-router.demo.svc:80", (), programming(looked=False))
+    blind = router(programming(looked=False))
     again = decide(observed(policy, router=blind), NOW)
     assert condition(again, "ModesAvailable")[1] == "PodsEjected"
 

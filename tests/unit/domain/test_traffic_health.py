@@ -14,6 +14,7 @@ from tests.unit.domain.builders import (
     observed,
     programming,
     reasons,
+    router,
     settled,
 )
 
@@ -182,7 +183,7 @@ def test_a_suspended_policy_keeps_its_checks() -> None:
 
 
 def seen(**sights: Sight) -> RouterView:
-    return RouterView((), "shop-router.demo.svc:80", (), programming(sights=sights))
+    return router(programming(sights=sights))
 
 
 class TestSights:
@@ -222,7 +223,7 @@ class TestSights:
     @pytest.mark.parametrize("sight", [Sight(1, 0, 0), Sight(1, 1, 0), Sight(1, 1, 1)])
     def test_a_new_leader_takes_nothing_back_before_it_has_asked(self, sight: Sight) -> None:
         told = settled(router=seen(fast=sight))
-        new = RouterView((), "shop-router.demo.svc:80", (), programming(looked=False))
+        new = router(programming(looked=False))
         again = decide(observed(told, router=seen(fast=sight)), NOW)
         assert decide(observed(told, router=new), NOW).status == again.status
         unreachable = decide(observed(told, router=seen()), NOW)
@@ -232,17 +233,17 @@ class TestSights:
         well, said = Sight(2, 2, 2), "1 of 2 proxies reaches no pod of mode fast: router-b. There its health check"
         sights = {"fast": well, "balanced": well, "creative": well}
 
-        def router(**changes: Any) -> RouterView:
-            return RouterView((), "shop-router.demo.svc:80", (), programming(sights=sights, **changes))
+        def looking(**changes: Any) -> RouterView:
+            return router(programming(sights=sights, **changes))
 
-        policy = settled(router=router())
-        first = decide(observed(policy, router=router(cut_off={"fast": CutOff(("router-b",), 2)})), NOW)
+        policy = settled(router=looking())
+        first = decide(observed(policy, router=looking(cut_off={"fast": CutOff(("router-b",), 2)})), NOW)
         status, reason, message = condition(first, "ModesAvailable")
         assert (status, reason) == ("True", "Available")
         assert f"; {said} (TCP connection) fails and its 60% goes to balanced" in message
         assert condition(first, "Ready")[0] == "True", "a new proxy takes a moment"
         assert effective(first) == {"fast": 60, "balanced": 30, "creative": 10}
-        lasting = router(cut_off={"fast": CutOff(("router-b",), 2, lasting=True)})
+        lasting = looking(cut_off={"fast": CutOff(("router-b",), 2, lasting=True)})
         plan = decide(observed(policy, router=lasting), NOW)
         status, reason, message = condition(plan, "ModesAvailable")
         assert (status, reason) == ("False", "HealthCheckFailing")
@@ -250,20 +251,20 @@ class TestSights:
         assert condition(plan, "Ready")[:2] == ("False", "HealthCheckFailing")
         assert reasons(plan) == ["HealthCheckFailing"]
         told = {**policy, "status": plan.status}
-        new = RouterView((), "shop-router.demo.svc:80", (), programming(looked=False))
-        for view in (new, router(cut_off={"fast": CutOff(("router-b",), 2)})):
+        new = router(programming(looked=False))
+        for view in (new, looking(cut_off={"fast": CutOff(("router-b",), 2)})):
             again = decide(observed(told, router=view), NOW)
             assert condition(again, "ModesAvailable") == condition(plan, "ModesAvailable"), "a new leader agrees"
-        assert condition(decide(observed(told, router=router()), NOW), "Ready")[0] == "True"
+        assert condition(decide(observed(told, router=looking()), NOW), "Ready")[0] == "True"
 
     def test_a_cut_off_proxy_gives_the_share_to_a_mode_that_it_reaches(self) -> None:
         cut = {name: CutOff(("a", "b", "c", "d"), 5, lasting=True) for name in ("fast", "balanced")}
-        plan = decide(observed(settled(), router=RouterView(programming=programming(cut_off=cut))), NOW)
+        plan = decide(observed(settled(), router=router(programming(cut_off=cut))), NOW)
         message = condition(plan, "ModesAvailable")[2]
         assert "4 of 5 proxies reach no pod of mode fast: a, b, c and others. " in message
         assert message.count("goes to creative") == 2
         everywhere = {name: CutOff(("a",), 2) for name in ("fast", "balanced", "creative")}
-        plan = decide(observed(settled(), router=RouterView(programming=programming(cut_off=everywhere))), NOW)
+        plan = decide(observed(settled(), router=router(programming(cut_off=everywhere))), NOW)
         assert "goes to" not in condition(plan, "ModesAvailable")[2]
 
     def test_what_is_not_known_fails_nothing(self) -> None:

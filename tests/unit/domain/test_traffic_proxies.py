@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.domain.builders import NOW, ROUTER, condition, observed, programming, reasons, settled
+from tests.unit.domain.builders import NOW, ROUTER, condition, observed, programming, reasons, router, settled
 
+from accord.adapters.routers.envoy.pods import Obstacle, obstacle, refused
+from accord.adapters.routers.envoy.programming import ProxyState
 from accord.api.base import Manifest
 from accord.domain.plan import Plan
 from accord.domain.traffic.decide import decide
-from accord.domain.traffic.observed import ProxyState, RouterView
-from accord.domain.traffic.proxies import Obstacle, obstacle, refused
+from accord.domain.traffic.observed import RouterView
 
 POD = "shop-router-6f-x"
 SECURITY = (
@@ -90,8 +90,7 @@ def test_a_deployment_whose_pods_are_refused_says_so(words: str, reason: str) ->
 
 
 def view(ready: bool = False, **more: Any) -> RouterView:
-    state = programming(proxies=(ProxyState("router-a", ready, ready),))
-    return replace(RouterView((ROUTER,), "shop-router.demo.svc:80", (), state), **more)
+    return router(programming(proxies=(ProxyState("router-a", ready, ready),)), (ROUTER,), **more)
 
 
 def told(plan: Plan) -> dict[str, tuple[str, str, str]]:
@@ -99,24 +98,24 @@ def told(plan: Plan) -> dict[str, tuple[str, str, str]]:
 
 
 def test_the_condition_names_it_and_a_person_is_called_after_a_minute() -> None:
-    policy, router = settled(), view(refused=Obstacle("PodsRefused", SECURITY), obstacle=Obstacle("Unschedulable", "x"))
-    plan = decide(observed(policy, router=router), NOW)
+    policy, down = settled(), view(refused=Obstacle("PodsRefused", SECURITY), obstacle=Obstacle("Unschedulable", "x"))
+    plan = decide(observed(policy, router=down), NOW)
     said = ("False", "PodsRefused", f"no proxy is ready, nothing answers at status.address: {SECURITY}")
     assert told(plan)["Programmed"] == told(plan)["Ready"] == said
     assert told(plan)["Reconciling"][:2] == ("True", "PodsRefused")
     assert "PodsRefused" in reasons(plan)
     assert plan.requeue_after is not None
     assert plan.requeue_after <= 5
-    again = decide(observed({**policy, "status": plan.status}, router=router), NOW + timedelta(seconds=61))
+    again = decide(observed({**policy, "status": plan.status}, router=down), NOW + timedelta(seconds=61))
     assert told(again)["Stalled"][:2] == ("True", "PodsRefused")
     assert reasons(again) == []
 
 
 def test_room_that_an_autoscaler_may_make_is_waited_for() -> None:
-    router = view(obstacle=Obstacle("Unschedulable", "cannot schedule pod x"))
+    down = view(obstacle=Obstacle("Unschedulable", "cannot schedule pod x"))
     policy = settled()
-    first = decide(observed(policy, router=router), NOW)
-    later = decide(observed({**policy, "status": first.status}, router=router), NOW + timedelta(minutes=9))
+    first = decide(observed(policy, router=down), NOW)
+    later = decide(observed({**policy, "status": first.status}, router=down), NOW + timedelta(minutes=9))
     assert told(later)["Reconciling"][:2] == ("True", "Unschedulable")
 
 
@@ -139,8 +138,8 @@ class TestHiddenAddresses:
     )
 
     def decided(self, policy: Manifest, *proxies: ProxyState, **changes: Any) -> Plan:
-        router = RouterView((ROUTER,), "x:80", (), programming(proxies=proxies, **changes))
-        return decide(observed(policy, router=router), NOW)
+        state = programming(proxies=proxies, **changes)
+        return decide(observed(policy, router=router(state, (ROUTER,), policy=policy)), NOW)
 
     @pytest.mark.parametrize("ready", [True, False])
     def test_it_is_said_whether_the_proxy_serves_or_never_began(self, ready: bool) -> None:

@@ -14,6 +14,7 @@ from tests.unit.domain.builders import (
     observed,
     programming,
     reasons,
+    router,
     settled,
     targets,
 )
@@ -22,6 +23,7 @@ from accord.domain.plan import ObjectKey, Refusal
 from accord.domain.traffic.decide import decide
 from accord.domain.traffic.observed import Observed
 
+OBJECTS = observed().router.objects
 ROUTER = ObjectKey("apps/v1", "Deployment", "demo", "shop-router")
 QUOTA = Refusal(403, "exceeded quota: two")
 
@@ -58,7 +60,7 @@ def test_it_is_said_once_and_ends_by_itself() -> None:
 def test_the_proxies_are_not_waited_for() -> None:
     """While they are about to answer, the status is left as it is; a refusal is an answer."""
     policy = edited(settled(), loadBalancing={"maxQueueSize": 7})
-    silent = replace(observed().router, programming=programming(accepted=False, at=NOW))
+    silent = router(programming(accepted=False, at=NOW), OBJECTS)
     assert decide(observed(policy, router=silent), NOW).status is None
     told = decide(refused(observed(policy, router=silent), router=QUOTA), NOW)
     assert condition(told, "Stalled")[1] == "QuotaExceeded"
@@ -69,7 +71,7 @@ def test_a_new_mode_whose_service_is_refused_takes_no_traffic() -> None:
     policy = edited(settled(manifest(before)), {"fast": 50, "balanced": 30, "creative": 20})
     # Given proxies that know of no pod of the new mode, long after the change: there is no Service to list them
     views = {name: deployment(name) for name in ("fast", "balanced", "creative")}
-    warm = replace(observed().router, programming=programming(warm=frozenset({"fast", "balanced", "creative"})))
+    warm = router(programming(warm=frozenset({"fast", "balanced", "creative"})), OBJECTS)
     facts = observed(policy, ready=before, deployments=views, router=warm)
     assert "creative" in targets(decide(facts, NOW)), "as for a mode that has no pods"
     plan = decide(refused(facts, creative=QUOTA), NOW)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.domain.builders import ISTIO
 from tests.unit.domain.world import World
 
 from accord.domain.traffic.decide import decide
@@ -50,7 +51,7 @@ def check_at_rest(world: World) -> None:
     assert (plan.apply, plan.delete, plan.events) == ((), (), ())
     assert plan.status == world.policy["status"]
     spec = world.policy["spec"]
-    if spec.get("suspend") or spec.get("circuitBreaker"):
+    if spec.get("suspend") or spec.get("router"):
         return
     wanted = {mode["name"]: float(mode["weight"]) for mode in spec["modes"]}
     assert world.status() == wanted
@@ -261,8 +262,7 @@ def perform(world: World, step: tuple[str, object]) -> None:  # noqa: C901 - a t
         case "suspend", bool(on):
             world.edit(suspend=on)
         case "refuse", bool(on):
-            first = world.policy["spec"]["modes"][0]["name"]
-            world.edit(circuitBreaker={"mode": first} if on else None)
+            world.edit(router=ISTIO if on else {})
         case "pass", writes:
             world.step(writes)  # type: ignore[arg-type]
         case "answer", tuple(names):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.unit.domain.builders import (
+    ISTIO,
     NOW,
     condition,
     deployment,
@@ -17,15 +18,20 @@ from tests.unit.domain.builders import (
     observed,
     programming,
     reasons,
+    router,
     settled,
     targets,
 )
 
+from accord.adapters.routers.envoy.programming import Programming, ProxyState
 from accord.api.base import Manifest
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey, Plan
+from accord.domain.traffic.acceptance import no_router
 from accord.domain.traffic.decide import decide
-from accord.domain.traffic.observed import DeploymentView, Observed, ProxyState, RouterView, Unsupported
+from accord.domain.traffic.observed import DeploymentView, Observed, RouterView, Unsupported
 
+GATEWAY = manifest(router={"type": "GatewayAPI", "gatewayAPI": {"parentRefs": [{"name": "gw"}]}})
 TRUE, FALSE = "True", "False"
 MODES = ("fast", "balanced", "creative")
 
@@ -274,18 +280,14 @@ ROWS = [
     ),
     Row(
         "no proxy is ready",
-        observed(router=RouterView((), "a:80", (), programming(proxies=(ProxyState("p", False, False),)))),
+        observed(router=router(programming(proxies=(ProxyState("p", False, False),)))),
         ready=FALSE,
         kstatus="Reconciling",
         says={"Programmed": (FALSE, "NoReadyProxy", "nothing answers at status.address")},
     ),
     Row(
         "a proxy refuses",
-        observed(
-            router=RouterView(
-                (), "a:80", (), programming(proxies=(ProxyState("p", True, False, "proxy p refuses the routes"),))
-            )
-        ),
+        observed(router=router(programming(proxies=(ProxyState("p", True, False, "proxy p refuses the routes"),)))),
         ready=FALSE,
         kstatus="Reconciling",
         says={"Programmed": (FALSE, "ProxyRejected", "proxy p refuses the routes")},
@@ -293,22 +295,18 @@ ROWS = [
     ),
     Row(
         "proxies that do not answer",
-        observed(
-            router=RouterView(
-                (), "a:80", (), programming(proxies=tuple(ProxyState(f"p{i}", True, False) for i in range(5)))
-            )
-        ),
+        observed(router=router(programming(proxies=tuple(ProxyState(f"p{i}", True, False) for i in range(5))))),
         ready=FALSE,
         kstatus="Reconciling",
         says={"Programmed": (FALSE, "Pending", "not yet accepted by p0, p1, p2 and others; they route as before")},
     ),
     Row(
-        "the circuit breaker is not there yet",
-        observed(manifest(circuitBreaker={"mode": "creative"})),
+        "a router that is not there yet",
+        observed(manifest(router=ISTIO)),
         ready=FALSE,
         kstatus="Stalled",
         says={
-            "Accepted": (FALSE, "NotImplemented", "spec.circuitBreaker: the circuit breaker is not implemented yet"),
+            "Accepted": (FALSE, "NotImplemented", "spec.router.type: router type Istio is not implemented yet"),
             "Programmed": (FALSE, "NotAccepted", "nothing was routed before"),
             "WithinTarget": ("Unknown", "NothingRouted", ""),
         },
@@ -318,7 +316,9 @@ ROWS = [
     ),
     Row(
         "another router",
-        observed(manifest(router={"type": "GatewayAPI", "gatewayAPI": {"parentRefs": [{"name": "gw"}]}})),
+        observed(
+            GATEWAY, router=RouterView(unsupported=(no_router(TrafficPolicy.model_validate(GATEWAY), ["Envoy"]),))
+        ),
         ready=FALSE,
         kstatus="Stalled",
         says={"Accepted": (FALSE, "NotImplemented", "spec.router.type: router type GatewayAPI is not implemented")},
@@ -332,7 +332,6 @@ ROWS = [
                 (),
                 None,
                 (Unsupported("spec.strategy", "NotSupported", "this router has no RoundRobin"),),
-                programming(),
             )
         ),
         ready=FALSE,
@@ -343,7 +342,7 @@ ROWS = [
     ),
     Row(
         "a routed policy becomes one that is not accepted: traffic stays",
-        observed(edited(settled(), {"fast": 50, "new": 50}, circuitBreaker={"mode": "fast"})),
+        observed(edited(settled(), {"fast": 50, "new": 50}, router=ISTIO)),
         ready=FALSE,
         kstatus="Stalled",
         says={
@@ -360,7 +359,7 @@ ROWS = [
     ),
     Row(
         "a mode on its way out keeps the policy that is not accepted told about its pods",
-        observed(edited(settled(), {"fast": 50, "new": 50}, circuitBreaker={"mode": "fast"}), ready={"fast"}),
+        observed(edited(settled(), {"fast": 50, "new": 50}, router=ISTIO), ready={"fast"}),
         ready=FALSE,
         kstatus="Stalled",
         says={"ModesAvailable": (FALSE, "PodsNotReady", "mode creative: it has no ready pods and is no longer in the")},
@@ -451,7 +450,7 @@ def test_a_policy_that_is_deleted_is_left_alone() -> None:
 
 
 def test_columns_say_something_from_the_first_moment() -> None:
-    status = decide(observed(router=RouterView((), "shop-router.demo.svc:80")), NOW).status
+    status = decide(observed(router=router(Programming())), NOW).status
     assert status is not None
     assert (status["target"], status["downshift"]) == ("60/30/10", {"active": False})
     assert status["address"] == "shop-router.demo.svc:80"
@@ -488,9 +487,9 @@ def test_resuming_is_told() -> None:
 
 
 def test_what_is_not_accepted_any_more_for_another_reason_is_told_again() -> None:
-    policy = settled(manifest(circuitBreaker={"mode": "fast"}))
+    policy = settled(manifest(router=ISTIO))
     other = (Unsupported("spec.strategy", "NotSupported", "no"),)
-    del policy["spec"]["circuitBreaker"]
+    del policy["spec"]["router"]
     plan = decide(observed(policy, router=RouterView(unsupported=other)), NOW)
     assert reasons(plan) == ["NotAccepted"]
 
@@ -500,8 +499,9 @@ def test_an_operator_that_takes_over_does_not_doubt_what_the_status_says() -> No
     policy = settled()
 
     def later(seconds: float, policy: Manifest = policy) -> Plan:
-        heard_of_none = RouterView((), "shop-router.demo.svc:80", (), programming(accepted=False, at=NOW))
-        return decide(observed(policy, router=heard_of_none), NOW + timedelta(seconds=seconds))
+        now, state = NOW + timedelta(seconds=seconds), programming(accepted=False, at=NOW)
+        heard_of_none = router(state, policy=policy, now=now)
+        return decide(observed(policy, router=heard_of_none), now)
 
     assert later(0).status == policy["status"]
     assert later(29).status == policy["status"]

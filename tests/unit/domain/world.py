@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.unit.domain.builders import NOW, ROUTER, deployment, edited, manifest
+from tests.unit.domain.builders import NOW, ROUTER, deployment, edited, manifest, router
 
+from accord.adapters.routers.envoy.offering import unsupported
+from accord.adapters.routers.envoy.programming import Programming, ProxyState
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import Event, ObjectKey, Plan
-from accord.domain.traffic import acceptance
 from accord.domain.traffic.decide import decide
 from accord.domain.traffic.names import MODE_LABEL
-from accord.domain.traffic.observed import Endpoint, Observed, Programming, ProxyState, RouterView
+from accord.domain.traffic.observed import Endpoint, Observed
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
 
 WARM = timedelta(seconds=2)
@@ -79,7 +80,7 @@ class World:
     def publish(self) -> None:
         """As every replica does at each change of the policy."""
         policy = self.read()
-        intent = routing_intent(policy, accepted=acceptance.is_accepted(policy)) or self.offered
+        intent = routing_intent(policy, accepted=not unsupported(policy)) or self.offered
         if intent != self.offered:
             self.offered, self.published_at = intent, self.now
 
@@ -100,10 +101,11 @@ class World:
                 name: tuple(Endpoint(f"10.0.0.{i}", True) for i in range(self.scaled.get(name, 1)))
                 for name in names & served
             },
-            router=RouterView(
+            router=router(
                 objects=(ROUTER,),
-                address="shop-router.demo.svc:80",
-                programming=Programming(
+                policy=self.policy,
+                now=self.now,
+                state=Programming(
                     published_at=self.published_at,
                     proxies=tuple(ProxyState(p.name, p.ready, p.runs == self.offered) for p in self.proxies),
                     warm=frozenset(clusters.intersection(*(proxy.warm(self.now) for proxy in ready))),

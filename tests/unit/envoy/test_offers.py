@@ -171,7 +171,7 @@ class TestPublished:
         assert self.publish(policy, fast=("10.0.0.1",), slow=("10.0.0.2",)) == [FAST, ALL]
 
     def test_a_policy_that_is_not_accepted_publishes_nothing_and_takes_nothing_away(self) -> None:
-        refused = {"circuitBreaker": {"mode": "fast"}}
+        refused = {"router": {"type": "Istio", "istio": {"hosts": ["shop.example.com"]}}}
         assert self.publish(make_policy({"fast": 100}, programmed={}, **refused)) == []
         self.publish(make_policy({"fast": 100}))
         before = dict(self.published.snapshot.offers)

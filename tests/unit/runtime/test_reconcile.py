@@ -23,6 +23,7 @@ from accord.runtime.fence import FencedCluster
 from accord.runtime.index import Index
 from accord.runtime.reconcile import Reconciler
 from accord.runtime.refusals import Refusals
+from accord.runtime.traffic import TrafficPolicies
 
 KEY = ObjectKey("accord.dev/v1alpha1", "TrafficPolicy", "ns", "p")
 OWNER = {"apiVersion": KEY.api_version, "kind": KEY.kind, "name": "p", "uid": "policy", "controller": True}
@@ -37,7 +38,7 @@ def service(name: str, **meta: Any) -> Manifest:
 class World:
     """A cluster that remembers what was done to it, a leader's term, and a plan that the test chooses."""
 
-    resource = TRAFFIC_POLICIES
+    resource, traits = TRAFFIC_POLICIES, TrafficPolicies.traits
     is_leader, remaining = True, 5.0
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -14,10 +14,10 @@ from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain.plan import ObjectKey
 from accord.domain.traffic import names
 from accord.domain.traffic.decide import decide
-from accord.domain.traffic.observed import Endpoint, Programming
+from accord.domain.traffic.observed import Counted, Endpoint, Seen
+from accord.domain.traffic.progress import Handover, Pending, Progress
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
-from accord.runtime import unlisted
 from accord.runtime.book import Book
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.index import Index
@@ -39,7 +39,11 @@ class Recorder:
     ) -> None:
         self.published.append({mode: len(pods) for mode, pods in endpoints.items()})
 
-    def objects(self, _: TrafficPolicy) -> tuple[Manifest, ...]:
+    @property
+    def reads(self) -> tuple[()]:
+        return ()
+
+    def objects(self, _: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
         return ()
 
     def address(self, _: TrafficPolicy) -> None:
@@ -48,8 +52,26 @@ class Recorder:
     def unsupported(self, _: TrafficPolicy) -> tuple[()]:
         return ()
 
-    def programming(self, namespace: str, name: str) -> Programming:
-        return Programming()
+    def progress(self, _: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> Progress:
+        return Pending("no proxy is ready yet", "NoReadyProxy")
+
+    def forget(self, namespace: str, name: str) -> None:
+        raise AssertionError
+
+    def handover(self, _: TrafficPolicy) -> Handover:
+        return Handover()
+
+    def seen(self, _: TrafficPolicy) -> Seen:
+        return Seen()
+
+    def counted(self, _: TrafficPolicy) -> Counted:
+        return Counted()
+
+    def awaited_pods(self, _: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> None:
+        return None
+
+    def pods_seen(self, _: TrafficPolicy, found: Iterable[Manifest]) -> None:
+        raise AssertionError
 
 
 def service(name: str, version: int = 2, *, labelled: bool = True, uid: str = "u-1") -> Manifest:
@@ -78,10 +100,11 @@ class World:
         policy = settled(manifest())
         policy["metadata"] |= {"resourceVersion": "1"}
         self.index, self.router = Index(), Recorder()
-        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), OperatorMetrics())  # type: ignore[dict-item]
+        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), Book(), OperatorMetrics())
         self.dispatcher = Dispatcher(self.index, (self.traffic,), lambda _: None)
         self.live: dict[str, Manifest] = {}
         self.outage = False
+        self.paused: list[float] = []
         self.answers: list[ObjectKey] = []
         for each in (policy, service("shop-router")):
             self.dispatcher.observe(each)
@@ -96,8 +119,12 @@ class World:
 
     async def start(self) -> None:
         """Publish, and let the look-ups be answered."""
-        self.traffic.start_publishing(Unlisted(self.get, self.dispatcher.observe, self.answered))
+        self.traffic.start_publishing(Unlisted(self.get, self.dispatcher.observe, self.answered, self.pause))
         await self.rest()
+
+    async def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
+        await asyncio.sleep(0)
 
     def answered(self, key: ObjectKey) -> None:
         self.answers.append(key)
@@ -137,8 +164,7 @@ async def test_a_service_that_is_really_gone_has_no_pods(live: Manifest | None) 
     assert world.answers == [POLICY]
 
 
-async def test_what_the_api_server_does_not_answer_stays_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unlisted, "RETRY_SECONDS", 0)
+async def test_what_the_api_server_does_not_answer_stays_unknown() -> None:
     world = World("balanced", "creative")
     world.outage = True
     await world.start()
@@ -148,6 +174,19 @@ async def test_what_the_api_server_does_not_answer_stays_unknown(monkeypatch: py
     world.outage = False
     await world.rest()
     assert world.router.published[-1]["fast"] == 0
+
+
+async def test_what_is_not_answered_is_asked_ever_more_seldom() -> None:
+    world = World("balanced", "creative")
+    world.outage = True
+    await world.start()
+    await world.rest()
+    await world.rest()
+    assert world.paused[:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
+    assert world.answers == []
+    world.outage = False
+    await world.rest()
+    assert world.answers == [POLICY]
 
 
 async def test_nothing_is_asked_where_everything_was_listed() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import shutil
 import socket
 import threading
 import urllib.request
@@ -49,7 +51,7 @@ def test_everything_in_the_table_is_exposed_with_its_type(metrics: Metrics, tmp_
     metrics.minibatch(-0.25)
     metrics.minibatch(0.75)
     metrics.update(approx_kl=0.25, explained_variance=-0.5)
-    metrics.saved(CheckpointStore(tmp_path).save(500, {"a": b""}, metrics=metrics.since_last_save()))
+    metrics.saved(CheckpointStore(tmp_path).save(500, {"a": b"12345"}, metrics=metrics.since_last_save()))
 
     text = generate_latest(metrics._registry).decode()
     for metric in METRICS:
@@ -79,6 +81,8 @@ def test_everything_in_the_table_is_exposed_with_its_type(metrics: Metrics, tmp_
         "ppo_updates_total": 1,
         "ppo_checkpoint_step": 500,
         "checkpoint_saves_total": 1,
+        "checkpoint_bytes": 5,
+        "checkpoint_volume_free_bytes": found["checkpoint_volume_free_bytes"],
         "best_model_reward": 12.5,
         "reward_normalizer_mean": 3.0,
         "reward_normalizer_std": 1.0,
@@ -114,6 +118,27 @@ def test_the_same_checkpoint_counts_once(metrics: Metrics, tmp_path: Path) -> No
     metrics.resumed(store.load(500))
     metrics.saved(store.load(500))
     assert _scrape(metrics)["checkpoint_saves_total"] == 1
+
+
+def test_room_on_the_volume_is_told_on_a_save_and_on_resuming(metrics: Metrics, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    saved = store.save(1, {"a": b"123", "b": b"4567"})
+    metrics.saved(saved)
+    resumed = Metrics(CollectorRegistry())
+    resumed.resumed(saved)
+    size = os.statvfs(tmp_path)
+    for found in (_scrape(metrics), _scrape(resumed)):
+        assert found["checkpoint_bytes"] == 7
+        assert 0 <= found["checkpoint_volume_free_bytes"] <= size.f_frsize * size.f_blocks
+
+
+def test_a_checkpoint_that_is_gone_has_a_size_and_no_room(metrics: Metrics, tmp_path: Path) -> None:
+    saved = CheckpointStore(tmp_path).save(1, {"a": b"123"})
+    shutil.rmtree(saved.path)
+    metrics.saved(saved)
+    found = _scrape(metrics)
+    assert found["checkpoint_bytes"] == 3
+    assert "checkpoint_volume_free_bytes" not in found
 
 
 def test_a_save_without_episodes_or_with_nan_is_never_the_best(metrics: Metrics, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Restarted:
         self._versions = itertools.count(1)
         self.run = self.versioned(world.run)
         self.index = Index()
-        self.kind = TrainingRuns(self.index, JobWorkload(), decide, {}, {})
+        self.kind = TrainingRuns(self.index, {"Job": JobWorkload()}, decide, {}, {})
         observe = self.index.observe
         cluster: Any = self
         self.reconciler = Reconciler({"TrainingRun": self.kind}, self.index, cluster, observe, self, OperatorMetrics())  # type: ignore[arg-type]

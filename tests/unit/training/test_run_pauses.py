@@ -204,7 +204,7 @@ def test_killed_between_any_two_writes_it_comes_to_the_same_rest() -> None:
 
 def test_the_run_hears_of_what_its_policy_says_and_of_nothing_else() -> None:
     index, asked = Index(), list[ObjectKey]()
-    kind = TrainingRuns(index, JobWorkload(), decide, Book(), Book())
+    kind = TrainingRuns(index, {"Job": JobWorkload()}, decide, Book(), Book())
     dispatcher = Dispatcher(index, (kind,), asked.append)
     run: Manifest = {**copy.deepcopy(World().run or {})}
     run["metadata"]["resourceVersion"] = "1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from tests.unit.training.world import NOW, condition, manifest
 
 import accord
 from accord.api.base import Manifest
+from accord.domain.checkpoint.views import RunView
 from accord.domain.conditions import timestamp
 from accord.domain.plan import ObjectKey, Plan
+from accord.domain.training import progress
 from accord.domain.training.decide import decide
 from accord.ports.workload import Workload
 from accord.runtime.book import Book
@@ -33,7 +36,7 @@ class Toys:
         self._index = Index()
         self.queued: list[ObjectKey] = []
         workload: Workload = ToyWorkload()
-        self.kind = TrainingRuns(self._index, workload, decide, Book(), Book())
+        self.kind = TrainingRuns(self._index, {"Toy": workload}, decide, Book(), Book())
         self._dispatcher = Dispatcher(self._index, (self.kind,), self.queued.append)
         self.run = self.watched(manifest(**spec))
 
@@ -121,10 +124,19 @@ def test_a_spec_that_it_cannot_run_is_refused_in_its_words() -> None:
     assert condition(plan, "Stalled") == ("True", "NoQueue", "a Toy cannot wait in a queue")
 
 
+def test_what_its_trainer_reports_is_asked_for_by_the_name_of_its_object() -> None:
+    toys = training()
+    run = toys.kind.read(ObjectKey.of(toys.run))
+    assert run is not None
+    assert 'pod=~"r-toy-1-[a-z0-9]+"' in progress.query(run)
+    assert RunView.of(toys.run).job == "r-toy-1", "a CheckpointPolicy finds it there"
+    assert re.fullmatch(ToyWorkload().pod_matcher("r"), "r-toy-1-abcde")
+
+
 @pytest.mark.parametrize("name", ["batch/v1", "adapters.workloads"])
 def test_the_first_answer_is_named_only_where_it_is_chosen(name: str) -> None:
     root = Path(accord.__file__).parent
     named = {str(each.relative_to(root)) for each in root.rglob("*.py") if name in each.read_text("utf-8")}
     elsewhere = {each for each in named if not each.startswith("adapters/workloads/job/")}
-    chosen = {"app.py", "cli/plan/run_rehearsal.py"} if name == "adapters.workloads" else set()
+    chosen = {"adapters/workloads/__init__.py", "kinds.py"} if name == "adapters.workloads" else set()
     assert elsewhere == chosen

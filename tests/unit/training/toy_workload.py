@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
+from accord.domain import podnames
 from accord.domain.conditions import parse_timestamp
 from accord.domain.plan import ObjectKey
 from accord.domain.training import keeping, names
@@ -11,7 +12,7 @@ from accord.domain.training.inputs import inputs
 from accord.domain.training.resources import attempt_metadata, claim_name
 from accord.domain.training.restart import Restart
 from accord.domain.training.template import pod_template
-from accord.domain.training.views import AttemptView, End, Problem, attempt_of
+from accord.domain.training.views import AttemptView, End, PodView, Problem, attempt_of
 
 
 class ToyWorkload:
@@ -54,6 +55,12 @@ class ToyWorkload:
             restart=Restart.on(live),
             end=End(state == "Done", None, state, "") if state in ("Done", "Broken") else None,
         )
+
+    def pod(self, live: Manifest) -> PodView:
+        return PodView.of(live)
+
+    def pod_matcher(self, run: str) -> str:
+        return podnames.of_job(f"{run}-toy-[0-9]+")
 
     def adjusted(self, run: TrainingRun, live: AttemptView) -> Manifest | None:
         if live.suspended == run.spec.suspend:

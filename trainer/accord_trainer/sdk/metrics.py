@@ -6,7 +6,9 @@ belong to the counts and to the step beside them.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NotRequired, TypedDict
@@ -129,21 +131,23 @@ class Metrics(Collector):
         there; for the same checkpoint again, it does nothing.
         """
         reward = checkpoint.metrics.get("reward")
+        space = _space(checkpoint)
         with self._lock:
             if checkpoint == self._last_checkpoint:
                 return
             self._last_checkpoint = checkpoint
             self._saves += 1
-            self._gauges["ppo_checkpoint_step"] = checkpoint.step
+            self._gauges |= {"ppo_checkpoint_step": checkpoint.step, **space}
             self._at_last_save = self._copies()
             if reward is not None and reward > self._gauges.get("best_model_reward", float("-inf")):
                 self._gauges["best_model_reward"] = reward
 
     def resumed(self, checkpoint: Checkpoint) -> None:
         """Training resumes from a checkpoint."""
+        space = _space(checkpoint)
         with self._lock:
             self._last_checkpoint = checkpoint
-            self._gauges["ppo_checkpoint_step"] = checkpoint.step
+            self._gauges |= {"ppo_checkpoint_step": checkpoint.step, **space}
             self._gauges["ppo_training_step"] = checkpoint.step
 
     def state_dict(self) -> MetricsState:
@@ -208,6 +212,14 @@ class Metrics(Collector):
 
     def _copies(self) -> Mapping[SeriesSpec, Moments]:
         return {series: moments.copy() for series, moments in self._moments.items()}
+
+
+def _space(checkpoint: Checkpoint) -> dict[str, float]:
+    """Bytes of a checkpoint and bytes left beside it. Not read at a scrape: a network volume may take its time."""
+    space: dict[str, float] = {"checkpoint_bytes": sum(entry.size for entry in checkpoint.files.values())}
+    with contextlib.suppress(OSError):  # it has been deleted meanwhile, or the volume does not tell
+        space["checkpoint_volume_free_bytes"] = shutil.disk_usage(checkpoint.path).free
+    return space
 
 
 _Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily

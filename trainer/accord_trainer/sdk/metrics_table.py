@@ -78,6 +78,8 @@ METRICS = (
     MetricSpec("ppo_updates_total", "counter", "Updates of the policy by this process."),
     MetricSpec("ppo_checkpoint_step", "gauge", "Step of the newest committed checkpoint."),
     MetricSpec("checkpoint_saves_total", "counter", "Checkpoints committed by this process."),
+    MetricSpec("checkpoint_bytes", "gauge", "Size of the newest committed checkpoint."),
+    MetricSpec("checkpoint_volume_free_bytes", "gauge", "Free space on its volume, after that save or on resuming."),
     MetricSpec("best_model_reward", "gauge", "Best mean return between two saves so far."),
     MetricSpec("reward_normalizer_mean", "gauge", "Mean that rewards are normalized with."),
     MetricSpec("reward_normalizer_std", "gauge", "Standard deviation that rewards are normalized with."),

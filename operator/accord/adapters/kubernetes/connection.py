@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,15 @@ def in_yaml(body: Any) -> bytes:
 def _escaped(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\u{0xFFFD if 0xD800 <= code <= 0xDFFF else code:04x}"
+
+
+def _read(raw: bytes) -> Manifest:
+    """An answer as JSON; what is none becomes its message."""
+    try:
+        payload = json.loads(raw)
+    except ValueError:
+        payload = None
+    return payload if isinstance(payload, dict) else {"message": raw[:200].decode(errors="replace")}
 
 
 class ConnectionNotFoundError(Exception):
@@ -138,13 +150,50 @@ class Connection:
                 headers, body = {**headers, "Content-Type": f"{APPLY}; charset=utf-8"}, in_yaml(body)
             response = await self._api.call_api(method, url, headers, body)
             raw = await response.read()  # type: ignore[no-untyped-call]
+        return response.status, _read(raw)
+
+    async def stream(self, verb: str, resource: Resource, path: str, query: dict[str, str]) -> AsyncIterator[bytes]:
+        """The pieces of an answer that is no JSON, such as a log, for as long as it lasts. Raises ClusterError."""
+        headers = {"Accept": "*/*"}
+        prepared = await self._api.param_serialize(
+            "GET", path, query_params=list(query.items()), header_params=headers, auth_settings=["BearerToken"]
+        )
+        code = "error"
         try:
-            payload = json.loads(raw)
+            answer = await self._api.call_api(
+                "GET",
+                prepared[1],
+                prepared[2],
+                _request_timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout),
+            )
+            code = str(answer.status)
+            if answer.status >= 400:
+                payload = _read(await answer.read())  # type: ignore[no-untyped-call]
+                reason, message = payload.get("reason") or "HTTP", payload.get("message") or ""
+                raise ClusterError(answer.status, reason, f"GET {path}: {message}", message)
+            async for piece in answer.response.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, OSError) as error:
+            raise ClusterError(0, "Unreachable", f"GET {path}: {error}") from error
+        finally:
+            self._metrics.api_requests.labels(verb=verb, resource=resource.plural, code=code).inc()
+
+    async def time(self) -> datetime | None:
+        """The API server's clock, from the Date header of an answer, in whole seconds. ClusterError where it does not
+        answer.
+        """
+        try:
+            prepared = await self._api.param_serialize("GET", "/version", auth_settings=["BearerToken"])
+            async with asyncio.timeout(self._timeout):
+                response = await self._api.call_api("GET", prepared[1], prepared[2])
+                await response.read()  # type: ignore[no-untyped-call]
+            return parsedate_to_datetime(response.getheader("Date") or "")  # type: ignore[no-untyped-call]
+        except TimeoutError as error:
+            raise ClusterError(0, "Timeout", f"GET /version: no response within {self._timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ClusterError(0, "Unreachable", f"GET /version: {error}") from error
         except ValueError:
-            payload = None
-        if not isinstance(payload, dict):
-            payload = {"message": raw[:200].decode(errors="replace")}
-        return response.status, payload
+            return None
 
     def another(self) -> Connection:
         """A connection of one's own with the same credentials, for what must not wait behind a crowd of requests."""

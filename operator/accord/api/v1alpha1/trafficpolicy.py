@@ -304,6 +304,11 @@ class Router(Model):
     istio: IstioRouter | None = None
     """Settings of type Istio."""
 
+    @property
+    def trusted_hops(self) -> int:
+        """Number of trusted proxies in front of the router."""
+        return self.envoy.trusted_hops if self.type == "Envoy" else 0
+
 
 class Monitoring(Model):
     """Measurement of the actual split: from the service's counter in Prometheus, else from the proxies' counters."""
@@ -331,7 +336,7 @@ class Monitoring(Model):
 
 
 class CacheTTL(Model):
-    """Cache lifetimes, published to the applications."""
+    """Lifetimes of cached answers, for the applications behind the router."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("normalTTL", "1s", "8760h"),
@@ -353,12 +358,22 @@ class Share(Model):
     """Percentage of the shifted share."""
 
 
+_LONGEST_COOLDOWN = timedelta(hours=24)
+_DOUBLINGS = 3
+
+
 class CircuitBreaker(Model):
     """Downshift: after failures of one mode, its share goes to other modes for a while."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         span_rule("window", "1s", "1h"),
         span_rule("cooldown", "1s", "24h"),
+        span_rule("maxCooldown", "1s", "24h", optional=True),
+        Rule(
+            "!has(self.maxCooldown) || duration(self.maxCooldown) >= duration(self.cooldown)",
+            "maxCooldown must not be shorter than cooldown",
+            ".maxCooldown",
+        ),
         Rule(
             "size(self.shiftTo) == 0 || self.shiftTo.map(s, s.weight).sum() == 100",
             "the weights of shiftTo must sum to 100",
@@ -376,21 +391,118 @@ class CircuitBreaker(Model):
     """Mode to watch."""
     failures: Annotated[int, Field(ge=1, le=10_000)] = 3
     """Failures within the window that open the circuit."""
+    failure_rate: Annotated[float | None, Field(gt=0, le=100, json_schema_extra={"x-accord-min": 0.1})] = None
+    """Open the circuit only if the failures are also at least this percentage of the mode's requests within the window
+    (default: any percentage)."""
+    minimum_requests: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Open the circuit only if the mode got at least this many requests within the window."""
     window: Duration = timedelta(minutes=1)
     """Window over which failures are counted."""
     cooldown: Duration = timedelta(minutes=5)
-    """How long the mode stays downshifted."""
+    """How long the mode stays downshifted before its recovery begins. Doubled each time the recovery fails."""
+    max_cooldown: Duration | None = None
+    """Upper limit of the doubled cooldown (default: 8 times `cooldown`, at most 24h)."""
     shift_to: Annotated[
         list[Share], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
     ] = []
     """Modes that take over the share (default: the fallback mode)."""
     recovery: Literal["Immediate", "Ramp"] = "Immediate"
-    """How the share returns after the cooldown: at once or in steps."""
+    """How the share returns after the cooldown: `Immediate` at once, `Ramp` in steps of 10, 50 and 100 %, each while no
+    failures are counted. The circuit closes after one window at the whole share without too many failures."""
     query: PromQL | None = None
     """PromQL that returns the number of failures in the window, as one value. `$namespace`, `$mode` and `$window` are
-    substituted."""
+    substituted (default: the increase of `llm_failures_total` with the labels `namespace` and `mode`)."""
     cache: CacheTTL = CacheTTL()
-    """Cache lifetimes, published to the applications."""
+    """Lifetimes of cached answers. The router passes the current one to the pods of all modes, in seconds, in request
+    header `x-accord-cache-ttl`; of several circuit breakers the shortest."""
+
+    @property
+    def longest_cooldown(self) -> timedelta:
+        """Upper limit of the doubled cooldown, with the default filled in. Never less than `cooldown`."""
+        limit = self.max_cooldown or min(self.cooldown * 2**_DOUBLINGS, _LONGEST_COOLDOWN)
+        return max(limit, self.cooldown)
+
+
+class ModeWeight(Model):
+    """Share of one mode during a phase."""
+
+    mode: DnsLabel
+    """Name of a mode of this policy."""
+    weight: Percent
+    """Share of the requests in percent."""
+
+
+class PhaseGate(Model):
+    """What must hold before the next phase begins. What is not known, holds not."""
+
+    within_target: bool = False
+    """Whether condition `WithinTarget` must be True."""
+    circuit_closed: bool = False
+    """Whether all circuit breakers must be closed."""
+    max_error_rate: Annotated[float | None, Field(ge=0, le=100)] = None
+    """Highest percentage of requests that the router answered with a status of 500 or above."""
+
+
+class RolloutPhase(Model):
+    """A part of a rollout, with weights of its own."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        span_rule("duration", "1s", "8760h"),
+        Rule(
+            "self.weights.map(w, w.weight).sum() == 100",
+            "the weights of a phase must sum to 100",
+            ".weights",
+            "'the weights of a phase must sum to 100, not %d'.format([self.weights.map(w, w.weight).sum()])",
+        ),
+    )
+
+    name: DnsLabel
+    """Name of the phase. A phase that was completed under this name is not repeated."""
+    duration: Duration
+    """How long the phase lasts at least."""
+    weights: Annotated[
+        list[ModeWeight], Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
+    ]
+    """Shares during the phase, in place of those of the modes. They must sum to 100; a mode that is not listed gets
+    none."""
+    pause: bool = False
+    """Stay in this phase after its duration, until this is `false`."""
+    gate: PhaseGate | None = None
+    """What must hold before the next phase begins (default: only `duration`)."""
+
+
+def _breaker_rules() -> tuple[Rule, ...]:
+    """Rules of a circuit breaker that are about the modes: for the first, and for each of the further ones."""
+    fallback = "(has(self.fallbackMode) ? self.fallbackMode : self.modes[0].name)"
+    checks = (
+        ("self.modes.exists(m, m.name == {0}.mode)", "mode must be the name of a mode", ".mode"),
+        (
+            "{0}.shiftTo.all(s, self.modes.exists(m, m.name == s.mode))",
+            "shiftTo must name modes of this policy",
+            ".shiftTo",
+        ),
+        (
+            "size({0}.shiftTo) > 0 || {0}.mode != " + fallback,
+            "shiftTo is required here: the watched mode is the fallback mode itself",
+            ".shiftTo",
+        ),
+    )
+    one, each = "self.circuitBreaker", "self.circuitBreakers"
+    return (
+        *(
+            Rule(f"!has({one}) || {rule.format(one)}", f"circuitBreaker.{message}", f".circuitBreaker{path}")
+            for rule, message, path in checks
+        ),
+        *(
+            Rule(f"{each}.all(b, {rule.format('b')})", f"circuitBreakers: {message}", ".circuitBreakers")
+            for rule, message, _ in checks
+        ),
+        Rule(
+            f"!has({one}) || {each}.all(b, b.mode != {one}.mode)",
+            "circuitBreakers must not name the mode of circuitBreaker: a mode has one circuit breaker",
+            ".circuitBreakers",
+        ),
+    )
 
 
 class TrafficPolicySpec(Model):
@@ -429,21 +541,11 @@ class TrafficPolicySpec(Model):
             "userPreference.cookie and stickySession.cookie must differ: the sticky cookie would be a preference",
             ".userPreference.cookie",
         ),
+        *_breaker_rules(),
         Rule(
-            "!has(self.circuitBreaker) || self.modes.exists(m, m.name == self.circuitBreaker.mode)",
-            "circuitBreaker.mode must be the name of a mode",
-            ".circuitBreaker.mode",
-        ),
-        Rule(
-            "!has(self.circuitBreaker) || self.circuitBreaker.shiftTo.all(s, self.modes.exists(m, m.name == s.mode))",
-            "circuitBreaker.shiftTo must name modes of this policy",
-            ".circuitBreaker.shiftTo",
-        ),
-        Rule(
-            "!has(self.circuitBreaker) || size(self.circuitBreaker.shiftTo) > 0 || "
-            "self.circuitBreaker.mode != (has(self.fallbackMode) ? self.fallbackMode : self.modes[0].name)",
-            "circuitBreaker.shiftTo is required here: the watched mode is the fallback mode itself",
-            ".circuitBreaker.shiftTo",
+            "self.phases.all(p, p.weights.all(w, self.modes.exists(m, m.name == w.mode)))",
+            "the weights of phases must name modes of this policy",
+            ".phases",
         ),
     )
 
@@ -468,6 +570,15 @@ class TrafficPolicySpec(Model):
     """Measurement of the actual split."""
     circuit_breaker: CircuitBreaker | None = None
     """Downshift: after failures of one mode, its share goes to other modes for a while."""
+    circuit_breakers: Annotated[
+        list[CircuitBreaker], Field(max_length=15, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
+    ] = []
+    """Further circuit breakers, for other modes."""
+    phases: Annotated[
+        list[RolloutPhase], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
+    ] = []
+    """Phases of a rollout, one after the other, each with its own weights. After the last one the weights of the modes
+    apply."""
     suspend: bool = False
     """Freeze routing: changes of the spec have no effect until this is `false` again."""
 
@@ -475,6 +586,11 @@ class TrafficPolicySpec(Model):
     def fallback(self) -> str:
         """Name of the fallback mode, with the default filled in."""
         return self.fallback_mode or self.modes[0].name
+
+    @property
+    def breakers(self) -> tuple[CircuitBreaker, ...]:
+        """All circuit breakers, at most one for each mode."""
+        return (*(() if self.circuit_breaker is None else (self.circuit_breaker,)), *self.circuit_breakers)
 
 
 class ModeStatus(Model):
@@ -509,16 +625,89 @@ class ModeStatus(Model):
 
 
 class Downshift(Model):
-    """State of the circuit breaker."""
+    """Whether a circuit breaker keeps traffic away from a mode."""
 
     active: bool = False
-    """Whether the mode is downshifted now."""
+    """Whether a mode gets less than its share now."""
     since: Timestamp | None = None
     """When the circuit opened last."""
     until: Timestamp | None = None
-    """When the mode recovers, or did."""
+    """When the recovery begins, or began."""
     reason: str | None = None
     """What opened the circuit."""
+
+
+class CircuitBreakerStatus(Model):
+    """State of one circuit breaker."""
+
+    mode: DnsLabel
+    """Watched mode."""
+    phase: Literal["Closed", "Open", "HalfOpen"]
+    """`Closed`: the mode gets its share. `Open`: it gets nothing. `HalfOpen`: it is recovering."""
+    share: Percent
+    """Percentage of its weight that the mode gets."""
+    since: Timestamp
+    """When this phase or step began."""
+    until: Timestamp | None = None
+    """When the cooldown ends. Absent unless `Open`."""
+    opened: Timestamp | None = None
+    """When the circuit opened last."""
+    openings: Annotated[int, Field(ge=0)] = 0
+    """How often it has opened without recovering for long. Each time doubles the cooldown."""
+    downshifts: Annotated[int, Field(ge=0)] = 0
+    """How often it has opened in all."""
+    cooldown: Duration | None = None
+    """Cooldown of the last opening."""
+    failures: int | None = None
+    """Failures within the window that opened it last."""
+    requests: int | None = None
+    """Requests within that window. Absent if they were not counted."""
+    reason: str | None = None
+    """What opened it last."""
+    shift_to: Annotated[
+        list[Share], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
+    ] = []
+    """Modes that take over its share, by the spec that was accepted last (default: the fallback mode)."""
+    cache_ttl: Annotated[Duration | None, Field(alias="cacheTTL")] = None
+    """Current lifetime of cached answers."""
+
+
+class PhaseStatus(Model):
+    """Position in the rollout."""
+
+    name: DnsLabel | None = None
+    """Current phase. Absent after the last one."""
+    state: Literal["Running", "Paused", "Waiting", "Completed"]
+    """`Paused`: its duration is over and `pause` is set. `Waiting`: its duration is over and its gate does not hold."""
+    since: Timestamp
+    """When the phase began."""
+    until: Timestamp | None = None
+    """When its duration is over, or was."""
+    next: str | None = None
+    """Name of the next phase. Absent if the weights of the modes follow."""
+    message: str | None = None
+    """What the next phase waits for."""
+    completed: Annotated[list[DnsLabel], Field(max_length=16)] = []
+    """Phases that are over."""
+
+
+InForceReason = Literal["Spec", "Phase", "Suspended", "NotAccepted", "Warming", "CircuitOpen", "Fallback"]
+
+
+class SharesInForce(Model):
+    """Shares that requests are split by now, and why."""
+
+    shares: Annotated[dict[str, float], Field(json_schema_extra={"maxProperties": 32})]
+    """Share of each mode that gets any, in percent."""
+    reason: InForceReason
+    """`Spec`: as specified. `Phase`: those of a phase of the rollout. `Suspended`, `NotAccepted`: the shares before,
+    because the spec is suspended or not accepted. `Warming`: the shares before, until the router can send requests to a
+    new mode. `CircuitOpen`: other modes get the share of one whose circuit breaker opened. `Fallback`: other modes get
+    the share of one without pods that answer."""
+    since: Timestamp
+    """When these shares came into force for this reason."""
+    until: Timestamp | None = None
+    """When they end, if that is known."""
 
 
 class HealthCheckInForce(Model):
@@ -576,6 +765,8 @@ class TrafficPolicyStatus(Model):
         list[ModeStatus], Field(max_length=32, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]})
     ] = []
     """Modes known to the proxies, including those that are being removed."""
+    in_force: SharesInForce | None = None
+    """Shares that requests are split by now, and why."""
     routing: RoutingInForce | None = None
     """Current routing, apart from the shares in `modes`."""
     target: str | None = None
@@ -588,7 +779,13 @@ class TrafficPolicyStatus(Model):
     address: str | None = None
     """Where clients reach the router, as `host:port`."""
     downshift: Downshift | None = None
-    """State of the circuit breaker."""
+    """Whether a circuit breaker keeps traffic away from a mode."""
+    circuit_breakers: Annotated[
+        list[CircuitBreakerStatus], Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["mode"]})
+    ] = []
+    """State of each circuit breaker."""
+    phase: PhaseStatus | None = None
+    """Position in the rollout. Absent without `spec.phases`."""
     last_report: Timestamp | None = None
     """When the shares in this status were measured (RFC 3339)."""
 
@@ -605,6 +802,7 @@ class TrafficPolicy(Resource):
         PrinterColumn("Target", ".status.target"),
         PrinterColumn("Actual", ".status.actual"),
         PrinterColumn("Downshifted", ".status.downshift.active", type="boolean"),
+        PrinterColumn("Phase", ".status.phase.name", priority=1),
         PrinterColumn("Age", ".metadata.creationTimestamp", type="date"),
     )
 
@@ -618,6 +816,12 @@ class TrafficPolicy(Resource):
         ),
         ConditionType("Programmed", "All ready proxies have accepted the routing of this generation."),
         ConditionType("WithinTarget", "The measured shares match the targets. Unknown without a measurement."),
+        ConditionType(
+            "CircuitsClosed",
+            "No circuit breaker keeps traffic away from a mode. Present only with circuit breakers; Unknown while "
+            "failures cannot be read.",
+        ),
+        ConditionType("PhasesCompleted", "The last phase is over. Present only with `spec.phases`."),
         *KSTATUS,
     )
     rules: ClassVar[tuple[Rule, ...]] = (

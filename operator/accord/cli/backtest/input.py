@@ -16,13 +16,12 @@ from accord.cli.backtest import recording as recordings
 from accord.cli.backtest.recording import Recording
 from accord.cli.documents import Document
 from accord.cli.errors import CommandError, InputError
-from accord.domain import podnames
 from accord.domain.checkpoint.detection import rows, scrapes
 from accord.domain.checkpoint.detection.live import selector, source_labels
 from accord.domain.checkpoint.detection.replay import Pace
 from accord.domain.checkpoint.detection.rows import Row
 from accord.domain.checkpoint.detection.series import Life
-from accord.domain.training import names
+from accord.kinds import pods_of
 
 _SAVE_FREQUENCY = 500
 _SPEED = 10.0
@@ -123,7 +122,7 @@ def _from_prometheus(
 
 def _labels(policy: CheckpointPolicy) -> list[str]:
     if policy.spec.training_run_ref is not None:
-        return [f'pod=~"{podnames.of_job(names.jobs(policy.spec.training_run_ref.name))}"']
+        return [f'pod=~"{pods_of(policy.spec.training_run_ref.name)}"']
     return source_labels(policy.spec.source.selector if policy.spec.source is not None else {})
 
 

@@ -19,7 +19,12 @@ _TEXT: Schema = {"type": "string"}
 _WHOLE: Schema = {"type": "integer"}
 _AMOUNT: Schema = {"x-kubernetes-int-or-string": True}
 _LABELS: Schema = {"type": "object", "additionalProperties": _TEXT}
-_AMOUNTS: Schema = {"type": "object", "additionalProperties": _AMOUNT}
+_QUANTITY: Schema = {
+    **_AMOUNT,
+    "pattern": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?$",
+}
+"""As `resource.ParseQuantity` of k8s.io/apimachinery reads them: `400M`, and not `400MB`."""
+_AMOUNTS: Schema = {"type": "object", "additionalProperties": _QUANTITY}
 
 
 def _object(*required: str, **properties: Schema) -> Schema:
@@ -43,6 +48,7 @@ _CONTAINER = _object(
     ports=_list(_object("containerPort", name=_TEXT, containerPort=_WHOLE)),
     volumeMounts=_list(_object("name", "mountPath", name=_TEXT, mountPath=_TEXT, subPath=_TEXT)),
     readinessProbe=_PROBE,
+    resources=_object(requests=_AMOUNTS, limits=_AMOUNTS),
     restartPolicy=_TEXT,
 )
 _VOLUME = _object("name", name=_TEXT, persistentVolumeClaim=_object("claimName", claimName=_TEXT))

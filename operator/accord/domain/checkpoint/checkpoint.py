@@ -12,7 +12,6 @@ from accord.domain.checkpoint import names
 from accord.domain.checkpoint.detection.memory import Interval, decode
 from accord.domain.conditions import parse_timestamp, timestamp
 from accord.domain.numbers import finite, whole
-from accord.domain.training.names import ATTEMPT_LABEL
 from accord.domain.words import NO_REASON
 
 Identity = tuple[int, int]
@@ -79,19 +78,15 @@ class Checkpoint:
 
     @classmethod
     def of_snapshot(cls, manifest: Manifest) -> Checkpoint | None:
-        """From a VolumeSnapshot of ours; None where neither its name nor its labels say what it is of. The name is
-        believed first: nobody can change that.
+        """From a VolumeSnapshot of ours; None where its name does not say what it is of. Labels may, and are not
+        believed: a name is what nobody can change.
         """
         meta, status = manifest["metadata"], manifest.get("status") or {}
         labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
         named = names.parse_checkpoint(meta["name"])
         if named is None:
-            step, attempt = (whole(labels.get(key)) for key in (names.STEP_LABEL, ATTEMPT_LABEL))
-            training = labels.get(names.TRAINING_LABEL, "")
-        else:
-            step, attempt, training = named
-        if step is None or attempt is None:
             return None
+        step, attempt, training = named
         error = status.get("error") or {}
         return cls(
             step=step,

@@ -1,34 +1,50 @@
-"""What is said about a policy: its conditions."""
+"""What is said about a policy: its conditions, each by a list of checks."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from accord.api.v1alpha1.checkpointpolicy import Serving
 from accord.domain.checkpoint import checks, promotions
 from accord.domain.checkpoint.assessment import Assessment
 from accord.domain.checkpoint.checkpoint import Checkpoint
-from accord.domain.checkpoint.move import Move
+from accord.domain.checkpoint.move import Move, State
 from accord.domain.checkpoint.patches import remark
 from accord.domain.checkpoint.snapshots import Capture
 from accord.domain.checkpoint.store import Problem
+from accord.domain.checks import judged
 from accord.domain.conditions import Wanted
 
 _UNWORKABLE = frozenset({"SnapshotsUnavailable", "VolumeNotShared", "DeploymentTaken", "NoStorageClass", "OnePodOnly"})
 """Reasons that a spec cannot be followed, whatever happens."""
 
 
+class _About(NamedTuple):
+    """What a pass has found."""
+
+    assessment: Assessment
+    move: Move
+    capture: Capture
+    refused: Problem | None
+    """Why nothing is done."""
+    unchecked: Problem | None
+    """Why nothing can be protected."""
+
+
+class _Verdict(NamedTuple):
+    """One reason for everything that kstatus asks."""
+
+    state: State
+    reason: str
+    message: str
+
+
 def conditions(
     assessment: Assessment, move: Move, capture: Capture, refused: Problem | None, unchecked: Problem | None = None
 ) -> tuple[Wanted, ...]:
     """All conditions, kstatus first. `refused` is why nothing is done, `unchecked` why nothing can be protected."""
-    state, reason, message = move.state, move.reason, move.message
-    if refused is not None:
-        state, (reason, message) = "Stalled", refused
-    elif assessment.policy.spec.suspend:
-        state, reason, message = "Ready", "Suspended", "spec.suspend is true: nothing changes"
-    elif state == "Ready" and capture.told is not None and capture.told.status == "False" and not capture.slow:
-        state, reason, message = "Stalled", capture.told.reason, capture.told.message
-    elif state == "Ready" and unchecked is not None:
-        state, (reason, message) = "Stalled", unchecked
+    about = _About(assessment, move, capture, refused, unchecked)
+    state, reason, message = judged(about, (_refused, _suspended, _no_snapshot, _unprotected), _moved)
     ready = Wanted("Ready", "True" if state == "Ready" else "False", reason, message)
     kstatus = (ready,) if state == "Ready" else (ready, Wanted(state, "True", reason, message))
     said = (
@@ -39,6 +55,35 @@ def conditions(
         _rolled_back(assessment, move),
     )
     return (*kstatus, *(condition for condition in said if condition is not None))
+
+
+def _refused(about: _About) -> _Verdict | None:
+    return None if about.refused is None else _Verdict("Stalled", *about.refused)
+
+
+def _suspended(about: _About) -> _Verdict | None:
+    if not about.assessment.policy.spec.suspend:
+        return None
+    return _Verdict("Ready", "Suspended", "spec.suspend is true: nothing changes")
+
+
+def _no_snapshot(about: _About) -> _Verdict | None:
+    """What is served is as it should be, but checkpoints cannot be kept."""
+    told = about.capture.told
+    if about.move.state != "Ready" or told is None or told.status != "False" or about.capture.slow:
+        return None
+    return _Verdict("Stalled", told.reason, told.message)
+
+
+def _unprotected(about: _About) -> _Verdict | None:
+    """What is served is as it should be, but nobody would know of a fault."""
+    if about.move.state != "Ready" or about.unchecked is None:
+        return None
+    return _Verdict("Stalled", *about.unchecked)
+
+
+def _moved(about: _About) -> _Verdict:
+    return _Verdict(about.move.state, about.move.reason, about.move.message)
 
 
 def _unworkable(move: Move) -> Problem | None:
@@ -53,35 +98,71 @@ def _accepted(assessment: Assessment, refused: Problem | None) -> Wanted:
 
 
 def _promoted(assessment: Assessment, move: Move) -> Wanted | None:
-    follow = assessment.policy.spec.serving
-    if follow is None:
+    """None where nothing is served."""
+    serving = assessment.policy.spec.serving
+    if serving is None:
         return None
-    if move.state == "Reconciling":
-        return Wanted("Promoted", "False", move.reason, move.message)
-    target = promotions.wanted(assessment)
-    if isinstance(target, Problem):
-        return Wanted("Promoted", "False", *target)
-    if target is None:
-        return _without_target(assessment, follow)
-    if isinstance(target, Checkpoint) and promotions.is_served(assessment, target):
-        return Wanted("Promoted", "True", "Served", f"{assessment.what_is_served} is served: follow {follow.follow}")
-    kept = promotions.kept(assessment)
-    if kept is not None:
-        return Wanted("Promoted", "False", *kept)
-    if move.state == "Stalled":
-        return Wanted("Promoted", "False", move.reason, move.message)
-    return Wanted("Promoted", "False", "Waiting", f"step {target.step} follows after spec.serving.minInterval")
+    about = _Promotion(assessment, move, serving)
+    return judged(about, (_under_way, _unservable, _no_target, _served, _kept, _stuck), _waiting)
 
 
-def _without_target(assessment: Assessment, follow: Serving) -> Wanted:
+class _Promotion(NamedTuple):
+    """What is to be served, and what is done about it."""
+
+    assessment: Assessment
+    move: Move
+    serving: Serving
+
+    @property
+    def target(self) -> Checkpoint | Problem | None:
+        """As `follow` says."""
+        return promotions.wanted(self.assessment)
+
+
+def _under_way(about: _Promotion) -> Wanted | None:
+    move = about.move
+    return Wanted("Promoted", "False", move.reason, move.message) if move.state == "Reconciling" else None
+
+
+def _unservable(about: _Promotion) -> Wanted | None:
+    target = about.target
+    return Wanted("Promoted", "False", *target) if isinstance(target, Problem) else None
+
+
+def _no_target(about: _Promotion) -> Wanted | None:
     """Nothing is to be promoted: no checkpoint of this training, or no step that a person has named."""
-    serving = assessment.status.serving
-    if serving is None or serving.step is None:
+    if about.target is not None:
+        return None
+    assessment, served = about.assessment, about.assessment.status.serving
+    if served is None or served.step is None:
         return Wanted("Promoted", "False", "NoCheckpoint", "no checkpoint yet")
-    if follow.follow == "Manual":
+    if about.serving.follow == "Manual":
         return Wanted("Promoted", "True", "Kept", f"{assessment.what_is_served} is served")
     words = f"{assessment.what_is_served} is served; this training has no checkpoint yet"
     return Wanted("Promoted", "False", "NoCheckpoint", words)
+
+
+def _served(about: _Promotion) -> Wanted | None:
+    assessment, target = about.assessment, about.target
+    if not isinstance(target, Checkpoint) or not promotions.is_served(assessment, target):
+        return None
+    return Wanted("Promoted", "True", "Served", f"{assessment.what_is_served} is served: follow {about.serving.follow}")
+
+
+def _kept(about: _Promotion) -> Wanted | None:
+    """What is served stays, although there is another one."""
+    kept = promotions.kept(about.assessment)
+    return None if kept is None else Wanted("Promoted", "False", *kept)
+
+
+def _stuck(about: _Promotion) -> Wanted | None:
+    move = about.move
+    return Wanted("Promoted", "False", move.reason, move.message) if move.state == "Stalled" else None
+
+
+def _waiting(about: _Promotion) -> Wanted:
+    step = about.target.step if isinstance(about.target, Checkpoint) else None
+    return Wanted("Promoted", "False", "Waiting", f"step {step} follows after spec.serving.minInterval")
 
 
 def _rolled_back(assessment: Assessment, move: Move) -> Wanted | None:

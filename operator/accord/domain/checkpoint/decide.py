@@ -14,6 +14,7 @@ from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.snapshots import Capture, capture, unused_claims
 from accord.domain.checkpoint.store import Problem, Store
 from accord.domain.checkpoint.unchecked import unchecked
+from accord.domain.checks import first
 from accord.domain.conditions import merge
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
@@ -72,10 +73,15 @@ def _relabelled(assessment: Assessment) -> tuple[Manifest, ...]:
 
 def _refused(assessment: Assessment) -> Problem | None:
     """Why nothing at all can be done for this policy."""
+    return first(assessment, (_unsupported, _run_not_found))
+
+
+def _unsupported(assessment: Assessment) -> Problem | None:
+    return assessment.store.problem(assessment.observed)
+
+
+def _run_not_found(assessment: Assessment) -> Problem | None:
     observed, spec = assessment.observed, assessment.policy.spec
-    problem = assessment.store.problem(observed)
-    if problem is not None:
-        return problem
     if spec.training_run_ref is not None and observed.run is None and assessment.status.training is None:
         return Problem("TrainingRunNotFound", f"TrainingRun {spec.training_run_ref.name} not found in this namespace")
     return None
@@ -83,10 +89,18 @@ def _refused(assessment: Assessment) -> Problem | None:
 
 def _refusal(assessment: Assessment, move: Move) -> Problem | None:
     """What the API server did not take, or what somebody else has under a name that is needed."""
-    if move.state == "Stalled":
-        return None
+    return None if move.state == "Stalled" else first((assessment, move), (_name_needed, _write_refused))
+
+
+def _name_needed(about: tuple[Assessment, Move]) -> Problem | None:
+    assessment, move = about
     for key, holder in assessment.observed.conflicts.items() if move.state == "Reconciling" else ():
         return Problem("NameTaken", _name_taken(assessment, key, holder))
+    return None
+
+
+def _write_refused(about: tuple[Assessment, Move]) -> Problem | None:
+    assessment, _ = about
     for key, refusal in assessment.observed.refusals.items():
         if key.kind == "VolumeSnapshot" and assessment.status.switch is None and assessment.status.rollback is None:
             continue

@@ -1,4 +1,7 @@
-"""What is served: one step towards it, chosen from what is recorded and what is there."""
+"""What is served: one step towards it, chosen from what is recorded and what is there.
+
+Two lists of checks, for what is to be done and for what is to be said where nothing is.
+"""
 
 from __future__ import annotations
 
@@ -12,39 +15,77 @@ from accord.domain.checkpoint.move import Move
 from accord.domain.checkpoint.names import training_of
 from accord.domain.checkpoint.patches import impossible, obstacle, points_at
 from accord.domain.checkpoint.store import Place, Problem
+from accord.domain.checks import judged
 
 
 def advance(assessment: Assessment) -> Move:
     """The next step. A rollback goes before a promotion, and what is begun is brought to its end."""
-    status, serving = assessment.status, assessment.policy.spec.serving
-    if serving is None:
-        return Move("Ready", "Watching", "checkpoints are kept and checked; nothing is served")
-    if status.serving is None:
-        return _adopt(assessment)
-    if status.rollback is not None and status.rollback.phase != "AwaitingApproval":
-        return rollbacks.proceed(assessment, status.rollback)
-    if status.rollback is not None:
-        waiting = rollbacks.proceed(assessment, status.rollback)
-        if waiting.status:
-            return waiting
-        under_way = _promote_on(assessment)
-        return waiting if under_way is None or under_way.state == "Ready" else under_way
-    begun = faults.begin(assessment)
-    if begun is not None:
-        return begun
-    under_way = _promote_on(assessment)
-    if under_way is not None:
-        return under_way
-    return promotions.promote(assessment) or _at_rest(assessment)
+    return judged(
+        assessment,
+        (
+            _watching,
+            _adopting,
+            _rolling_back,
+            _awaiting_approval,
+            faults.begin,
+            _promote_on,
+            promotions.promote,
+        ),
+        _at_rest,
+    )
 
 
-def _adopt(assessment: Assessment) -> Move:
+def _at_rest(assessment: Assessment) -> Move:
+    """Nothing is to be written. Whether a person should know of something is said all the same."""
+    return judged(
+        assessment,
+        (
+            _hindered,
+            _rollback_failed,
+            _unservable,
+            _unworkable,
+            _kept,
+            _set_back,
+            _no_checkpoint,
+            _waiting,
+        ),
+        _served,
+    )
+
+
+def _watching(assessment: Assessment) -> Move | None:
+    if assessment.policy.spec.serving is not None:
+        return None
+    return Move("Ready", "Watching", "checkpoints are kept and checked; nothing is served")
+
+
+def _adopting(assessment: Assessment) -> Move | None:
     """What was there before is the first thing to go back to."""
+    if assessment.status.serving is not None:
+        return None
     blocked = obstacle(assessment)
     found = switching.adopt(assessment)
     if blocked is not None or found is None:
         return Move("Stalled", *(blocked or ("DeploymentNotFound", "")))
     return Move("Reconciling", "Adopting", "recording what is currently served", {"serving": found})
+
+
+def _rolling_back(assessment: Assessment) -> Move | None:
+    rollback = assessment.status.rollback
+    if rollback is None or rollback.phase == "AwaitingApproval":
+        return None
+    return rollbacks.proceed(assessment, rollback)
+
+
+def _awaiting_approval(assessment: Assessment) -> Move | None:
+    """A rollback waits for a person; a promotion that is under way does not wait for that."""
+    if assessment.status.rollback is None:
+        return None
+    waiting = rollbacks.proceed(assessment, assessment.status.rollback)
+    if waiting.status:
+        return waiting
+    under_way = _promote_on(assessment)
+    return waiting if under_way is None or under_way.state == "Ready" else under_way
 
 
 def _promote_on(assessment: Assessment) -> Move | None:
@@ -98,35 +139,63 @@ def _returned(assessment: Assessment, switch: Switch, outcome: switching.Outcome
     return Move("Reconciling", move.reason, move.message, changed)
 
 
-def _at_rest(assessment: Assessment) -> Move:
-    """Nothing is to be written. Whether a person should know of something is said all the same."""
+def _hindered(assessment: Assessment) -> Move | None:
+    """There is a fault, and something keeps it from being answered."""
     hindrance = faults.hindrance(assessment)
-    if hindrance is not None and hindrance.reason != "CoolingDown":
+    if hindrance is None:
+        return None
+    if hindrance.reason != "CoolingDown":
         return Move("Stalled", *hindrance)
-    if hindrance is not None:
-        return Move("Ready", *hindrance, look_again=faults.cooling(assessment))
+    return Move("Ready", *hindrance, look_again=faults.cooling(assessment))
+
+
+def _rollback_failed(assessment: Assessment) -> Move | None:
     failed = _failed_rollback(assessment)
-    if failed is not None:
-        return Move("Stalled", "RollbackFailed", failed)
-    target, serving = promotions.wanted(assessment), assessment.status.serving
-    if target is not None and not isinstance(target, Checkpoint):
-        return Move("Stalled", *target)
-    unworkable = impossible(assessment, target)
-    if unworkable is not None:
-        return Move("Stalled", *unworkable)
-    kept = _kept(assessment)
-    if kept is not None:
-        return kept
-    if isinstance(target, Checkpoint) and promotions.is_set_back(assessment, target):
-        return switching.retry_later(assessment)
-    step = serving.step if serving is not None else None
-    if target is None and step is None:
-        return Move("Ready", "NoCheckpoint", "no checkpoint yet; the Deployment keeps its volume")
-    left = promotions.seconds_left(assessment)
-    if left is not None and target is not None:
-        message = f"{assessment.what_is_served} is served; step {target.step} follows after spec.serving.minInterval"
-        return Move("Ready", "Waiting", message, look_again=left)
+    return None if failed is None else Move("Stalled", "RollbackFailed", failed)
+
+
+def _unservable(assessment: Assessment) -> Move | None:
+    """What `follow` asks for can never be served."""
+    target = promotions.wanted(assessment)
+    return Move("Stalled", *target) if target is not None and not isinstance(target, Checkpoint) else None
+
+
+def _unworkable(assessment: Assessment) -> Move | None:
+    """A volume made from it, or from the next one, could not be served."""
+    problem = impossible(assessment, _target(assessment))
+    return None if problem is None else Move("Stalled", *problem)
+
+
+def _set_back(assessment: Assessment) -> Move | None:
+    target = _target(assessment)
+    if target is None or not promotions.is_set_back(assessment, target):
+        return None
+    return switching.retry_later(assessment)
+
+
+def _no_checkpoint(assessment: Assessment) -> Move | None:
+    serving = assessment.status.serving
+    if _target(assessment) is not None or (serving is not None and serving.step is not None):
+        return None
+    return Move("Ready", "NoCheckpoint", "no checkpoint yet; the Deployment keeps its volume")
+
+
+def _waiting(assessment: Assessment) -> Move | None:
+    left, target = promotions.seconds_left(assessment), _target(assessment)
+    if left is None or target is None:
+        return None
+    message = f"{assessment.what_is_served} is served; step {target.step} follows after spec.serving.minInterval"
+    return Move("Ready", "Waiting", message, look_again=left)
+
+
+def _served(assessment: Assessment) -> Move:
     return Move("Ready", "Serving", f"{assessment.what_is_served} is served")
+
+
+def _target(assessment: Assessment) -> Checkpoint | None:
+    """The checkpoint that `follow` asks for, where there is one that may be served."""
+    target = promotions.wanted(assessment)
+    return target if isinstance(target, Checkpoint) else None
 
 
 def _kept(assessment: Assessment) -> Move | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy, Detection
 from accord.api.v1alpha1.meta import ObjectMeta
 from accord.domain.checkpoint.detection.memory import Interval
+from accord.domain.training import names
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ class Subject:
     """What the checkpoints remember that this training comes from, in any order."""
     is_unknown: bool = False
     """Whether the last check had no answer: it is asked for again, also after the end."""
+    recorded: str | None = None
+    """The object that runs the newest attempt, by the TrainingRun's status."""
+
+    @property
+    def job(self) -> str | None:
+        """The name that the trainer's pods are named after; None for a training that is not a TrainingRun."""
+        ref = self.policy.spec.training_run_ref
+        if ref is None:
+            return None
+        return self.recorded or names.job(ref.name, self.attempt or 1)
 
     @property
     def remembered(self) -> float | None:

@@ -43,6 +43,8 @@ class RunView:
     """Whether a pod of it is at work."""
     trains_since: datetime | None = None
     """Since when it is ready, which it is while that is so; None where it is not."""
+    job: str | None = None
+    """The object that runs the newest attempt, by its status."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> RunView:
@@ -61,6 +63,7 @@ class RunView:
             annotations=dict(meta.get("annotations") or {}),
             trains=status.get("phase") == "Running",
             trains_since=parse_timestamp(since) if since else None,
+            job=(status.get("jobRef") or {}).get("name"),
         )
 
     def marked(self, annotation: str) -> int:

@@ -7,24 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicy
-from accord.domain.conditions import find, parse_timestamp
-from accord.domain.traffic import acceptance, health, membership, shares
+from accord.domain.conditions import parse_timestamp
+from accord.domain.traffic import acceptance, health, in_force, membership, movement, shares
+from accord.domain.traffic.downshift import Moved
+from accord.domain.traffic.in_force import InForce
+from accord.domain.traffic.movement import Movement
 from accord.domain.traffic.observed import Observed, Sight, Unsupported
+from accord.domain.traffic.progress import PENDING, Pending, Rejected
 from accord.domain.traffic.resources import is_selectable, mode_service_key
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
 
 ENDPOINTS_DUE = timedelta(seconds=10)
 """How long routes wait for the endpoints of a new mode whose Deployment says that it has ready pods."""
-PROXIES_RETURN = timedelta(seconds=30)
-"""How long a new leader waits to hear of proxies again before it doubts what the status says about them."""
 
 
 @dataclass(frozen=True)
 class Assessment:
     """One policy at one moment.
 
-    `current` is the routing that was offered to the proxies and that `Programming` speaks of; `targets` and `intent`
-    are what will be once this pass has written the status.
+    `current` is the routing that the router was asked for and whose progress is known; `targets` and `intent` are what
+    will be once this pass has written the status.
     """
 
     observed: Observed
@@ -38,10 +40,17 @@ class Assessment:
     ready: Mapping[str, int]
     """Ready endpoints by mode, of every mode in the spec or the status."""
     effective: Mapping[str, float]
+    """Shares of all modes that the proxies know, after fallback."""
+    in_force: InForce | None
+    """What routes once this pass has written the status, and why."""
     sights: Mapping[str, Sight]
     """How the proxies see the pods of each mode."""
     failing: frozenset[str]
     """Modes whose ready pods no proxy sends anything to."""
+    movement: Movement
+    """The next state of circuit breakers and phases."""
+    moved: Moved
+    """What the circuit breakers then make of the targets."""
 
     @property
     def policy(self) -> TrafficPolicy:
@@ -83,30 +92,19 @@ class Assessment:
         return (self.ready_modes - self.failing) or self.ready_modes
 
     @property
-    def silent(self) -> tuple[str, ...]:
-        """Ready proxies that have neither accepted nor refused what they were offered."""
-        proxies = self.observed.router.programming.proxies
-        return tuple(sorted(p.name for p in proxies if p.ready and not p.accepted and p.rejected is None))
-
-    @property
-    def is_remembered(self) -> bool:
-        """Whether this generation was accepted by all proxies according to the status, and was offered only just now:
-        by an operator that has started or taken over, or after a change that no request can notice.
-        """
-        status, published_at = self.policy.status, self.observed.router.programming.published_at
-        programmed = find(status.conditions, "Programmed")
-        return (
-            status.observed_generation == self.policy.metadata.generation
-            and programmed is not None
-            and programmed.status == "True"
-            and published_at is not None
-            and self.now - published_at < PROXIES_RETURN
-        )
+    def is_unanswered(self) -> bool:
+        """Whether the router, or a part of it, is about to say what it makes of what it was asked."""
+        progress = self.observed.router.progress
+        if isinstance(progress, Rejected):
+            return progress.undecided
+        return isinstance(progress, Pending) and progress.reason == PENDING
 
     @property
     def is_turning(self) -> bool:
         """Whether writing the status will move the routes."""
-        return self.current is not None and self.intent is not None and self.current.weights != self.intent.weights
+        if self.current is None or self.intent is None:
+            return False
+        return (self.current.weights, self.current.paused) != (self.intent.weights, self.intent.paused)
 
     @property
     def shares_change(self) -> bool:
@@ -121,10 +119,12 @@ class Assessment:
         return self.now if self.shares_change or routing is None else parse_timestamp(routing.since)
 
 
-def assess(observed: Observed, now: datetime) -> Assessment:
-    """Everything that can be concluded without a word."""
-    policy, programming = observed.policy, observed.router.programming
-    refusals = acceptance.refusals(policy, observed.router.unsupported)
+def assess(observed: Observed, now: datetime, *, within_target: bool | None = None) -> Assessment:
+    """Everything that can be concluded without a word. `within_target`: whether the split was found to be as specified,
+    for the gate of a phase; None: not known.
+    """
+    policy, handover, seen = observed.policy, observed.router.handover, observed.router.seen
+    refusals = acceptance.refusals(observed.router.unsupported)
     accepted = not refusals
     current = routing_intent(policy, accepted=accepted)
     recorded = {mode.name: mode.ready_pods for mode in policy.status.modes}
@@ -136,14 +136,18 @@ def assess(observed: Observed, now: datetime) -> Assessment:
     }
     cold: tuple[str, ...] = ()
     if accepted and not policy.spec.suspend and policy.status.modes:
-        cold = membership.cold_modes(policy, programming, _endpoints_awaited(observed, ready, now))
-    targets = membership.next_targets(
-        policy, current, programming, frozen=policy.spec.suspend or not accepted, cold=cold
-    )
-    intent = routing_intent(_with_targets(policy, targets), accepted=accepted)
+        cold = membership.cold_modes(policy, handover, _endpoints_awaited(observed, ready, now))
+    frozen = policy.spec.suspend or not accepted
+    moving = movement.advance(observed, now, frozen=frozen, within_target=within_target)
+    ahead = moving.onto(policy)
+    targets = membership.next_targets(ahead, current, handover, frozen=frozen, cold=cold)
+    listed = _with_targets(ahead, targets)
+    intent = routing_intent(listed, accepted=accepted)
     available = frozenset(mode for mode, count in ready.items() if count)
-    sights = programming.sights if programming.looked else _recalled(policy)
+    sights = seen.sights if seen.looked else _recalled(policy)
     failing = frozenset(mode for mode in available if _is_failing(sights.get(mode)))
+    effective = {} if intent is None else shares.effective_shares(intent, (available - failing) or available)
+    asked = in_force.asked(listed, accepted=accepted)
     return Assessment(
         observed=observed,
         now=now,
@@ -153,9 +157,12 @@ def assess(observed: Observed, now: datetime) -> Assessment:
         intent=intent,
         cold=cold,
         ready=ready,
-        effective={} if intent is None else shares.effective_shares(intent, (available - failing) or available),
+        effective=effective,
+        in_force=None if asked is None else in_force.lasting(in_force.answered(asked, effective), policy.status, now),
         sights=sights,
         failing=failing,
+        movement=moving,
+        moved=movement.moved(listed, targets, frozen=policy.spec.suspend or not accepted),
     )
 
 
@@ -186,8 +193,8 @@ def _endpoints_awaited(observed: Observed, ready: Mapping[str, int], now: dateti
         for mode in observed.policy.spec.modes
         if mode_service_key(observed.policy, mode.name) in observed.refusals
     )
-    published_at = observed.router.programming.published_at
-    if published_at is None or now - published_at >= ENDPOINTS_DUE:
+    offered_at = observed.router.handover.offered_at
+    if offered_at is None or now - offered_at >= ENDPOINTS_DUE:
         return refused
     return refused | frozenset(
         mode.name

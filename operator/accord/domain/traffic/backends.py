@@ -178,7 +178,7 @@ def cut_off(assessment: Assessment) -> Objection | None:
     """
     before = find(assessment.policy.status.conditions, "ModesAvailable")
     told = before is not None and before.status == "False" and before.reason == _UNREACHED
-    if told and before is not None and not assessment.observed.router.programming.looked:
+    if told and before is not None and not assessment.observed.router.seen.looked:
         return Objection(before.reason, before.message)
     if not any(told or each.lasting for each in _cut_off(assessment).values()):
         return None
@@ -190,7 +190,7 @@ def _cut_off(assessment: Assessment) -> dict[str, CutOff]:
     shared = assessment.intent.weights if assessment.intent is not None else {}
     return {
         name: each
-        for name, each in assessment.observed.router.programming.cut_off.items()
+        for name, each in assessment.observed.router.seen.cut_off.items()
         if name in shared and assessment.ready.get(name) and name not in assessment.failing
     }
 

@@ -14,14 +14,23 @@ from datetime import datetime, timedelta
 from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain import age, podnames
-from accord.domain.questions import Ask, Custom, Question, Shared, literally, matcher, quoted
+from accord.domain.questions import (
+    PART,
+    Ask,
+    Custom,
+    Question,
+    Shared,
+    by_labels,
+    filled,
+    labelled,
+    literally,
+    matcher,
+    quoted,
+)
 from accord.domain.samples import Answer, Sample
 from accord.domain.traffic import names
 from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import Measurement
-
-_PART = "accord"
-"""Label that tells the two halves of our own query apart: `requests` and `sampled`."""
 
 
 @dataclass(frozen=True)
@@ -60,31 +69,29 @@ class _Template:
     def _both(self, by: str, labels: str) -> str:
         series = f"http_requests_total{{{labels}}}"
         return (
-            f'label_replace(sum by ({by}) (increase({series}[{self.window}])), "{_PART}", "requests", "", "")'
-            f' or label_replace(max by ({by}) (timestamp({series})), "{_PART}", "sampled", "", "")'
+            labelled(f"sum by ({by}) (increase({series}[{self.window}]))", "requests")
+            + " or "
+            + labelled(f"max by ({by}) (timestamp({series}))", "sampled")
         )
 
     def parts(self, answer: Answer, scopes: Sequence[Counted]) -> Mapping[Counted, Answer]:
         """By namespace and mode; what was read at a router of another policy counts."""
         if len(scopes) == 1:
             return {scopes[0]: answer}
-        found: dict[tuple[str, str], list[Sample]] = {}
-        for sample in answer.samples:
-            place = sample.labels.get("namespace", ""), sample.labels.get("mode", "")
-            found.setdefault(place, []).append(sample)
+        found = by_labels(answer.samples, "namespace", "mode")
         return {scope: replace(answer, samples=tuple(_whole(scope, found))) for scope in scopes}
 
 
-def _whole(scope: Counted, found: Mapping[tuple[str, str], Sequence[Sample]]) -> Iterator[Sample]:
+def _whole(scope: Counted, found: Mapping[tuple[str, ...], Sequence[Sample]]) -> Iterator[Sample]:
     """One sample for each mode and half, as a query for this policy alone returns them."""
     own = re.compile(podnames.of_deployment(literally(scope.router)))
     for mode in scope.modes:
         here = [s for s in found.get((scope.namespace, mode), ()) if not own.fullmatch(s.labels.get("pod", ""))]
         for part, together in (("requests", sum), ("sampled", max)):
-            samples = [sample for sample in here if sample.labels.get(_PART) == part]
+            samples = [sample for sample in here if sample.labels.get(PART) == part]
             if samples:
                 value = together(sample.value for sample in samples)
-                yield Sample({_PART: part, "mode": mode}, value, samples[0].at)
+                yield Sample({PART: part, "mode": mode}, value, samples[0].at)
 
 
 def ask(policy: TrafficPolicy, _: datetime) -> Ask:
@@ -100,13 +107,7 @@ def ask(policy: TrafficPolicy, _: datetime) -> Ask:
         "modes": quoted("|".join(map(literally, modes))),
         "window": _window(policy),
     }
-    return Custom(
-        re.sub(
-            r"\$(?:(namespace|modes|window)\b|\{(namespace|modes|window)\})",
-            lambda match: values[match[1] or match[2]],
-            own,
-        )
-    )
+    return Custom(filled(own, values))
 
 
 def query(policy: TrafficPolicy) -> str:
@@ -126,8 +127,8 @@ def interpret(policy: TrafficPolicy, answer: Answer, now: datetime) -> Measureme
     if answer.failure is not None:
         return Measurement("QueryFailed", now, message=answer.problem)
     known = known_modes(policy)
-    counted = [sample for sample in answer.samples if sample.labels.get(_PART, "requests") == "requests"]
-    sampled = [sample for sample in answer.samples if sample.labels.get(_PART) == "sampled"]
+    counted = [sample for sample in answer.samples if sample.labels.get(PART, "requests") == "requests"]
+    sampled = [sample for sample in answer.samples if sample.labels.get(PART) == "sampled"]
     problem = _problem(counted)
     if problem is not None:
         return Measurement("QueryFailed", now, message=problem)
@@ -167,7 +168,7 @@ def _why_none(policy: TrafficPolicy, answer: Answer) -> str:
             if policy.spec.monitoring.query is None
             else "the query returned no series"
         )
-    if not any(sample.labels.get(_PART, "requests") == "requests" for sample in answer.samples):
+    if not any(sample.labels.get(PART, "requests") == "requests" for sample in answer.samples):
         return f"no series has two samples within {window}; the window must span at least two scrapes"
     return f"no requests within {window}"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from accord.api.base import format_duration
 from accord.api.v1alpha1.trafficpolicy import ModeStatus, TrafficPolicyStatus
 from accord.domain import refusals
 from accord.domain.conditions import find
 from accord.domain.plan import Event
-from accord.domain.traffic import proxies
+from accord.domain.traffic.progress import Progress, Rejected
 from accord.domain.traffic.shares import percent
 
 _BAD = {
@@ -22,21 +23,22 @@ _KEEPS_CHANGING = "shares keep changing; status.modes has the current ones"
 _UNSERVED = frozenset({"HealthCheckFailing", "PodsEjected"})
 """Reasons for which the proxies pass over pods that are ready."""
 
-_TURNED_AWAY = frozenset({"ProxyRejected", "PeerRejected"})
-"""Reasons for which a proxy and the operator do not come together."""
 
-
-def transitions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> tuple[Event, ...]:
-    """Everything that happened between two statuses of one policy."""
+def transitions(
+    before: TrafficPolicyStatus, after: TrafficPolicyStatus, progress: Progress | None = None
+) -> tuple[Event, ...]:
+    """Everything that happened between two statuses of one policy; `progress` is that of its router."""
     return (
-        *_conditions(before, after),
+        *_conditions(before, after, progress),
         *_routing(before, after),
         *_availability(before, after),
         *_deviation(before, after),
+        *_circuits(before, after),
+        *_phases(before, after),
     )
 
 
-def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus, progress: Progress | None) -> Iterator[Event]:
     for type_, reason in _BAD.items():
         old, new = find(before.conditions, type_), find(after.conditions, type_)
         if new is None or new.status != "False":
@@ -49,7 +51,7 @@ def _conditions(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iter
     old, new = find(before.conditions, "Programmed"), find(after.conditions, "Programmed")
     was, now = old.reason if old else "", new.reason if new else ""
     if new is not None and now != was:
-        if now in _TURNED_AWAY or now in refusals.REASONS or now in proxies.REASONS:
+        if now in refusals.REASONS or (isinstance(progress, Rejected) and now == progress.reason):
             yield Event("Warning", now, new.message)
         elif now == "Suspended":
             yield Event("Normal", "Suspended", new.message)
@@ -106,3 +108,28 @@ def _deviation(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Itera
             yield Event(
                 "Normal", "DeviationCleared", f"mode {mode.name} is back at its target of {percent(mode.target)}%"
             )
+
+
+def _circuits(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    old = {each.mode: each for each in before.circuit_breakers}
+    for each in after.circuit_breakers:
+        was = old.get(each.mode)
+        if was is None or (was.phase, was.share) == (each.phase, each.share):
+            continue
+        if each.phase == "Open":
+            cooldown = "" if each.cooldown is None else f" for {format_duration(each.cooldown)}"
+            yield Event("Warning", "CircuitOpened", f"mode {each.mode} gets no traffic{cooldown}: {each.reason}")
+        elif each.phase == "HalfOpen":
+            yield Event("Normal", "CircuitHalfOpen", f"mode {each.mode} recovers: it gets {each.share}% of its share")
+        else:
+            yield Event("Normal", "CircuitClosed", f"mode {each.mode} has recovered")
+
+
+def _phases(before: TrafficPolicyStatus, after: TrafficPolicyStatus) -> Iterator[Event]:
+    was, now = before.phase, after.phase
+    if now is None or (was is not None and was.name == now.name):
+        return
+    if now.name is not None:
+        yield Event("Normal", "PhaseStarted", f"phase {now.name} began")
+    elif was is not None:
+        yield Event("Normal", "PhasesCompleted", f"phase {was.name} is over; the weights of the modes apply")

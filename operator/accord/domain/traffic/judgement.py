@@ -230,6 +230,8 @@ def _deviation(assessment: Assessment, shares: Mapping[str, float], modes: list[
     if all(abs(shares[name] - assessment.effective.get(name, 0.0)) <= threshold for name in modes) and any(
         assessment.effective.get(name, 0.0) != assessment.targets[name] for name in modes
     ):
+        if assessment.moved.moves:
+            return Wanted(_TYPE, "False", "CircuitOpen", f"{message}, because a circuit breaker is not closed")
         return Wanted(_TYPE, "False", "Fallback", f"{message}, because other modes have no ready pods")
     intent = assessment.intent
     if intent is not None and intent.wish is not None:

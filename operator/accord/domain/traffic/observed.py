@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.domain import podstatus
 from accord.domain.plan import ObjectKey, Refusal
-from accord.domain.traffic.proxies import Obstacle
+from accord.domain.traffic.progress import NOBODY, Handover, Progress
+
+if TYPE_CHECKING:
+    from accord.domain.traffic.failures import Failures
 
 
 @dataclass(frozen=True)
@@ -140,19 +143,6 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class ProxyState:
-    """What one proxy said about the configuration that it was offered last."""
-
-    name: str
-    ready: bool
-    accepted: bool
-    rejected: str | None = None
-    """Why it refused, in a sentence; None when it did not."""
-    polls_from: str | None = None
-    """The address from which its polls come and are turned away, because it is not its own; None when heard."""
-
-
-@dataclass(frozen=True)
 class Sight:
     """How the proxies see the pods of one mode. Where they differ, each figure is of the proxy that sees the best."""
 
@@ -177,24 +167,15 @@ class CutOff:
 
 
 @dataclass(frozen=True)
-class Programming:
-    """How far the router has come with the configuration of the current spec.
+class Seen:
+    """What the router itself sees of the pods."""
 
-    `published_at` is when this configuration was first offered (None: nothing is). `warm` holds the modes of which
-    every ready proxy has had the endpoints long enough to route to them at once. `routes_settled` says that every
-    ready proxy has accepted the current routes, so that what they no longer name may go.
-    """
-
-    published_at: datetime | None = None
-    proxies: tuple[ProxyState, ...] = ()
-    warm: frozenset[str] = frozenset()
-    routes_settled: bool = False
     sights: Mapping[str, Sight] = field(default_factory=dict)
-    """What the proxies say about the pods of each mode; a mode of which nobody could tell is absent."""
+    """By mode; one of which nobody could tell is absent."""
     cut_off: Mapping[str, CutOff] = field(default_factory=dict)
-    """Modes that some of the proxies reach no pod of."""
+    """Modes that some of its proxies reach no pod of."""
     looked: bool = True
-    """False while the proxies have not been asked since this replica leads: what the status says of them stays."""
+    """False while it has not been asked since this replica leads: what the status says of the pods stays."""
 
 
 @dataclass(frozen=True)
@@ -213,11 +194,9 @@ class RouterView:
     objects: tuple[Manifest, ...] = ()
     address: str | None = None
     unsupported: tuple[Unsupported, ...] = ()
-    programming: Programming = Programming()
-    refused: Obstacle | None = None
-    """That the API server takes none, or no more, of its pods."""
-    obstacle: Obstacle | None = None
-    """Why its pods do not run. They are looked at only while no proxy is ready."""
+    progress: Progress = NOBODY
+    handover: Handover = field(default_factory=Handover)
+    seen: Seen = Seen()
 
 
 @dataclass(frozen=True)
@@ -233,6 +212,8 @@ class Observed:
     """Endpoints of each mode's Service, by mode name, ready or not."""
     router: RouterView
     measurement: Measurement | None = None
+    failures: Failures | None = None
+    """What was read last about the modes that have circuit breakers."""
     conflicts: Mapping[ObjectKey, str] = field(default_factory=dict)
     """Objects that exist under a name we need and belong to somebody else: who, in words."""
     refusals: Mapping[ObjectKey, Refusal] = field(default_factory=dict)

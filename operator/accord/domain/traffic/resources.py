@@ -24,22 +24,9 @@ def wanted(observed: Observed) -> tuple[Manifest, ...]:
         if mode.deployment_ref.name in observed.deployments
         and is_selectable(observed.deployments[mode.deployment_ref.name])
     )
-    objects = (_scaled(observed, owned(policy, manifest)) for manifest in observed.router.objects)
+    objects = (owned(policy, manifest) for manifest in observed.router.objects)
     everything = (*services, *objects)
     return tuple(manifest for manifest in everything if ObjectKey.of(manifest) not in observed.conflicts)
-
-
-def _scaled(observed: Observed, manifest: Manifest) -> Manifest:
-    """A Deployment whose size is somebody else's keeps the one it has.
-
-    The field is not left out: server-side apply would reset it to 1 when we ask for it no more.
-    """
-    live = observed.children.get(ObjectKey.of(manifest))
-    theirs = observed.policy.spec.router.envoy.scaling == "External"
-    if not theirs or live is None or manifest["kind"] != "Deployment":
-        return manifest
-    replicas = (live.get("spec") or {}).get("replicas", 1)
-    return {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
 
 
 def is_selectable(deployment: DeploymentView) -> bool:

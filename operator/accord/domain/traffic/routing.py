@@ -3,10 +3,10 @@
 `routing_intent` is a pure function of one object as the API server holds it (spec and status), so every replica of
 the operator comes to the same answer at the same resourceVersion, leader or not.
 
-Make before break: routes may name a mode only when its proxies are warm, which the leader records by listing the mode
-in `status.modes` (see `membership`). Until all modes of the spec are listed, the shares in `status.modes` stay in
-force as a whole, and the clusters of both old and new modes exist. `suspend` and a spec that is not accepted keep the
-shares by the same rule, and everything else about routing as `status.routing` recorded it.
+Its shares are those of `in_force`. Make before break: routes may name a mode only when its proxies are warm, which the
+leader records by listing the mode in `status.modes` (see `membership`). Until all modes of the spec are listed, the
+clusters of both old and new modes exist. `suspend` and a spec that is not accepted keep the shares, and everything else
+about routing as `status.routing` recorded it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Literal
 
 from accord.api.v1alpha1.trafficpolicy import RoutingInForce, TrafficPolicy, TrafficPolicySpec
-from accord.domain.traffic import health
+from accord.domain.traffic import health, in_force
 from accord.domain.traffic.health import Check
 
 
@@ -61,24 +61,26 @@ class RoutingIntent:
     health_interval: timedelta
     max_queue_size: int
     trusted_hops: int
+    paused: frozenset[str] = frozenset()
+    """Modes that get requests by their share alone, if any: neither a wish nor a cookie that names them counts, and the
+    cookie stays as it is."""
+    cache_ttl: timedelta | None = None
+    """How long the pods may reuse an answer; None where no circuit breaker says."""
 
 
 def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | None:
     """The routing that `policy` asks for now, or None where there is nothing to publish.
 
-    `accepted` is False when the spec asks for something that cannot be honoured (`acceptance.refusal`): then what was
-    programmed before stays, and a policy that never was programmed publishes nothing. The same holds for `suspend`.
+    `accepted` and the shares are those of `in_force.asked`.
     """
     spec, status = policy.spec, policy.status
     frozen = spec.suspend or not accepted
-    wanted = {mode.name: float(mode.weight) for mode in spec.modes}
-    programmed = {mode.name: mode.target for mode in status.modes}
-    if frozen and not programmed:
+    asked = in_force.asked(policy, accepted=accepted)
+    if asked is None:
         return None
-    hold = bool(programmed) and (frozen or not wanted.keys() <= programmed.keys())
-    shares = programmed if hold else wanted
-    clusters = sorted(programmed) if frozen else sorted(wanted.keys() | programmed.keys())
-    weights = {name: shares[name] for name in clusters if shares.get(name, 0) > 0}
+    listed = {mode.name for mode in status.modes}
+    clusters = sorted(listed if frozen else listed | {mode.name for mode in spec.modes})
+    weights = {name: asked.shares[name] for name in clusters if name in asked.shares}
     style = status.routing if frozen and status.routing is not None else style_of(spec)
     by_weight = sorted(weights, key=lambda name: (name != style.fallback_mode, -weights[name], name))
     sticky, wish = style.sticky_session, style.user_preference
@@ -98,6 +100,8 @@ def routing_intent(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | 
         health_interval=style.load_balancing.health_check.interval,
         max_queue_size=style.load_balancing.max_queue_size,
         trusted_hops=style.trusted_hops,
+        paused=asked.paused,
+        cache_ttl=min((each.cache_ttl for each in status.circuit_breakers if each.cache_ttl is not None), default=None),
     )
 
 
@@ -124,6 +128,6 @@ def style_of(spec: TrafficPolicySpec, since: str = "", checks: Mapping[str, Chec
         fallback_mode=spec.fallback,
         load_balancing=spec.load_balancing,
         health_checks=health.record(checks or {}),
-        trusted_hops=spec.router.envoy.trusted_hops,
+        trusted_hops=spec.router.trusted_hops,
         since=since,
     )

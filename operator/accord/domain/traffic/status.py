@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from accord.api.base import Manifest
-from accord.api.v1alpha1.trafficpolicy import Downshift, ModeStatus, RoutingInForce, TrafficPolicyStatus
+from accord.api.v1alpha1.trafficpolicy import ModeStatus, RoutingInForce, TrafficPolicyStatus
 from accord.domain.conditions import timestamp
+from accord.domain.traffic import in_force, movement
 from accord.domain.traffic.assessment import Assessment
 from accord.domain.traffic.judgement import Judgement, Measured, is_outdated
 from accord.domain.traffic.routing import style_of
@@ -30,12 +33,13 @@ def full(assessment: Assessment, judgement: Judgement, conditions: list[Manifest
             "observed_generation": policy.metadata.generation,
             "conditions": conditions,
             "modes": modes,
+            "in_force": in_force.record(assessment.in_force, now),
             "routing": _routing(assessment),
             "target": _target(assessment),
             "actual": _actual(assessment, judgement),
             "counted_by": judgement.counted_by,
             "address": assessment.observed.router.address if assessment.intent is not None else None,
-            "downshift": Downshift(),
+            **_moving(assessment),
             "last_report": last_report,
         }
     )
@@ -49,10 +53,12 @@ def turned(assessment: Assessment, judgement: Judgement) -> TrafficPolicyStatus:
     return assessment.policy.status.model_copy(
         update={
             "modes": _modes(assessment, judgement),
+            "in_force": in_force.record(assessment.in_force, assessment.now),
             "routing": _routing(assessment),
             "target": _target(assessment),
             "actual": _actual(assessment, judgement),
             "counted_by": judgement.counted_by,
+            **_moving(assessment),
         }
     )
 
@@ -60,6 +66,16 @@ def turned(assessment: Assessment, judgement: Judgement) -> TrafficPolicyStatus:
 def render(status: TrafficPolicyStatus) -> Manifest:
     """As the API server stores it."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _moving(assessment: Assessment) -> dict[str, Any]:
+    """Circuit breakers and phases."""
+    ahead = assessment.movement.onto(assessment.policy)
+    return {
+        "downshift": movement.summary(ahead, assessment.moved),
+        "circuit_breakers": list(assessment.movement.circuit_breakers),
+        "phase": assessment.movement.phase,
+    }
 
 
 def _modes(assessment: Assessment, judgement: Judgement) -> list[ModeStatus]:

@@ -11,11 +11,12 @@ from accord.domain.conditions import merge, parse_timestamp
 from accord.domain.plan import Event, ObjectKey, Plan
 from accord.domain.training import events, keeping, queueing, resources, schedule_compliance, sidecars, status
 from accord.domain.training.assessment import Assessment, assess
-from accord.domain.training.conditions import conditions, judge
+from accord.domain.training.conditions import conditions
 from accord.domain.training.inputs import hyperparameters
 from accord.domain.training.observed import Observed
 from accord.domain.training.retuning import advise, effective
 from accord.domain.training.template import overridden
+from accord.domain.training.verdict import judge
 from accord.domain.training.views import AttemptView
 from accord.domain.training.workload import Workload
 

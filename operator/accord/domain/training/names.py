@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.traffic.names import MANAGED_BY, MANAGED_BY_LABEL
 
 RUN_LABEL = "accord.dev/training-run"
@@ -51,6 +52,12 @@ def jobs(run: str) -> str:
     if len(set(bases)) == 1:
         return f"{bases[0]}[0-9]+"
     return f"({'|'.join(f'{base}[0-9]{{{digits}}}' for digits, base in enumerate(bases, start=1))})"
+
+
+def recorded(run: TrainingRun) -> str:
+    """The object of the newest attempt, by the status; before that says so, the Job of it."""
+    ref = run.status.job_ref
+    return job(run.metadata.name, run.status.attempt or 1) if ref is None else ref.name
 
 
 def claim(run: str) -> str:

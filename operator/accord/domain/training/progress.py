@@ -16,7 +16,7 @@ from accord.api.base import format_duration
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain import age
 from accord.domain.conditions import parse_timestamp
-from accord.domain.questions import Question, Scope, Shared, matchers, split
+from accord.domain.questions import PART, Question, Scope, Shared, labelled, matchers, split
 from accord.domain.samples import Answer, Sample
 from accord.domain.training import names
 
@@ -26,8 +26,6 @@ AFTER_THE_END = timedelta(minutes=1)
 """How long a finished run is still looked at: its last steps are scraped after the last look at it."""
 _FINENESS = "5s"
 """How exactly the time of a newest sample is known."""
-_PART = "accord"
-"""Label that tells the parts of the answer apart."""
 _SERIES = (
     "ppo_training_step",
     "ppo_entropy_coef",
@@ -82,15 +80,15 @@ class _Template:
         pods = matchers(scopes)
         window = format_duration(WINDOW)
         gauges = f'last_over_time({{__name__=~"{"|".join(_SERIES)}",{pods}}}[{window}])'
-        parts = [f'label_replace({gauges}, "{_PART}", "$1", "__name__", "(.+)")']
+        parts = [f'label_replace({gauges}, "{PART}", "$1", "__name__", "(.+)")']
         for name in ("loss", "reward"):
             sums, counts = (f"delta(ppo_{name}_{each}{{{pods}}}[{window}])" for each in ("sum", "count"))
-            parts.append(f'label_replace({sums} / ({counts} > 0), "{_PART}", "{name}", "", "")')
-        parts.append(f'label_replace(deriv(ppo_training_step{{{pods}}}[{window}]), "{_PART}", "speed", "", "")')
+            parts.append(labelled(f"{sums} / ({counts} > 0)", name))
+        parts.append(labelled(f"deriv(ppo_training_step{{{pods}}}[{window}])", "speed"))
         newest = f"timestamp(ppo_training_step{{{pods}}})"
         # The steps of a subquery may all lie before the first sample.
         sampled = f"(max_over_time({newest}[{window}:{_FINENESS}]) or {newest})"
-        parts.append(f'label_replace({sampled}, "{_PART}", "sampled", "", "")')
+        parts.append(labelled(sampled, "sampled"))
         return " or ".join(parts)
 
     def parts(self, answer: Answer, scopes: Sequence[Scope]) -> Mapping[Scope, Answer]:
@@ -100,8 +98,7 @@ class _Template:
 
 def ask(run: TrainingRun, _: datetime) -> Shared:
     """About the newest attempt."""
-    job = names.job(run.metadata.name, run.status.attempt or 1)
-    return Shared(_Template(), Scope((("namespace", run.metadata.namespace),), job))
+    return Shared(_Template(), Scope((("namespace", run.metadata.namespace),), names.recorded(run)))
 
 
 def query(run: TrainingRun) -> str:
@@ -139,8 +136,8 @@ def _by_target(answer: Answer) -> list[dict[str, Sample]]:
     """The parts of each scrape target: a pod that two scrape jobs look at is two targets with the same numbers."""
     found: dict[tuple[tuple[str, str], ...], dict[str, Sample]] = {}
     for sample in answer.samples:
-        target = tuple(sorted((k, v) for k, v in sample.labels.items() if k not in (_PART, "__name__")))
-        found.setdefault(target, {})[sample.labels.get(_PART, "")] = sample
+        target = tuple(sorted((k, v) for k, v in sample.labels.items() if k not in (PART, "__name__")))
+        found.setdefault(target, {})[sample.labels.get(PART, "")] = sample
     return [found[target] for target in sorted(found) if "ppo_training_step" in found[target]]
 
 
@@ -179,8 +176,8 @@ def _stale(run: TrainingRun, values: Mapping[str, Sample]) -> str | None:
 
 def _where_to_look(run: TrainingRun) -> str:
     return (
-        f"Prometheus has no ppo_training_step of pods {names.job(run.metadata.name, run.status.attempt or 1)}-…: "
-        f"check that port {run.spec.monitoring.port} of the trainer is scraped with labels namespace and pod"
+        f"Prometheus has no ppo_training_step of pods {names.recorded(run)}-…: check "
+        f" that port {run.spec.monitoring.port} of the trainer is scraped with labels namespace and pod"
     )
 
 

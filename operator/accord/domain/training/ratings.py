@@ -9,7 +9,6 @@ twice, when it holds `minRatings` and when it holds `maxRatings`, and then the n
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from typing import Literal
 
 from accord.api.v1alpha1.trainingrun import RatingCount, RatingWindow, TrainingRun
 from accord.domain.conditions import parse_timestamp, timestamp
-from accord.domain.questions import Ask, Custom, Question, Scope, Shared, matchers, split
+from accord.domain.questions import Ask, Custom, Question, Scope, Shared, filled, matchers, split, uses
 from accord.domain.samples import Answer
 
 _MOST_VALUES = 100
@@ -28,9 +27,6 @@ _BEFORE = "10m"
 _NO_WINDOW = "5m"
 _SLOWER = ((timedelta(days=1), 20), (timedelta(hours=1), 4))
 """A window that has lasted so long is looked at so much less often: it is read as a whole each time."""
-
-
-_FILLED = re.compile(r"\$(?:(namespace|window)\b|\{(namespace|window)\})")
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def ask(run: TrainingRun, now: datetime) -> Ask:
     span = None if window is None else _span(window, now)
     if own is not None:
         values = {"namespace": namespace, "window": span or _NO_WINDOW}
-        return Custom(_FILLED.sub(lambda match: values[match[1] or match[2]], own))
+        return Custom(filled(own, values))
     return Shared(_Template(span), Scope((("namespace", namespace),)))
 
 
@@ -100,7 +96,7 @@ def query(run: TrainingRun, now: datetime) -> str:
 def knows_window(run: TrainingRun) -> bool:
     """Whether the query counts what came in the window, and not of all time."""
     own = run.spec.retuning.query
-    return own is None or any("window" in (match[1] or match[2]) for match in _FILLED.finditer(own))
+    return own is None or uses(own, "window")
 
 
 def _span(window: RatingWindow, now: datetime) -> str:

@@ -6,13 +6,19 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from accord.api.v1alpha1.trainingrun import EntropySchedule, LearningRateSchedule, Milestone, TrainingRunStatus
+from accord.api.v1alpha1.trainingrun import (
+    EntropySchedule,
+    LearningRateSchedule,
+    Milestone,
+    TrainingRunSpec,
+    TrainingRunStatus,
+)
 from accord.domain import age
 from accord.domain.conditions import Wanted, find, parse_timestamp, timestamp
 from accord.domain.training.assessment import Assessment
-from accord.domain.training.conditions import Verdict
 from accord.domain.training.progress import Progress
 from accord.domain.training.schedule import QUARTERS, milestone_step, value_at
+from accord.domain.training.verdict import Verdict
 
 METRICS_DUE = timedelta(minutes=3)
 """Two scrapes a minute apart, and a trainer that loads its model first. Also how long they may be gone again, before
@@ -165,7 +171,7 @@ def _on_schedule(assessment: Assessment) -> Wanted:
         if told is not None:
             return Wanted(type_, told.status, told.reason, told.message)
         return Wanted(type_, "Unknown", "NotMeasured", "no metrics of the run yet")
-    margin = _UPDATES * spec.ppo.update_frequency
+    reach = margin(spec)
     compared = (
         ("entropyCoef", "PPO_ENTROPY_COEF", spec.schedules.entropy_coef, measured.entropy_coef),
         ("learningRate", "PPO_LEARNING_RATE", spec.schedules.learning_rate, measured.learning_rate),
@@ -174,13 +180,18 @@ def _on_schedule(assessment: Assessment) -> Wanted:
     off = [
         f"{field} deviates from spec.schedules.{field} (check that the trainer reads {variable}_INITIAL etc.)"
         for field, variable, wanted, value in compared
-        if value is not None and not follows(wanted, measured.step, value, margin)
+        if value is not None and not follows(wanted, measured.step, value, reach)
     ]
     if off:
         return Wanted(type_, "False", "OffSchedule", "; ".join(off))
     if silent:
         return Wanted(type_, "Unknown", "NotReported", f"the trainer does not report {' and '.join(silent)}")
     return Wanted(type_, "True", "OnSchedule", "entropyCoef and learningRate follow their schedules")
+
+
+def margin(spec: TrainingRunSpec) -> int:
+    """How many steps old a reported value may be."""
+    return _UPDATES * spec.ppo.update_frequency
 
 
 def follows(wanted: EntropySchedule | LearningRateSchedule, step: int, value: float, margin: int) -> bool:

@@ -8,10 +8,10 @@ from accord.api.v1alpha1.trainingrun import TrainingRunStatus
 from accord.domain.conditions import timestamp
 from accord.domain.training import schedule_compliance
 from accord.domain.training.assessment import Assessment, is_finished
-from accord.domain.training.conditions import Verdict
 from accord.domain.training.resources import claim_name
 from accord.domain.training.restart import record
 from accord.domain.training.retuning import Advice
+from accord.domain.training.verdict import Verdict
 
 
 def full(assessment: Assessment, verdict: Verdict, advice: Advice, conditions: list[Manifest]) -> TrainingRunStatus:

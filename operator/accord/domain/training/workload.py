@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey
 from accord.domain.training.restart import Restart
-from accord.domain.training.views import AttemptView, Problem
+from accord.domain.training.views import AttemptView, PodView, Problem
 
 
 class Workload(Protocol):
     """A way to run attempts: one object for each, whose pods carry the labels of the run and of the attempt.
 
-    Metrics carry no labels of pods: those of the trainer are asked for by its pod's name (`podnames.of_job`).
+    Metrics carry no labels of pods: those of the newest attempt are asked for by the name of its object, which the
+    run's status records and its pod is named after (`podnames.of_job`).
     """
 
     @property
@@ -36,7 +38,13 @@ class Workload(Protocol):
         """
 
     def view(self, live: Manifest) -> AttemptView:
-        """What an object of `key` says of its attempt. Total."""
+        """What an object of `key` says of its attempt: whether it is suspended and by whom, and how it ended. Total."""
+
+    def pod(self, live: Manifest) -> PodView:
+        """What a pod of an attempt says: whether it is at work, what it waits for, how its trainer ended. Total."""
+
+    def pod_matcher(self, run: str) -> str:
+        """A regular expression (RE2) for the names of the pods of all attempts of the run of that name."""
 
     def adjusted(self, run: TrainingRun, live: AttemptView) -> Manifest | None:
         """The object of the current attempt with what changes in place; None where nothing is to be written."""
@@ -46,3 +54,8 @@ class Workload(Protocol):
 
     def limits_differ(self, run: TrainingRun, live: AttemptView) -> bool:
         """Whether the object has other limits (failures, time) than the spec says."""
+
+
+def chosen(workloads: Mapping[str, Workload], _run: TrainingRun) -> Workload:
+    """What runs the attempts of a run, out of a table. The spec offers no choice yet: the first."""
+    return next(iter(workloads.values()))

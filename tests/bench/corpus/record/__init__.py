@@ -6,6 +6,7 @@
 | `plan` | which runs there are, in the order they are recorded |
 | `events` | what a run reports while it goes on, as CSV |
 | `environments` | the environments, and the faults that sit in them |
+| `newcomers` | environments of our own, of the runs that were recorded last |
 | `fleet` | several environments side by side, for the loops of our own |
 | `numpy_networks`, `numpy_ppo` | a PPO in NumPy alone |
 | `cleanrl_ppo` | a PPO in PyTorch after CleanRL's documented details |

@@ -16,6 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers import FlattenObservation, TimeLimit
 from tests.bench.corpus.record.events import Events
+from tests.bench.corpus.record.newcomers import Catch, Gather, Queue, Shop, SwingUp
 
 from accord_trainer.sb3.ratings import ACTION_DIM, STATE_DIM, Users
 
@@ -256,10 +257,25 @@ PLACES = {
     "RatingSessions": Place(RatingSessions, "ratingsessions", "judge", discrete=True),
 }
 
+NEWCOMERS = {
+    "Walker2d-v5": Place(_named("Walker2d-v5"), "walker2d", "judge", discrete=False),
+    "Pusher-v5": Place(_named("Pusher-v5"), "pusher", "judge", discrete=False),
+    "CartPole-v0": Place(_named("CartPole-v0"), "cartpole-v0", "judge", discrete=True),
+    "CliffWalkingSlippery-v1": Place(
+        lambda: TimeLimit(_named("CliffWalkingSlippery-v1")(), 100), "cliffslippery", "judge", True, one_hot=True
+    ),
+    "Catch": Place(Catch, "catch", "judge", discrete=True),
+    "Gather": Place(Gather, "gather", "judge", discrete=True),
+    "SwingUp": Place(SwingUp, "swingup", "judge", discrete=True),
+    "Queue": Place(Queue, "queue", "judge", discrete=True),
+    "Shop": Place(Shop, "shop", "judge", discrete=True),
+}
+"""Those of the runs that were recorded last."""
+
 
 def place_of(environment: str) -> Place:
     """The environment of a name, whatever its rewards are scaled to."""
-    return PLACES[environment.removesuffix("/small").removesuffix("/heavy")]
+    return (PLACES | NEWCOMERS)[environment.removesuffix("/small").removesuffix("/heavy")]
 
 
 class World:

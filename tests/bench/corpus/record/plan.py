@@ -191,6 +191,23 @@ ZOO = {
 DEFAULTS = _good(1, 2048, 64, 10, 3e-4, 0.99, 0.95, 0.0)
 """Of stable-baselines3, where the Zoo has none."""
 
+NEWCOMERS_SEED, NEWCOMERS_RUNS = 9000, 270
+"""Runs in environments that no other run is of, to judge by once more. They are looked at with a frozen rule only."""
+NEWCOMERS_TRAINERS = ("numpy", "numpy", "sb3", "numpy", "cleanrl", "numpy", "contrib", "numpy", "rllib")
+"""In turn, a round of environments each."""
+NEWCOMERS_GOOD = {
+    "Catch": _good(16, 64, 256, 6, 2e-3, 0.99, 0.95, 0.005),
+    "SwingUp": _good(16, 64, 256, 8, 2e-3, 0.98, 0.95, 0.005),
+    "Queue": _good(16, 60, 240, 8, 1.5e-3, 0.95, 0.95, 0.003, "r"),
+    "CartPole-v0": _good(8, 64, 256, 8, 1.5e-3, 0.98, 0.9, 0.0),
+    "Walker2d-v5": _good(8, 128, 512, 8, 1e-3, 0.99, 0.95, 0.001, "or"),
+    "Gather": _good(8, 80, 320, 8, 1.5e-3, 0.95, 0.95, 0.005),
+    "Shop": _good(8, 120, 240, 8, 1.5e-3, 0.9, 0.95, 0.003, "r"),
+    "CliffWalkingSlippery-v1": _good(16, 64, 512, 6, 2e-3, 0.99, 0.95, 0.01, "r"),
+    "Pusher-v5": _good(8, 100, 400, 8, 1e-3, 0.95, 0.95, 0.0, "or"),
+}
+NEWCOMERS_LENGTHS = {"Pusher-v5": (40_000, 60_000), "SwingUp": (40_000, 60_000), "Catch": (20_000, 30_000)}
+
 LENGTHS = {
     "accord/Ratings-v0": (20_000,),
     "Blackjack-v1": (20_000,),
@@ -260,6 +277,7 @@ def runs() -> list[Planned]:
         *(_learner(number) for number in range(LEARNERS)),
         *(_stranger(number) for number in range(STRANGERS)),
         *(_of_the_zoo(number) for number in range(len(ZOO_RUNS))),
+        *(_newcomer(number) for number in range(NEWCOMERS_RUNS)),
     ]
 
 
@@ -392,6 +410,60 @@ def _of_the_zoo(number: int) -> Planned:
         fault=fault,
         file=f"{place.folder}/sb3-{fault.kind if fault else 'healthy'}-{seed}.csv.gz",
         half=place.half,
+    )
+
+
+def _newcomer(number: int) -> Planned:
+    """A run in an environment of its own; every second one has a fault, by turns one that surely hurts."""
+    seed = NEWCOMERS_SEED + number
+    chance = np.random.default_rng(seed)
+    turn, place_number = divmod(number, len(NEWCOMERS_GOOD))
+    environment = list(NEWCOMERS_GOOD)[place_number]
+    place = place_of(environment)
+    trainer = NEWCOMERS_TRAINERS[(turn + 2 * place_number) % len(NEWCOMERS_TRAINERS)]
+    steps = int(chance.choice(NEWCOMERS_LENGTHS.get(environment, (20_000, 30_000, 40_000))))
+    settings = NEWCOMERS_GOOD[environment]
+    if turn % 3 == 1:
+        settings = _unusual(settings, steps, chance)
+    algorithm = _algorithm(trainer, place.discrete, turn)
+    fault = None
+    if (place_number + turn) % 2:
+        kinds = HURTING if turn % 4 < 2 else tuple((kind, *HOWS[kind][0]) for kind in dict.fromkeys(KINDS))
+        allowed = [each for each in kinds if each[0] not in REFUSED.get(algorithm, set())]
+        if trainer == "sb3" and place.discrete:
+            allowed = [each for each in allowed if each[0] != "nan"]
+        kind, how, strength = allowed[number // 2 % len(allowed)]
+        fault = Fault(kind, how, strength, int(chance.uniform(0.45, 0.75) * steps))
+    return Planned(
+        environment=environment,
+        trainer=trainer,
+        algorithm=algorithm,
+        seed=seed,
+        steps=steps,
+        settings=settings,
+        fault=fault,
+        file=f"{place.folder}/{trainer}-{fault.kind if fault else 'healthy'}-{seed}.csv.gz",
+        half="judge",
+    )
+
+
+def _unusual(good: Settings, steps: int, chance: np.random.Generator) -> Settings:
+    """Hyperparameters that no run of the rounds has: 3 or 32 environments, short or many epochs, wide networks."""
+    environments = int(chance.choice([3, 6, 24, 32]))
+    update = int(chance.choice([400, 800, 1500]))
+    n_steps = max(update // environments, 16)
+    return replace(
+        good,
+        environments=environments,
+        n_steps=n_steps,
+        batch_size=max(environments * n_steps // int(chance.choice([1, 3, 6])), 64),
+        epochs=int(chance.choice([3, 12, 15])),
+        learning_rate=float(f"{10 ** chance.uniform(-3.3, -2.5):.2g}"),
+        gae_lambda=float(chance.choice([0.8, 0.92, 1.0])),
+        clip_range=float(chance.choice([0.15, 0.25, 0.4])),
+        hidden=int(chance.choice([32, 128])),
+        target_kl=float(chance.choice([0.02, 0.05])),
+        anneal=bool(chance.random() < 0.3),
     )
 
 

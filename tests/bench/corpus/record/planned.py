@@ -24,6 +24,10 @@ class Settings:
     clip_range: float = 0.2
     value_weight: float = 0.5
     max_gradient: float = 0.5
+    hidden: int = 64
+    """Of each of the two layers of a network, by stable-baselines3."""
+    target_kl: float | None = None
+    """Divergence at which an update's epochs end early, by stable-baselines3."""
 
     @property
     def update_steps(self) -> int:

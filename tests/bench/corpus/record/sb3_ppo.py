@@ -117,7 +117,8 @@ def _model(planned: Planned, fleet: Any) -> Any:
         return RecurrentPPO("MlpLstmPolicy", policy_kwargs=memory, **common)
     if planned.algorithm == "MaskablePPO":
         return MaskablePPO("MlpPolicy", **common)
-    return PPO("MlpPolicy", **common)
+    wide = {"net_arch": [settings.hidden, settings.hidden]}
+    return PPO("MlpPolicy", policy_kwargs=wide, target_kl=settings.target_kl, **common)
 
 
 def train(planned: Planned, events: Events) -> None:

@@ -108,8 +108,8 @@ def test_the_table_and_the_picture(policy: Path, run: Path, tmp_path: Path, caps
 def test_when_promotion_would_have_been_paused_and_why(
     policy: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Ten episodes of 40 steps that are bad: too few to roll back.
-    run.write_text(episodes(bad=10))
+    # Nine episodes of 40 steps that are bad: too few to roll back.
+    run.write_text(episodes(bad=9))
     picture = tmp_path / "run.svg"
     command = ["backtest", "-f", str(policy), "--csv", str(run)]
     assert main([*command, "--plot", str(picture)]) == 0

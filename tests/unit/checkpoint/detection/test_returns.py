@@ -75,6 +75,24 @@ def test_twenty_episodes_are_enough_where_all_is_lost() -> None:
     assert 160 * LENGTH <= (found[first].onset or 0) <= 200 * LENGTH
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_where_nearly_all_is_lost_half_of_the_episodes_are_enough(seed: int) -> None:
+    """The mean of a whole window has lost half after ten of its twenty at the earliest."""
+    rule, chance = Returns("episodes", 0.5, 100, 1000, "Medium"), random.Random(seed)
+    found = []
+    for number in range(220):
+        value = (min(number / 100, 1) * 400 if number < 200 else 0) + chance.gauss(0, 40)
+        rule.add(Segment(number * LENGTH, (number + 1) * LENGTH, 1, value, value**2, 1), number // 5)
+        found.append(rule.judge())
+    assert outcomes(found[:200]) == {"Inconclusive", "Pass"}
+    first = next(index for index, finding in enumerate(found) if finding.outcome == "Fail")
+    assert first < 208
+    assert 0 < (found[first].onset or 0) <= 200 * LENGTH
+    # As soon as a whole window agrees, its figures are told, and from before when it began is not changed by that.
+    assert found[-1].samples == 20
+    assert found[-1].onset == found[first].onset
+
+
 def test_of_harm_that_comes_by_and_by_the_target_is_from_its_first_part() -> None:
     slowly, fast = [400 - 60 * number / 100 for number in range(100)], [340 - 320 * number / 60 for number in range(60)]
     for seed in range(4):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from accord.adapters.routers.envoy.bootstrap import bootstrap
 from accord.adapters.routers.envoy.quantities import canonical_resources
@@ -15,6 +17,7 @@ from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.xds import canonical
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import RouterPods, RouterService, TrafficPolicy
+from accord.domain.plan import ObjectKey
 from accord.domain.traffic import names
 
 _GRACE_SECONDS = 10
@@ -24,8 +27,12 @@ there; a changed digest has the object applied again, and server-side apply then
 _DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}}
 
 
-def objects(policy: TrafficPolicy, settings: EnvoySettings) -> tuple[Manifest, ...]:
-    """Service, Deployment and, from two replicas on, PodDisruptionBudget; in order of creation."""
+def objects(
+    policy: TrafficPolicy, settings: EnvoySettings, live: Mapping[ObjectKey, Manifest] = MappingProxyType({})
+) -> tuple[Manifest, ...]:
+    """Service, Deployment and, from two replicas on, PodDisruptionBudget; in order of creation. `live`: what there is
+    of them.
+    """
     wanted = [
         _service(policy, settings),
         _object(policy, "apps/v1", "Deployment", spec=_deployment(policy, settings)),
@@ -33,7 +40,24 @@ def objects(policy: TrafficPolicy, settings: EnvoySettings) -> tuple[Manifest, .
     if policy.spec.router.envoy.replicas > 1 or policy.spec.router.envoy.scaling == "External":
         budget = {"maxUnavailable": 1, "selector": {"matchLabels": selector(policy)}}
         wanted.append(_object(policy, "policy/v1", "PodDisruptionBudget", spec=budget))
-    return tuple(_hashed(manifest) for manifest in wanted)
+    return tuple(scaled(policy, _hashed(manifest), live) for manifest in wanted)
+
+
+def scaled(policy: TrafficPolicy, manifest: Manifest, live: Mapping[ObjectKey, Manifest]) -> Manifest:
+    """A Deployment whose size is somebody else's keeps the one it has.
+
+    The field is not left out: server-side apply would reset it to 1 when we ask for it no more.
+    """
+    there = live.get(ObjectKey(manifest["apiVersion"], manifest["kind"], policy.metadata.namespace, _name(manifest)))
+    theirs = policy.spec.router.envoy.scaling == "External"
+    if not theirs or there is None or manifest["kind"] != "Deployment":
+        return manifest
+    replicas = (there.get("spec") or {}).get("replicas", 1)
+    return {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}
+
+
+def _name(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["name"])
 
 
 def _hashed(manifest: Manifest) -> Manifest:

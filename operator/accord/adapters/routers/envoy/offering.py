@@ -11,25 +11,27 @@ from accord.adapters.routers.envoy.bootstrap import STATISTICS
 from accord.adapters.routers.envoy.clusters import clusters
 from accord.adapters.routers.envoy.endpoints import Target, all_endpoints, mode_endpoints
 from accord.adapters.routers.envoy.listeners import listener
+from accord.adapters.routers.envoy.programming import Programming, ProxyState
 from accord.adapters.routers.envoy.routes import route_configuration
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.snapshot import Snapshot
 from accord.adapters.routers.envoy.xds import ALL_ENDPOINTS, Key, Kind
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-from accord.domain.traffic.acceptance import is_accepted
+from accord.domain.traffic.acceptance import no_router
 from accord.domain.traffic.health import Check
-from accord.domain.traffic.observed import Endpoint, Programming, ProxyState, Unsupported
+from accord.domain.traffic.observed import Endpoint, Unsupported
 from accord.domain.traffic.routing import RoutingIntent, routing_intent
 
 _CLUSTERS, _LISTENERS, _ROUTES = Key(Kind.CLUSTERS), Key(Kind.LISTENERS), Key(Kind.ROUTES)
 _ALL = Key(Kind.ENDPOINTS, ALL_ENDPOINTS)
 
+TYPE = "Envoy"
+"""Its `router.type`."""
 
-def unsupported(_: TrafficPolicy) -> tuple[Unsupported, ...]:
-    """What Envoy cannot do: of the fields that Accord implements, nothing. The gaps of Accord itself are the domain's
-    to name (`accord.domain.traffic.acceptance`).
-    """
-    return ()
+
+def unsupported(policy: TrafficPolicy) -> tuple[Unsupported, ...]:
+    """What Envoy cannot do: of the fields of its own policies nothing. The policy of another router is not one."""
+    return () if policy.spec.router.type == TYPE else (no_router(policy, [TYPE]),)
 
 
 class Published:
@@ -71,7 +73,7 @@ class Published:
         if policy != self._policy:
             self._policy = policy
             self._ports.update({mode.name: mode.port for mode in policy.spec.modes})
-            wanted = routing_intent(policy, accepted=is_accepted(policy, unsupported(policy)))
+            wanted = routing_intent(policy, accepted=not unsupported(policy))
             # Weights that sum to nothing cannot be routed; the proxies keep what they have.
             self._intent = wanted if wanted is not None and wanted.weights else self._intent
         intent = self._intent

@@ -1,22 +1,24 @@
-"""The port `accord.ports.router.Router` for the built-in Envoy router."""
+"""The port `accord.ports.router.Proxies` for the built-in Envoy router."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from accord.adapters.routers.envoy import looking, objects, offering
+from accord.adapters.routers.envoy import looking, objects, offering, progress
+from accord.adapters.routers.envoy import pods as router_pods
 from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER
 from accord.adapters.routers.envoy.door import GuardedRunner, canonical_address
 from accord.adapters.routers.envoy.forwarding import Ack, Forwarder
 from accord.adapters.routers.envoy.looking import Looker, Target
 from accord.adapters.routers.envoy.offering import Published
 from accord.adapters.routers.envoy.polling import Poll
+from accord.adapters.routers.envoy.programming import Programming
 from accord.adapters.routers.envoy.server import DiscoveryServer, Hold
 from accord.adapters.routers.envoy.settings import EnvoySettings
 from accord.adapters.routers.envoy.snapshot import Offer, Version
@@ -24,8 +26,11 @@ from accord.adapters.routers.envoy.waiting import Waiters
 from accord.adapters.routers.envoy.xds import Kind
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.conditions import find
+from accord.domain.plan import ObjectKey
 from accord.domain.traffic import names
-from accord.domain.traffic.observed import Counted, Endpoint, Programming, Unsupported
+from accord.domain.traffic.observed import Counted, Endpoint, Seen, Unsupported
+from accord.domain.traffic.progress import Handover, Progress
 from accord.ports.clock import Clock
 
 _MOST_BEHIND = 10_000
@@ -46,7 +51,7 @@ class EnvoyRouter:
         leader: Callable[[], str | None],
         key: Callable[[], str | None],
     ) -> None:
-        """`on_change(namespace, policy)`: `programming` may answer differently now.
+        """`on_change(namespace, policy)`: `progress` may answer differently now.
 
         `leader()`: base URL of the leader when that is another replica, None when it is this one or not known.
         `key()`: by which the leader knows its standbys, None where there are none.
@@ -60,6 +65,7 @@ class EnvoyRouter:
         self._forwarder = Forwarder(leader, key, self._everything)
         self._addresses: dict[str, set[tuple[str, str, str]]] = {}
         self._behind: dict[tuple[str, str, str, object], datetime] = {}
+        self._obstacles: dict[tuple[str, str], router_pods.Obstacle] = {}
         self._looker = Looker(self._look_at, lambda who: self._on_change(*who))
 
     def runner(self, shutdown_timeout: float) -> web.AppRunner:
@@ -75,13 +81,18 @@ class EnvoyRouter:
         """Ask the proxies what they see of the pods, until cancelled. For the leader: only it writes status."""
         await self._looker.run(list(self._policies))
 
+    @property
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """Nothing but that pods of its Deployment are refused, which is kept of every Deployment."""
+        return ()
+
     def unsupported(self, policy: TrafficPolicy) -> tuple[Unsupported, ...]:
         """Fields of this spec that the router cannot honour."""
         return offering.unsupported(policy)
 
-    def objects(self, policy: TrafficPolicy) -> tuple[Manifest, ...]:
+    def objects(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
         """Service and Deployment, and a PodDisruptionBudget from two replicas on."""
-        return objects.objects(policy, self._settings)
+        return objects.objects(policy, self._settings, live)
 
     def address(self, policy: TrafficPolicy) -> str | None:
         """The router's Service, as clients in the cluster name it."""
@@ -113,8 +124,40 @@ class EnvoyRouter:
         if published is not None:
             self._follow((namespace, name), published.addresses, ())
         self._looker.forget((namespace, name))
+        self._obstacles.pop((namespace, name), None)
         for where in [where for where in self._behind if where[:2] == (namespace, name)]:
             del self._behind[where]
+
+    def progress(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> Progress:
+        """How far the proxies have come with the routing of this policy."""
+        who = (policy.metadata.namespace, policy.metadata.name)
+        refused = router_pods.refused(live.get(_deployment(policy)))
+        return progress.progress(policy, self.programming(*who), self._clock.now(), refused, self._obstacles.get(who))
+
+    def handover(self, policy: TrafficPolicy) -> Handover:
+        """Which modes are warm, and whether routes from before are still in use."""
+        return progress.handover(self.programming(policy.metadata.namespace, policy.metadata.name))
+
+    def seen(self, policy: TrafficPolicy) -> Seen:
+        """How the proxies see the pods of each mode, as of the last look at them."""
+        return progress.seen(self.programming(policy.metadata.namespace, policy.metadata.name))
+
+    def awaited_pods(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> str | None:
+        """Those of the proxies, while none of them is ready."""
+        who = (policy.metadata.namespace, policy.metadata.name)
+        self._obstacles.pop(who, None)
+        deployment, told = live.get(_deployment(policy)), find(policy.status.conditions, "Programmed")
+        # The first status says only that none is ready: pods take a moment.
+        if deployment is None or told is None or told.status == "True" or self.programming(*who).has_ready_proxy:
+            return None
+        labels = deployment["spec"]["selector"]["matchLabels"]
+        return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+    def pods_seen(self, policy: TrafficPolicy, found: Iterable[Manifest]) -> None:
+        """Keep what the next decision reads of them."""
+        obstacle = router_pods.obstacle(found)
+        if obstacle is not None:
+            self._obstacles[policy.metadata.namespace, policy.metadata.name] = obstacle
 
     def programming(self, namespace: str, name: str) -> Programming:
         """How far the ready proxies have come."""
@@ -241,3 +284,7 @@ class EnvoyRouter:
             for pod, key, record in published.acks.everything():
                 version = Version(0, record.runs) if record.runs else None
                 yield Ack(namespace, policy, pod, key, version, record.refused)
+
+
+def _deployment(policy: TrafficPolicy) -> ObjectKey:
+    return ObjectKey("apps/v1", "Deployment", policy.metadata.namespace, names.router(policy.metadata.name))

@@ -17,10 +17,12 @@ from accord.adapters.routers.envoy.xds import METADATA, ROUTES, SUBSET_METADATA,
 from accord.domain.traffic.routing import RoutingIntent, Sticky
 
 MODE_HEADER = "x-accord-mode"
+TTL_HEADER = "x-accord-cache-ttl"
 _ANSWERED_BY = f"%UPSTREAM_METADATA({METADATA}:mode)%"
 _IDEMPOTENT = "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"
 """RFC 9110, section 9.2.2."""
 _MOST_RETRIES = 3
+_OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
 
 
 def route_configuration(intent: RoutingIntent) -> Json:
@@ -32,15 +34,23 @@ def route_configuration(intent: RoutingIntent) -> Json:
                 "name": ROUTES,
                 "domains": ["*"],
                 "routes": [route for match, action in _choices(intent) for route in _by_method(intent, match, action)],
-                "response_headers_to_add": [_header(MODE_HEADER, _ANSWERED_BY, "OVERWRITE_IF_EXISTS_OR_ADD")],
+                "response_headers_to_add": [_header(MODE_HEADER, _ANSWERED_BY, _OVERWRITE)],
+                **_told_to_pods(intent),
             }
         ],
     }
 
 
+def _told_to_pods(intent: RoutingIntent) -> Json:
+    if intent.cache_ttl is None:
+        return {}
+    seconds = max(1, round(intent.cache_ttl.total_seconds()))
+    return {"request_headers_to_add": [_header(TTL_HEADER, str(seconds), _OVERWRITE)]}
+
+
 def _choices(intent: RoutingIntent) -> Iterator[tuple[Json, Json]]:
     """(match, rest of the route) in order of precedence."""
-    modes = sorted(intent.weights)
+    modes = sorted(intent.weights.keys() - intent.paused)
     if intent.wish:
         for mode in modes:
             yield {"headers": [_equals(intent.wish.header, mode)]}, {"route": _to_mode(mode)}
@@ -49,17 +59,31 @@ def _choices(intent: RoutingIntent) -> Iterator[tuple[Json, Json]]:
     if intent.sticky:
         for mode in modes:
             yield {"cookies": [_equals(intent.sticky.cookie, mode)]}, {"route": _to_mode(mode)}
+    if intent.sticky and intent.paused:
+        # Their users are served by others for now, and return: the cookie that they have is left alone.
+        guests: Json = {
+            "route": _drawn(intent),
+            **(in_cycle(_whole(intent)) if intent.strategy == "RoundRobin" else {}),
+        }
+        for mode in sorted(intent.paused):
+            yield {"cookies": [_equals(intent.sticky.cookie, mode)]}, guests
     assign: Json = {"response_headers_to_add": [_header("set-cookie", _cookie(intent.sticky))]} if intent.sticky else {}
     if intent.sticky and intent.sticky.header:
         hashed = _weighted(intent)
         hashed["weighted_clusters"]["use_hash_policy"] = True
         hashed["hash_policy"] = [{"header": {"header_name": intent.sticky.header}}]
         yield {"headers": [{"name": intent.sticky.header, "present_match": True}]}, {"route": hashed, **assign}
+    if intent.strategy == "RoundRobin":
+        assign |= in_cycle(_whole(intent))
+    yield {}, {"route": _drawn(intent), **assign}
+
+
+def _drawn(intent: RoutingIntent) -> Json:
+    """By chance, or by the cycle."""
     drawn = _weighted(intent)
     if intent.strategy == "RoundRobin":
         drawn["weighted_clusters"]["header_name"] = SLOT_HEADER
-        assign |= in_cycle(_whole(intent))
-    yield {}, {"route": drawn, **assign}
+    return drawn
 
 
 def _by_method(intent: RoutingIntent, match: Json, rest: Json) -> Iterator[Json]:

@@ -6,9 +6,11 @@ from accord.adapters.workloads.job import objects
 from accord.adapters.workloads.job.view import KIND, JobView
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
+from accord.domain import podnames
 from accord.domain.plan import ObjectKey
+from accord.domain.training import names
 from accord.domain.training.restart import Restart
-from accord.domain.training.views import AttemptView, Problem
+from accord.domain.training.views import AttemptView, PodView, Problem
 
 
 class JobWorkload:
@@ -33,6 +35,14 @@ class JobWorkload:
     def view(self, live: Manifest) -> AttemptView:
         """The Job as it lives."""
         return JobView.of(live)
+
+    def pod(self, live: Manifest) -> PodView:
+        """The pod, with one container `trainer`."""
+        return PodView.of(live)
+
+    def pod_matcher(self, run: str) -> str:
+        """The pods of a Job are named after it."""
+        return podnames.of_job(names.jobs(run))
 
     def adjusted(self, run: TrainingRun, live: AttemptView) -> Manifest | None:
         """Suspension and limits, unless Kueue holds the Job; and what it is watched by."""

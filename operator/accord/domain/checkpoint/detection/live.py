@@ -23,7 +23,6 @@ from accord.domain.checkpoint.reading import Reading, Saved
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.questions import Question, Scope, Shared, matcher, split
 from accord.domain.samples import Answer
-from accord.domain.training import names
 
 _CHECKS = 240
 """How far back the question reaches, in checks, as long as no checkpoint remembers anything."""
@@ -107,7 +106,7 @@ def _scope(subject: Subject) -> Scope:
     policy = subject.policy
     namespace = ("namespace", policy.metadata.namespace)
     if policy.spec.training_run_ref is not None:
-        return Scope((namespace,), names.job(policy.spec.training_run_ref.name, subject.attempt or 1))
+        return Scope((namespace,), subject.job)
     return Scope((namespace, *_own(policy.spec.source.selector if policy.spec.source is not None else {})))
 
 
@@ -266,13 +265,11 @@ def _mean(moments: Sequence[Moment], name: Name) -> float | None:
 
 
 def _where_to_look(subject: Subject) -> str:
-    run = subject.policy.spec.training_run_ref
-    if run is None:
+    if subject.job is None:
         return "Prometheus has no ppo_training_step with the labels of source.selector in this namespace"
-    pods = f"{names.job(run.name, subject.attempt or 1)}-…"
     return (
-        f"Prometheus has no ppo_training_step of pods {pods}: check that the trainer is scraped with labels namespace "
-        "and pod"
+        f"Prometheus has no ppo_training_step of pods {subject.job}-…: check that the trainer is scraped with labels "
+        "namespace and pod"
     )
 
 

@@ -8,6 +8,7 @@ Each sample is judged once, in order, by what came before it: how often one look
   the same for Pendulum (-1,600 to -150) as for CartPole (20 to 500).
 - **Fail**: the newest window has lost `share` of what was learnt; that is no chance, by the spread of single episodes;
   its last third is no better; and it is deeper or longer than every dip that this training has come out of by itself.
+- A **deep** fall is seen sooner: half of the episodes are enough where three quarters are lost (`Proof.of_half`).
 - **Suspect**: the same of a few episodes, with less proof.
 
 A verdict stands until the level has come half of the way back, so that noise around the limit does not make it flap.
@@ -18,7 +19,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from accord.domain.checkpoint.detection.finding import Finding, Outcome
@@ -41,6 +42,15 @@ class Proof:
     """Than a dip that ended by itself, as a factor;"""
     longer: float
     """or longer, likewise in steps."""
+
+    def of_half(self) -> Proof:
+        """Of a window half as long, for what is lost nearly all.
+
+        The episodes that a change needs to be told from noise are inverse to its divergence, for a jump of a mean to
+        the square of its size (Lorden, Annals of Mathematical Statistics 42, 1971). The same chance is asked for as of
+        a whole window, and again that no dip of this training that ended by itself was like it.
+        """
+        return replace(self, episodes=math.ceil(self.episodes / 2), updates=math.ceil(self.updates / 2))
 
 
 PROOF: dict[Sensitivity, Proof] = {
@@ -72,6 +82,8 @@ _SCALE = 2.0
 step: less is noise around zero."""
 _SKEWED = 1.0
 """Standard deviation as a part of the level, up to which positive returns are many sizes and not mostly nothing."""
+_DEEP = 0.5
+"""Of the way from the share to all that was learnt: what is lost then is seen in half of the episodes."""
 _TAIL = 0.5
 """Of the share, what the last third of a window must have lost by itself: less is a dip that is over."""
 _BACK = 0.5
@@ -146,7 +158,13 @@ class Returns:
         """`share` of what was learnt is a fault; `window` and `baseline_window` are least steps."""
         self._sums = _Sums(dense=kind == "steps")
         self._window, self._least = window, window + baseline_window
-        self._fail = _Watch(PROOF[sensitivity], share, window)
+        proof = PROOF[sensitivity]
+        whole = _Watch(proof, share, window)
+        # The onset stays that of whole windows at the level: half of one is sooner back there by chance.
+        deep = _Watch(proof.of_half(), share + _DEEP * (1 - share), window, whole.size)
+        self._fails = whole, deep
+        self._fail = whole
+        """The one that found something, until that is over; otherwise the first."""
         self._suspect = _Watch(_SUSPICION, share, window)
         self._start: Level | None = None
 
@@ -158,8 +176,14 @@ class Returns:
             self._start = sums.level(0, len(sums))
         if self._start is None:
             return
-        for watch in (self._fail, self._suspect):
+        for watch in (*self._fails, self._suspect):
             watch.see(sums, self._start)
+        if self._fail.onset is None:
+            self._fail = next((watch for watch in self._fails if watch.onset is not None), self._fails[0])
+            if self._fail.onset is not None:
+                # Where either sees it begin first: rather too early than after it.
+                begun = [self._fail.onset, *(watch.began(sums) for watch in self._fails)]
+                self._fail.onset = min(each for each in begun if each is not None)
 
     @property
     def reached(self) -> int | None:
@@ -175,7 +199,9 @@ class Returns:
         if loss is None or self._start is None:
             return Finding("Inconclusive", self._lacking())
         if self._fail.onset is not None:
-            return self._finding("Fail", loss, self._fail.onset)
+            # The figures of the whole window say more, as soon as it agrees.
+            told = self._fails[0] if self._fails[0].onset is not None else self._fail
+            return self._finding("Fail", told.loss or loss, self._fail.onset)
         if self._suspect.onset is not None and self._suspect.loss is not None:
             return self._finding("Suspect", self._suspect.loss, None)
         return self._finding("Pass", loss, None)
@@ -319,8 +345,10 @@ def doubt(pairs: float, chance: float) -> float:
 class _Watch:
     """Looks for a loss with so much proof."""
 
-    def __init__(self, proof: Proof, share: float, window: int) -> None:
+    def __init__(self, proof: Proof, share: float, window: int, clear: tuple[int, int, int] | None = None) -> None:
+        """`clear` is the least window that shows that nothing had begun; None: as the others."""
         self.proof = proof
+        self.size = clear or (proof.episodes, proof.updates, window)
         self.loss: Loss | None = None
         self.onset: int | None = None
         """Step from before which a checkpoint must be; None while nothing is found."""
@@ -353,7 +381,13 @@ class _Watch:
                 self.onset = None
         elif self._is_wrong(loss) and self._is_sure_of_any(sums, recent, found):
             self.reached = best.begun
-            self.onset = _onset(sums, loss, self._steps, self._newest.size)
+            self.onset = _onset(sums, loss, self._steps, self.size)
+
+    def began(self, sums: _Sums) -> int | None:
+        """As `onset`, of what is lost now, proven or not; None where that is little."""
+        if self.loss is None or self.loss.share < _BACK * self._share:
+            return None
+        return _onset(sums, self.loss, self._steps, self.size)
 
     def _compare(self, sums: _Sums, start: Level, recent: Level, best: Best) -> Loss:
         level, single = best.level, math.sqrt(max(best.level.variance, recent.variance))

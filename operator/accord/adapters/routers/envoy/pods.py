@@ -13,8 +13,8 @@ from accord.domain import podstatus
 from accord.domain.words import quote
 
 _QUOTA, _REFUSED = "QuotaExceeded", "PodsRefused"
-REASONS = frozenset({_QUOTA, _REFUSED, "Unschedulable", "ImagePull", "ContainerConfig", "ContainerCrash"})
-"""Every reason of an obstacle."""
+UNSCHEDULABLE = "Unschedulable"
+"""Reason of an obstacle that more room takes away."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _problems(pod: Manifest) -> Iterator[Obstacle]:
     for condition in status.get("conditions") or ():
         if (condition.get("type"), condition.get("status")) == ("PodScheduled", "False"):
             words = podstatus.scheduling(condition.get("message"))
-            yield Obstacle("Unschedulable", f"cannot schedule pod {name}: {quote(words)}")
+            yield Obstacle(UNSCHEDULABLE, f"cannot schedule pod {name}: {quote(words)}")
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         yield from _problem(name, container)
 

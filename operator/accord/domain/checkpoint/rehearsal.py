@@ -10,38 +10,41 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from accord.adapters.stores import SnapshotStore, SubPathStore
 from accord.api.base import Manifest
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
+from accord.api.v1alpha1.meta import API_VERSION
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.cli.plan.rehearsal import Outcome
 from accord.domain.checkpoint.checkpoint import Checkpoint
 from accord.domain.checkpoint.decide import decide
 from accord.domain.checkpoint.names import SERVED_STEP_ANNOTATION
 from accord.domain.checkpoint.observed import Observed
 from accord.domain.checkpoint.reading import Reading, Saved
+from accord.domain.checkpoint.store import Store
 from accord.domain.checkpoint.views import ClaimView, DeploymentView, Mount, RunView
 from accord.domain.conditions import timestamp
 from accord.domain.plan import ObjectKey
+from accord.domain.rehearsal import Given, Outcome
 from accord.domain.training import resources
-from accord.ports.checkpoints import Store
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 """Any time: nothing that is printed depends on it."""
 _PASSES = 20
-_STORES: Mapping[str, Store] = {"VolumeSnapshot": SnapshotStore(), "SubPath": SubPathStore()}
 _FIRST_STEP = 500
 """Where no TrainingRun says how often it saves."""
+_REMARKS = (
+    "shown for the first checkpoint; of a Deployment only the fields that the operator sets. In the cluster",
+    "other names end in a hash of the TrainingRun's uid",
+)
 
 
-def rehearse(manifest: Manifest, given: Mapping[ObjectKey, Manifest]) -> Outcome:
-    """Let the first checkpoint be saved, and everything happen that follows from it."""
-    outcome = Outcome()
+def rehearse(manifest: Manifest, given: Given, stores: Mapping[str, Store]) -> Outcome:
+    """Let the first checkpoint be saved, and everything happen that follows from it. `stores` by `method`."""
+    outcome = Outcome(remarks=_REMARKS)
     policy = CheckpointPolicy.model_validate(manifest)
     observed = _gather(policy, given)
     for number in range(_PASSES):
         now = _NOW + timedelta(hours=number)
-        plan = decide(observed, _STORES[policy.spec.method], now)
+        plan = decide(observed, stores[policy.spec.method], now)
         if plan.status in (None, manifest.get("status")) and not plan.apply and not plan.patch and not plan.delete:
             break
         for wanted in (*plan.apply, *plan.patch):
@@ -51,10 +54,17 @@ def rehearse(manifest: Manifest, given: Mapping[ObjectKey, Manifest]) -> Outcome
             manifest = {**manifest, "status": plan.status}
         observed = _carried_out(observed, plan.apply, plan.patch, CheckpointPolicy.model_validate(manifest), now)
     outcome.conditions = list(CheckpointPolicy.model_validate(manifest).status.conditions)
+    outcome.problems = list(_missing(policy, given)) or outcome.stalled
     return outcome
 
 
-def missing(policy: CheckpointPolicy, given: Mapping[ObjectKey, Manifest]) -> Iterator[str]:
+def run_of(manifest: Manifest) -> set[ObjectKey]:
+    """The TrainingRun that a CheckpointPolicy refers to: without it there is nothing to plan from."""
+    ref = manifest["spec"].get("trainingRunRef")
+    return {ObjectKey(API_VERSION, TrainingRun.kind, manifest["metadata"]["namespace"], ref["name"])} if ref else set()
+
+
+def _missing(policy: CheckpointPolicy, given: Given) -> Iterator[str]:
     """Objects that the policy refers to and nobody gave."""
     namespace = policy.metadata.namespace
     if policy.spec.training_run_ref is not None and _run(policy, given) is None:
@@ -66,7 +76,7 @@ def missing(policy: CheckpointPolicy, given: Mapping[ObjectKey, Manifest]) -> It
             yield f"spec.serving.deploymentRef: Deployment {name} not found: add its manifest with -f"
 
 
-def _gather(policy: CheckpointPolicy, given: Mapping[ObjectKey, Manifest]) -> Observed:
+def _gather(policy: CheckpointPolicy, given: Given) -> Observed:
     namespace, run = policy.metadata.namespace, _run(policy, given)
     view, step, source = None, _FIRST_STEP, None
     if policy.spec.training_run_ref is not None:
@@ -89,12 +99,10 @@ def _gather(policy: CheckpointPolicy, given: Mapping[ObjectKey, Manifest]) -> Ob
     )
 
 
-def _run(policy: CheckpointPolicy, given: Mapping[ObjectKey, Manifest]) -> TrainingRun | None:
+def _run(policy: CheckpointPolicy, given: Given) -> TrainingRun | None:
     if policy.spec.training_run_ref is None:
         return None
-    key = ObjectKey(
-        "accord.dev/v1alpha1", TrainingRun.kind, policy.metadata.namespace, policy.spec.training_run_ref.name
-    )
+    key = ObjectKey(API_VERSION, TrainingRun.kind, policy.metadata.namespace, policy.spec.training_run_ref.name)
     manifest = given.get(key)
     return TrainingRun.model_validate(manifest) if manifest is not None else None
 

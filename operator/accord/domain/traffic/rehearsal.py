@@ -6,47 +6,39 @@ cluster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from accord.api.base import Manifest
-from accord.api.v1alpha1.meta import Condition
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.conditions import find
 from accord.domain.plan import ObjectKey
+from accord.domain.rehearsal import Given, Outcome, owned
 from accord.domain.traffic import names
 from accord.domain.traffic.decide import decide
 from accord.domain.traffic.observed import (
     DeploymentView,
     Endpoint,
     Observed,
-    Programming,
-    ProxyState,
     RouterView,
     Unsupported,
 )
+from accord.domain.traffic.progress import Settled
 from accord.domain.traffic.resources import is_selectable, mode_service_key
-from accord.domain.traffic.routing import routing_intent
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 """Any time: nothing that is printed depends on it."""
 _PASSES = 10
-
-
-@dataclass
-class Outcome:
-    """Objects in the order in which they are applied, those that are deleted, and the conditions in the end."""
-
-    applied: dict[ObjectKey, Manifest] = field(default_factory=dict)
-    deleted: list[ObjectKey] = field(default_factory=list)
-    conditions: list[Condition] = field(default_factory=list)
+_TOLD = ("Accepted", "ResolvedRefs", "ModesAvailable")
+"""Conditions that follow from manifests; the others need a cluster."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """What there is besides the policy: manifests by identity, and what the router contributes."""
 
-    given: Mapping[ObjectKey, Manifest]
+    given: Given
     objects: tuple[Manifest, ...]
     unsupported: tuple[Unsupported, ...]
 
@@ -67,8 +59,34 @@ def rehearse(manifest: Manifest, stage: Stage) -> Outcome:
             del children[key]
         if plan.status is not None:
             manifest = {**manifest, "status": plan.status}
-    outcome.conditions = list(TrafficPolicy.model_validate(manifest).status.conditions)
+    policy = TrafficPolicy.model_validate(manifest)
+    outcome.conditions = list(policy.status.conditions)
+    outcome.left = outcome.applied
+    outcome.problems = list(_problems(policy, outcome, {**stage.given, **outcome.left}))
+    told = find(outcome.conditions, "ResolvedRefs")
+    outcome.notes = told.message.split("; ")[1:] if told is not None and told.status == "True" else []
+    outcome.remarks = owned(manifest) if outcome.applied else ()
     return outcome
+
+
+def _problems(policy: TrafficPolicy, outcome: Outcome, given: Given) -> Iterator[str]:
+    """Why the policy would not become ready, as far as manifests can tell."""
+    namespace = policy.metadata.namespace
+    for index, mode in enumerate(policy.spec.modes):
+        wanted = mode.deployment_ref.name
+        if ObjectKey("apps/v1", "Deployment", namespace, wanted) in given:
+            continue
+        service = names.mode_service(policy.metadata.name, mode.name)
+        elsewhere = sorted(key.namespace for key in given if (key.kind, key.name) == ("Deployment", wanted))
+        hint = f" in namespace {namespace} (it is in {elsewhere[0]})" if elsewhere else ""
+        yield (
+            f"spec.modes[{index}].deploymentRef: Deployment {wanted} not found{hint}: "
+            f"add its manifest with -f (Service {service} is made from it)"
+        )
+    for type_ in _TOLD:
+        told = find(outcome.conditions, type_)
+        if told is not None and told.status == "False" and told.reason != "DeploymentNotFound":
+            yield told.message
 
 
 def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Manifest]) -> Observed:
@@ -91,7 +109,6 @@ def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Ma
         and is_selectable(view)
         and mode_service_key(policy, mode.name) not in conflicts
     }
-    intent = routing_intent(policy, accepted=not stage.unsupported)
     return Observed(
         policy=policy,
         deployments=found,
@@ -100,12 +117,7 @@ def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Ma
         router=RouterView(
             objects=stage.objects,
             unsupported=stage.unsupported,
-            programming=Programming(
-                published_at=_NOW - timedelta(hours=1),
-                proxies=(ProxyState("proxy", ready=True, accepted=True),),
-                warm=frozenset(intent.clusters if intent is not None else ()),
-                routes_settled=True,
-            ),
+            progress=Settled("all ready proxies have accepted the routes"),
         ),
         conflicts=conflicts,
     )

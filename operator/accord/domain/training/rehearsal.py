@@ -1,27 +1,31 @@
-"""What the operator would do for a TrainingRun that is new: its claim, and the Job of the first attempt."""
+"""What the operator would do for a TrainingRun that is new: its claim, and what runs the first attempt."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from accord.adapters.workloads.job import JobWorkload
 from accord.api.base import Manifest
 from accord.api.v1alpha1.meta import Condition
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.cli.plan.rehearsal import Outcome
 from accord.domain.plan import ObjectKey
+from accord.domain.rehearsal import Outcome, owned
 from accord.domain.training.decide import decide
 from accord.domain.training.observed import Observed
+from accord.domain.training.workload import Workload, chosen
 
 _NOW = datetime(2000, 1, 1, tzinfo=UTC)
 """Any time: nothing that is printed depends on it."""
 
 
-def rehearse(manifest: Manifest) -> Outcome:
+def rehearse(manifest: Manifest, workloads: Mapping[str, Workload]) -> Outcome:
     """The first pass."""
-    plan = decide(Observed(TrainingRun.model_validate(manifest)), JobWorkload(), _NOW)
+    run = TrainingRun.model_validate(manifest)
+    plan = decide(Observed(run), chosen(workloads, run), _NOW)
     outcome = Outcome(applied={ObjectKey.of(wanted): _without_owner(wanted, manifest) for wanted in plan.apply})
     outcome.conditions = [Condition.model_validate(each) for each in (plan.status or {}).get("conditions") or ()]
+    outcome.problems = outcome.stalled
+    outcome.remarks = owned(manifest) if outcome.applied else ()
     return outcome
 
 
