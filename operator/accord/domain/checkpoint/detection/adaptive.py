@@ -70,8 +70,8 @@ class Question:
     """Least distance from the level that counts, as a part of the level."""
     window: int
     baseline_window: int
-    unit: float | None = None
-    """What the effect is a part of instead of the level, where the series has a unit of its own."""
+    scale: float | None = None
+    """What the effect is a part of instead of the level, where the series has a scale of its own."""
     limit: float | None = None
     """A recent level that is no worse than this is not wrong, whatever was before; None: there is no such."""
 
@@ -182,8 +182,8 @@ def _is_wrong(blocks: Blocks, stretch: Stretch, question: Question) -> bool:
     positive = line.mean > 0 and min(block.value for block in baseline) > 0
     single = line.sigma * math.sqrt(sum(block.units for block in baseline) / len(baseline))
     # Returns with heavy tails may be as wide as they are high, and still are all above zero.
-    if question.unit is not None:
-        least = question.effect * question.unit
+    if question.scale is not None:
+        least = question.effect * question.scale
     else:
         least = question.effect * (line.level if positive and _is_skewed(question) else _scale(line.level, single))
     # All zeros say nothing of what would be much.
@@ -193,7 +193,7 @@ def _is_wrong(blocks: Blocks, stretch: Stretch, question: Question) -> bool:
     if 4 * agreeing < 3 * len(newest):
         return False
     allowed = (baseline[-1].last - baseline[0].first) / len(baseline) / _STEPS_A_FALSE_ALARM[question.kind]
-    if question.unit is not None or not positive:
+    if question.scale is not None or not positive:
         return line.chance(recent) <= allowed
     if line.chance(recent) > _lenient(question, allowed):
         return False
@@ -208,8 +208,8 @@ def _is_plain(sums: Sums, stretch: Stretch, recent: float, question: Question) -
     begin, end, _ = stretch
     bad = question.bad
     better = bad * min(bad * sums.mean(begin, end), bad * sums.mean(end - (end - begin) // 4 - 1, end))
-    unit = better if question.unit is None else question.unit
-    return bad * (recent - better) <= max(question.effect * unit / 2, 0.0)
+    scale = better if question.scale is None else question.scale
+    return bad * (recent - better) <= max(question.effect * scale / 2, 0.0)
 
 
 def _line(blocks: Blocks, stretch: Stretch, question: Question) -> Line:

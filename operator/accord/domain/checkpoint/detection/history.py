@@ -140,7 +140,7 @@ class History:
             rule.threshold - 1 if signal.scale is None else rule.threshold,
             rule.window,
             rule.baseline_window,
-            unit=signal.scale,
+            scale=signal.scale,
             limit=rule.minimum if isinstance(rule, KLSpike) else None,
         )
 

@@ -1,12 +1,6 @@
 """The signals: what is looked for, in which series, and which way is bad. Whoever goes through them goes through here.
 
-| to add one | where |
-| --- | --- |
-| its name, and the fields of its rule | `api/v1alpha1/checkpointpolicy.py`: `Signal`, `Detection` |
-| its series, as a column of what a trainer reports | `series.Name`, `series.Moment`, `rows.Row` |
-| its row | here |
-| how it is judged, where it is neither a return nor like a loss | `history` |
-| what a trainer calls to report it | `accord_trainer/sdk/metrics.py` |
+ARCHITECTURE.md says what to add for one more.
 """
 
 from __future__ import annotations
@@ -111,3 +105,8 @@ SIGNALS = (
 OF_SERIES = {signal.series: signal for signal in SIGNALS}
 SUSPECTED = {signal.name: signal.suspected for signal in SIGNALS}
 """Reason of a Suspect, by its signal."""
+
+
+def optional(detection: Detection) -> list[Signal]:
+    """Those that a trainer need not report, as far as the policy enables them."""
+    return [signal for signal in SIGNALS if not signal.is_proof and signal.is_seen(detection)]
