@@ -17,7 +17,7 @@ from accord.domain.checkpoint.detection.series import Moment, Name, Segment
 from accord.domain.checkpoint.detection.signals import OF_SERIES
 
 _LONGEST = 2000
-"""Characters of an annotation that are read: ours have some two hundred."""
+"""Characters of an annotation that are read: ours have some hundred a series."""
 
 
 class Sums(NamedTuple):
