@@ -336,6 +336,24 @@ _TRAINING = Dashboard(
             height=9,
         ),
         Panel(
+            "Approximate KL divergence",
+            "Between the policies before and after an update, mean of the updates within the interval. Healthy updates "
+            "have 0.001 to 0.05. Empty where a trainer does not report it.",
+            "short",
+            12,
+            (Query(_MEANS.format("approx_kl", _PODS), "{{pod}}"),),
+            least=0,
+        ),
+        Panel(
+            "Explained variance",
+            "What the value function explains of the returns, mean of the updates within the interval: 1 at best; at "
+            "0 or less it predicts no better than their mean. Empty where a trainer does not report it.",
+            "short",
+            12,
+            (Query(_MEANS.format("explained_variance", _PODS), "{{pod}}"),),
+            most=1,
+        ),
+        Panel(
             "Entropy coefficient",
             "As the trainer reports it, beside its schedule at the same step (dashed).",
             "short",

@@ -92,10 +92,10 @@ def main() -> int:
                 last = agent.act(torch.tensor(state)[None])[3][0]
             batch = [torch.stack(each) for each in (states, actions, logs, values)]
             gains = advantages(torch.tensor(rewards), batch[3], ends, last, ppo.gamma, ppo.gae_lambda)
-            losses = []
+            losses, divergences = [], []
             for _ in range(ppo.n_epochs):
                 for rows in torch.randperm(len(gains)).split(ppo.batch_size):
-                    loss = ppo_loss(
+                    loss, divergence = ppo_loss(
                         agent, [each[rows] for each in batch], gains[rows], ppo.clip_range, accord.entropy_coef
                     )
                     optimizer.zero_grad()
@@ -103,21 +103,27 @@ def main() -> int:
                     nn.utils.clip_grad_norm_(agent.parameters(), 0.5)
                     optimizer.step()
                     losses.append(loss.item())
-            accord.update(losses)
+                    divergences.append(divergence)
+            spread = (gains + batch[3]).var().item()
+            explained = 1 - gains.var().item() / spread if spread else None
+            accord.update(losses, approx_kl=divergences[-1], explained_variance=explained)
     return accord.exit_code
 
 
-def ppo_loss(agent: Agent, batch: list[Any], gains: Any, clip_range: float, entropy_coef: float) -> Any:
-    """The clipped objective, the error of the values and the bonus for entropy (arXiv 1707.06347, equation 9)."""
+def ppo_loss(agent: Agent, batch: list[Any], gains: Any, clip_range: float, entropy_coef: float) -> tuple[Any, float]:
+    """The clipped objective, the error of the values and the bonus for entropy (arXiv 1707.06347, equation 9); and the
+    approximate KL divergence from the policy that collected the steps.
+    """
     states, actions, old, values = batch
     _, logs, entropies, new = agent.act(states, actions)
     returns = gains + values
     if len(gains) > 1:
         gains = (gains - gains.mean()) / (gains.std() + 1e-8)
     ratios = (logs - old).exp()
+    divergence = (ratios - 1 - (logs - old)).mean().item()
     clipped = ratios.clamp(1 - clip_range, 1 + clip_range)
     policy = -torch.min(gains * ratios, gains * clipped).mean()
-    return policy + 0.5 * (new - returns).square().mean() - entropy_coef * entropies.mean()
+    return policy + 0.5 * (new - returns).square().mean() - entropy_coef * entropies.mean(), divergence
 
 
 if __name__ == "__main__":

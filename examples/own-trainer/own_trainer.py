@@ -45,6 +45,7 @@ class Policy:
         self.first: Array = np.zeros_like(self.weights)
         self.second: Array = np.zeros_like(self.weights)
         self.updates = 0
+        self.divergence = 0.0  # approximate KL from the policy that answered, before the newest step
 
     def log_probabilities(self, users: Array) -> Array:
         """Of every answer, for each user."""
@@ -66,6 +67,7 @@ class Policy:
         chosen = np.eye(ANSWERS)[answers]
         by_score = -slopes * (chosen - chances) + entropy_coef * chances * (logs + entropies[:, None])
         self._adam(GAIN * users.T @ by_score / len(users), learning_rate)
+        self.divergence = float((ratios - 1 - (logs[rows, answers] - old)).mean())
         return float(-gains.mean() - entropy_coef * entropies.mean())
 
     def _adam(self, gradient: Array, learning_rate: float) -> None:
@@ -144,7 +146,7 @@ class Training:
                 )
                 self.metrics.minibatch(loss)
         self.rollout = Rollout()
-        self.metrics.update()
+        self.metrics.update(approx_kl=self.policy.divergence)
 
     def save(self, checkpoints: CheckpointStore) -> Checkpoint:
         """Commit a checkpoint; only then the metrics say that there is one."""

@@ -229,6 +229,8 @@ DEFAULTS: dict[str, Json] = {
             "sensitivity": "Medium",
             "lossSpike": {"enabled": True, "threshold": 2, "window": 100, "baselineWindow": 1000},
             "rewardDrop": {"enabled": True, "threshold": 0.5, "window": 100, "baselineWindow": 1000},
+            "klSpike": {"enabled": False, "threshold": 2, "minimum": 0.05, "window": 100, "baselineWindow": 1000},
+            "explainedVarianceDrop": {"enabled": False, "threshold": 0.5, "window": 100, "baselineWindow": 1000},
             "nanPolicy": "Fail",
             "interval": "15s",
             "endpoint": "default",

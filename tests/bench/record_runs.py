@@ -59,8 +59,8 @@ class Recorder(Metrics):
         super().minibatch(loss)
         self._losses.append(loss)
 
-    def update(self) -> None:
-        super().update()
+    def update(self, **of_update: float | None) -> None:
+        super().update(**of_update)
         self.rows.append((self._now, sum(self._losses) / len(self._losses), None))
         self._losses.clear()
 

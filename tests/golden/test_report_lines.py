@@ -128,3 +128,14 @@ def test_in_a_phase_its_shares_are_expected() -> None:
         status={"phase": {"name": "launch", "state": "Running", "since": "2026-05-03T11:00:00Z"}},
     )["share of fast"]
     assert (line.outcome, line.expected) == ("fail", "98–100 %")
+
+
+def test_signals_are_named_where_a_policy_enables_them() -> None:
+    facts = read(CASES[0])
+    (policy, *_) = facts.checkpoints
+    found = policy.model_dump(by_alias=True)
+    found["spec"]["detection"]["klSpike"]["enabled"] = True
+    enabled = replace(facts, checkpoints=[type(policy).model_validate(found)])
+    names = [{line.check for line in lines(each, Limits())} for each in (facts, enabled)]
+    assert names[1] - names[0] == {"loss, reward and approximate KL"}
+    assert names[0] - names[1] == {"loss and reward"}

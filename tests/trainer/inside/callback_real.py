@@ -109,6 +109,9 @@ def test_the_reported_loss_is_that_of_the_update(contract: Contract) -> None:
     finally:
         torch.Tensor.backward = backward
     assert run.value("ppo_loss") == pytest.approx(np.mean(losses), rel=1e-4)
+    assert 0 < run.value("ppo_approx_kl") < 0.1
+    assert run.value("ppo_explained_variance") < 1
+    assert run.value("ppo_approx_kl_count") == run.value("ppo_explained_variance_count") == 1
 
 
 def test_each_update_has_the_values_of_its_step(contract: Contract) -> None:

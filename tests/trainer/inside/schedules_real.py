@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from making import Made
+from stable_baselines3 import PPO
 
+from accord_trainer.sb3.following import Fixed
 from accord_trainer.sb3.ppo import ScheduledPPO
 from accord_trainer.sdk.contract import Ppo
 from accord_trainer.sdk.schedules import Schedule
@@ -84,3 +88,35 @@ def test_the_loss_is_that_of_the_paper(tmp_path: Path, monkeypatch: pytest.Monke
     Made(tmp_path, total_steps=64, ppo=Ppo(update_frequency=64, batch_size=64, n_epochs=1)).run()
     [(loss, expected)] = losses
     assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_it_reports_what_stable_baselines3_would_of_an_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(tmp_path, total_steps=128, ppo=Ppo(update_frequency=64, batch_size=32, n_epochs=3))
+    reported: list[tuple[float, float]] = []
+    update, train = made.model.metrics.update, ScheduledPPO.train
+
+    def told(*, approx_kl: float, explained_variance: float) -> None:
+        reported.append((approx_kl, explained_variance))
+        update(approx_kl=approx_kl, explained_variance=explained_variance)
+
+    def both(model: ScheduledPPO) -> None:
+        """Theirs first, from the same weights and with the same minibatches."""
+        policy, optimizer = (copy.deepcopy(each.state_dict()) for each in (model.policy, model.policy.optimizer))
+        drawn = np.random.get_state(), torch.get_rng_state()
+        model.lr_schedule = Fixed(model.contract.learning_rate.value(model.num_timesteps))
+        model.ent_coef = model.contract.entropy_coef.value(model.num_timesteps)
+        PPO.train(model)
+        logged = model.logger.name_to_value
+        expected.append((logged["train/approx_kl"], logged["train/explained_variance"]))
+        model.policy.load_state_dict(policy)
+        model.policy.optimizer.load_state_dict(optimizer)
+        np.random.set_state(drawn[0])
+        torch.set_rng_state(drawn[1])
+        train(model)
+
+    expected: list[tuple[float, float]] = []
+    monkeypatch.setattr(made.model.metrics, "update", told)
+    monkeypatch.setattr(ScheduledPPO, "train", both)
+    made.run()
+    assert len(reported) == 2
+    np.testing.assert_allclose(reported, expected, rtol=1e-3, atol=1e-6)

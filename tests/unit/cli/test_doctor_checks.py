@@ -175,6 +175,9 @@ def test_metrics() -> None:
     assert_only(replace(WELL, metrics=silent), "metrics of the operator", "warning", "accord_leader", "serviceMonitor")
     missing = Metrics(operator=True, missing={"TrafficPolicy shop/p": "no series"}, asked=2)
     assert_only(replace(WELL, metrics=missing), "metrics of TrafficPolicy shop/p", "warning", "no series", "measure.md")
+    unseen = Metrics(operator=True, missing={"CheckpointPolicy shop/c": "not reported: ppo_approx_kl"}, asked=2)
+    name, remedy = "metrics of CheckpointPolicy shop/c", "disable the signal"
+    assert_only(replace(WELL, metrics=unseen), name, "warning", "ppo_approx_kl", remedy)
 
 
 def test_an_endpoint_that_is_not_configured() -> None:

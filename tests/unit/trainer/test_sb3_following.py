@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -101,6 +102,8 @@ class Model:
             "train/policy_gradient_loss": 1.0,
             "train/entropy_loss": -2.0,
             "train/value_loss": 8.0,
+            "train/approx_kl": 0.02,
+            "train/explained_variance": 0.5 if len(self.used) > 1 else math.nan,
             "train/loss": 99.0,
         }
 
@@ -163,6 +166,9 @@ def test_schedules_losses_rewards_and_saves(contract: Contract) -> None:
     # 1.0 for the gain, -2.0 times the last entropy coefficient, half of 8.0.
     assert run.value("ppo_loss") == pytest.approx(5.0)
     assert (run.value("ppo_loss_count"), run.value("ppo_updates_total")) == (4, 4)
+    assert (run.value("ppo_approx_kl_sum"), run.value("ppo_approx_kl_count")) == (pytest.approx(0.08), 4)
+    # The first one is NaN, as that of returns that are all alike.
+    assert (run.value("ppo_explained_variance"), run.value("ppo_explained_variance_count")) == (0.5, 3)
     # Normalized in place, and reported raw: five steps an episode.
     assert run.rewards == pytest.approx([(5 - 1) / 2] * 40)
     assert (run.value("ppo_reward_sum"), run.value("ppo_reward_count")) == (200.0, 8.0)

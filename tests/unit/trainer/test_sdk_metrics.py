@@ -10,6 +10,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,7 +50,7 @@ def test_everything_in_the_table_is_exposed_with_its_type(metrics: Metrics, tmp_
     metrics.episode(12.5)
     metrics.minibatch(-0.25)
     metrics.minibatch(0.75)
-    metrics.update()
+    metrics.update(approx_kl=0.25, explained_variance=-0.5)
     metrics.saved(CheckpointStore(tmp_path).save(500, {"a": b"12345"}, metrics=metrics.since_last_save()))
 
     text = generate_latest(metrics._registry).decode()
@@ -69,6 +70,14 @@ def test_everything_in_the_table_is_exposed_with_its_type(metrics: Metrics, tmp_
         "ppo_reward_sum": 12.5,
         "ppo_reward_sumsq": 156.25,
         "ppo_reward_count": 1,
+        "ppo_approx_kl": 0.25,
+        "ppo_approx_kl_sum": 0.25,
+        "ppo_approx_kl_sumsq": 0.0625,
+        "ppo_approx_kl_count": 1,
+        "ppo_explained_variance": -0.5,
+        "ppo_explained_variance_sum": -0.5,
+        "ppo_explained_variance_sumsq": 0.25,
+        "ppo_explained_variance_count": 1,
         "ppo_updates_total": 1,
         "ppo_checkpoint_step": 500,
         "checkpoint_saves_total": 1,
@@ -257,3 +266,30 @@ def test_the_committed_page_is_what_the_table_says() -> None:
     page = Path(__file__).parents[3] / "docs/reference/trainer-metrics.md"
     assert page.read_text(encoding="utf-8") == render()
     assert all(f"| `{metric.name}` | {metric.kind} | " in render() for metric in METRICS)
+
+
+def test_what_an_update_did_is_shown_from_the_first_value_on_and_goes_on_with_a_checkpoint() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.update()
+    # The explained variance of returns that are all alike is NaN: that is no divergence.
+    metrics.update(approx_kl=math.inf, explained_variance=math.nan)
+    assert not [name for name in _scrape(metrics) if "approx_kl" in name or "explained_variance" in name]
+    metrics.update(approx_kl=0.01)
+    metrics.update(approx_kl=0.03, explained_variance=0.5)
+    assert _scrape(metrics)["ppo_approx_kl_sum"] == pytest.approx(0.04)
+
+    resumed = Metrics(CollectorRegistry())
+    resumed.load_state_dict(metrics.state_dict())
+    resumed.update(approx_kl=0.02, explained_variance=0.7)
+    found = _scrape(resumed)
+    assert (found["ppo_approx_kl_count"], found["ppo_explained_variance_count"]) == (3, 2)
+    assert found["ppo_explained_variance_sum"] == pytest.approx(1.2)
+
+
+def test_a_checkpoint_of_a_version_without_a_series_is_gone_on_with() -> None:
+    state = Metrics(CollectorRegistry()).state_dict()
+    old: Any = {key: value for key, value in state.items() if key not in ("approx_kl", "explained_variance")}
+    metrics = Metrics(CollectorRegistry())
+    metrics.load_state_dict(old)
+    metrics.update(approx_kl=0.5)
+    assert _scrape(metrics)["ppo_approx_kl_count"] == 1

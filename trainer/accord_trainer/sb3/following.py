@@ -17,6 +17,7 @@ from accord_trainer.sdk.session import Files, Session
 
 MODEL = "model.zip"
 NORMALIZER = "vecnormalize.pkl"
+_KL, _EXPLAINED = "train/approx_kl", "train/explained_variance"
 _LOSSES = ("train/policy_gradient_loss", "train/entropy_loss", "train/value_loss")
 
 
@@ -75,7 +76,9 @@ class Follower:
         """The policy was updated, unless this is the first rollout."""
         if self._trained:
             self._trained = False
-            self._session.update(self._losses())
+            logged = self._model.logger.name_to_value
+            kl, explained = (None if name not in logged else float(logged[name]) for name in (_KL, _EXPLAINED))
+            self._session.update(self._losses(), approx_kl=kl, explained_variance=explained)
 
     def step(self, seen: Mapping[str, Any]) -> bool:
         """A step in each environment; whether to go on. `seen` are the local variables of `collect_rollouts`."""

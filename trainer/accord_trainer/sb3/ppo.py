@@ -10,6 +10,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.utils import explained_variance
 from torch.nn import functional
 
 from accord_trainer.sb3.environments import ScoredEnvironment, policy_for
@@ -31,6 +32,9 @@ class ScheduledPPO(PPO):
         self.contract = contract
         self.metrics = metrics
         self.in_force = contract.schedule_values(0)
+        self.divergence = 0.0
+        """Approximate KL divergence of the newest minibatch from the policy that collected the steps: the mean of
+        r - 1 - ln r over the ratios r, which is unbiased and never negative."""
         with warnings.catch_warnings():
             # A last minibatch that is smaller than the others is meant.
             warnings.filterwarnings("ignore", message=".*truncated mini-batches?.*")
@@ -93,16 +97,23 @@ class ScheduledPPO(PPO):
         """One update: all epochs over the steps collected (arXiv 1707.06347, equation 9)."""
         self.adopt_schedules()
         self.policy.set_training_mode(True)
+        divergences: list[float] = []
         for _ in range(self.n_epochs):
+            divergences.clear()
             for batch in self.rollout_buffer.get(self.batch_size):
                 loss = self._loss(batch)
+                divergences.append(self.divergence)
                 self.policy.optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
                 self.policy.optimizer.step()
                 self.metrics.minibatch(loss.item())
             self._n_updates += 1
-        self.metrics.update()
+        buffer = self.rollout_buffer
+        self.metrics.update(
+            approx_kl=sum(divergences) / max(len(divergences), 1),
+            explained_variance=float(explained_variance(buffer.values.flatten(), buffer.returns.flatten())),
+        )
 
     def _loss(self, batch: Any) -> Any:
         discrete = isinstance(self.action_space, spaces.Discrete)
@@ -111,12 +122,14 @@ class ScheduledPPO(PPO):
         advantages = batch.advantages
         if self.normalize_advantage and len(advantages) > 1:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        ratio = torch.exp(log_probability - batch.old_log_prob)
+        log_ratio = log_probability - batch.old_log_prob
+        ratio = torch.exp(log_ratio)
         clip_range = self.contract.ppo.clip_range
         gains = torch.min(advantages * ratio, advantages * torch.clamp(ratio, 1 - clip_range, 1 + clip_range))
         # Without a closed form, the entropy is estimated from the actions taken.
         bonus = -log_probability if entropy is None else entropy
         value_loss = functional.mse_loss(batch.returns, values.flatten())
+        self.divergence = (ratio - 1 - log_ratio).detach().mean().item()
         return -gains.mean() - self.ent_coef * bonus.mean() + self.vf_coef * value_loss
 
     def seed_environment(self, seed: int) -> None:
@@ -133,7 +146,7 @@ class ScheduledPPO(PPO):
 
     def write(self, path: Path) -> None:
         """Network and optimizer in stable-baselines3's own format: `PPO.load` reads it, without this package."""
-        self.save(path, exclude=["contract", "metrics", "in_force"])
+        self.save(path, exclude=["contract", "metrics", "in_force", "divergence"])
 
     def read(self, path: Path) -> None:
         """Network and optimizer from a file. Not by `PPO.load`, which also seeds everything anew."""

@@ -7,17 +7,28 @@ belong to the counts and to the step beside them.
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from accord_trainer.sdk.manifest import Checkpoint
-from accord_trainer.sdk.metrics_table import METRICS, Kind, MetricSpec
+from accord_trainer.sdk.metrics_table import (
+    APPROX_KL,
+    EXPLAINED_VARIANCE,
+    LOSS,
+    METRICS,
+    REWARD,
+    SERIES,
+    Kind,
+    MetricSpec,
+    SeriesSpec,
+)
 from accord_trainer.sdk.moments import Histogram, Moments
 from accord_trainer.sdk.normalizer import RewardNormalizer
 from accord_trainer.sdk.server import MetricsServer
@@ -31,15 +42,18 @@ class MetricsState(TypedDict):
 
     loss: list[float]
     reward: list[float]
+    approx_kl: NotRequired[list[float]]
+    explained_variance: NotRequired[list[float]]
+    """The last two are not in checkpoints of versions that had none."""
     best_reward: float | None
 
 
 class Metrics(Collector):
     """Everything a trainer reports. One object a process; thread-safe.
 
-    A value that was never reported has no series, rather than a zero that could be taken for a measurement. A NaN or
-    Inf that is reported makes the sums NaN permanently: Accord takes it for divergence, so do not report what you mean
-    to survive.
+    A value that was never reported has no series, rather than a zero that could be taken for a measurement. A loss or
+    reward that is NaN or Inf makes the sums NaN permanently: Accord takes it for divergence, so do not report what you
+    mean to survive.
     """
 
     def __init__(
@@ -55,9 +69,8 @@ class Metrics(Collector):
         self._updates = 0
         self._saves = 0
         self._last_checkpoint: Checkpoint | None = None
-        self._loss = Moments()
-        self._reward = Moments()
-        self._at_last_save = (self._loss.copy(), self._reward.copy())
+        self._moments = {series: Moments() for series in SERIES}
+        self._at_last_save = self._copies()
         self._raw = Histogram(raw_buckets)
         self._normalized = Histogram(normalized_buckets)
         registry.register(self)
@@ -80,19 +93,24 @@ class Metrics(Collector):
     def episode(self, reward: float) -> None:
         """An episode is over; `reward` is its raw, undiscounted return (for one-step episodes the rating itself)."""
         with self._lock:
-            self._gauges["ppo_reward"] = reward
-            self._reward.add(reward)
+            self._add(REWARD, reward)
 
     def minibatch(self, loss: float) -> None:
         """The loss of one minibatch."""
         with self._lock:
-            self._gauges["ppo_loss"] = loss
-            self._loss.add(loss)
+            self._add(LOSS, loss)
 
-    def update(self) -> None:
-        """The policy was updated: all epochs over the steps collected."""
+    def update(self, *, approx_kl: float | None = None, explained_variance: float | None = None) -> None:
+        """The policy was updated: all epochs over the steps collected.
+
+        `approx_kl` is the approximate KL divergence between the policies before and after it, `explained_variance` what
+        the value function explained of the returns that were learnt from. Values that are not finite are left out.
+        """
         with self._lock:
             self._updates += 1
+            for series, value in ((APPROX_KL, approx_kl), (EXPLAINED_VARIANCE, explained_variance)):
+                if value is not None and math.isfinite(value):
+                    self._add(series, value)
 
     def since_last_save(self) -> dict[str, float]:
         """Mean reward of the episodes and mean loss of the minibatches since the last save, and their numbers.
@@ -101,10 +119,11 @@ class Metrics(Collector):
         """
         with self._lock:
             means: dict[str, float] = {}
-            for name, now, then in zip(("loss", "reward"), (self._loss, self._reward), self._at_last_save, strict=True):
-                means[f"{name}Count"] = count = now.count - then.count
+            for series in (LOSS, REWARD):
+                now, then = self._moments[series], self._at_last_save[series]
+                means[f"{series.name}Count"] = count = now.count - then.count
                 if count:
-                    means[name] = (now.sum - then.sum) / count
+                    means[series.name] = (now.sum - then.sum) / count
             return means
 
     def saved(self, checkpoint: Checkpoint) -> None:
@@ -119,7 +138,7 @@ class Metrics(Collector):
             self._last_checkpoint = checkpoint
             self._saves += 1
             self._gauges |= {"ppo_checkpoint_step": checkpoint.step, **space}
-            self._at_last_save = (self._loss.copy(), self._reward.copy())
+            self._at_last_save = self._copies()
             if reward is not None and reward > self._gauges.get("best_model_reward", float("-inf")):
                 self._gauges["best_model_reward"] = reward
 
@@ -135,17 +154,23 @@ class Metrics(Collector):
         """The running sums, as plain JSON types."""
         with self._lock:
             return {
-                "loss": self._loss.state(),
-                "reward": self._reward.state(),
+                "loss": self._moments[LOSS].state(),
+                "reward": self._moments[REWARD].state(),
+                "approx_kl": self._moments[APPROX_KL].state(),
+                "explained_variance": self._moments[EXPLAINED_VARIANCE].state(),
                 "best_reward": self._gauges.get("best_model_reward"),
             }
 
     def load_state_dict(self, state: MetricsState) -> None:
         """Go on with the sums of a checkpoint."""
         with self._lock:
-            self._loss = Moments.of(state["loss"])
-            self._reward = Moments.of(state["reward"])
-            self._at_last_save = (self._loss.copy(), self._reward.copy())
+            self._moments[LOSS] = Moments.of(state["loss"])
+            self._moments[REWARD] = Moments.of(state["reward"])
+            if "approx_kl" in state:
+                self._moments[APPROX_KL] = Moments.of(state["approx_kl"])
+            if "explained_variance" in state:
+                self._moments[EXPLAINED_VARIANCE] = Moments.of(state["explained_variance"])
+            self._at_last_save = self._copies()
             if (best := state["best_reward"]) is not None:
                 self._gauges["best_model_reward"] = best
 
@@ -174,11 +199,19 @@ class Metrics(Collector):
 
     def _sums(self) -> Mapping[str, float]:
         values: dict[str, float] = {"ppo_updates_total": self._updates, "checkpoint_saves_total": self._saves}
-        for name, moments in (("ppo_loss", self._loss), ("ppo_reward", self._reward)):
-            values[f"{name}_sum"] = moments.sum
-            values[f"{name}_sumsq"] = moments.sumsq
-            values[f"{name}_count"] = moments.count
+        for series, moments in self._moments.items():
+            if series.always or moments.count:
+                values[f"{series.gauge}_sum"] = moments.sum
+                values[f"{series.gauge}_sumsq"] = moments.sumsq
+                values[f"{series.gauge}_count"] = moments.count
         return values
+
+    def _add(self, series: SeriesSpec, value: float) -> None:
+        self._gauges[series.gauge] = value
+        self._moments[series].add(value)
+
+    def _copies(self) -> Mapping[SeriesSpec, Moments]:
+        return {series: moments.copy() for series, moments in self._moments.items()}
 
 
 def _space(checkpoint: Checkpoint) -> dict[str, float]:

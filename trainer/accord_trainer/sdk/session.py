@@ -163,11 +163,19 @@ class Session:
         self._in_force = self.contract.schedule_values(self.step)
         self._report()
 
-    def update(self, losses: Iterable[float] = ()) -> None:
-        """The policy was updated, with these losses of its minibatches. Saves when it is time."""
+    def update(
+        self,
+        losses: Iterable[float] = (),
+        *,
+        approx_kl: float | None = None,
+        explained_variance: float | None = None,
+    ) -> None:
+        """The policy was updated, with these losses of its minibatches and, if known, approximate KL divergence and
+        explained variance (see `Metrics.update`). Saves when it is time.
+        """
         for loss in losses:
             self.metrics.minibatch(loss)
-        self.metrics.update()
+        self.metrics.update(approx_kl=approx_kl, explained_variance=explained_variance)
         self.adopt()
         self._mark = _Mark(
             self.step,

@@ -23,8 +23,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--csv",
         type=Path,
         metavar="FILE",
-        help="recorded run: columns step, loss, reward and, optionally, time in seconds; an empty cell is no value, "
-        "nan is a reported NaN. Or a progress.csv or monitor.csv of stable-baselines3. May be gzipped; - for stdin",
+        help="recorded run: columns step, loss, reward and, optionally, approx_kl, explained_variance and time in "
+        "seconds; an empty cell is no value, nan is a reported NaN. "
+        "Or a progress.csv or monitor.csv of stable-baselines3. May be gzipped; - for stdin",
     )
     source.add_argument("--prometheus", metavar="URL", help="Prometheus server that scraped the training")
     source.add_argument(

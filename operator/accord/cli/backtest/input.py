@@ -11,17 +11,15 @@ from datetime import UTC, datetime
 from accord.adapters.prometheus.endpoint import Endpoint, PrometheusEndpoint
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.cli import documents
+from accord.cli import documents, trainers
 from accord.cli.backtest import recording as recordings
 from accord.cli.backtest.recording import Recording
 from accord.cli.documents import Document
 from accord.cli.errors import CommandError, InputError
 from accord.domain.checkpoint.detection import rows, scrapes
-from accord.domain.checkpoint.detection.live import selector, source_labels
 from accord.domain.checkpoint.detection.replay import Pace
 from accord.domain.checkpoint.detection.rows import Row
 from accord.domain.checkpoint.detection.series import Life
-from accord.kinds import pods_of
 
 _SAVE_FREQUENCY = 500
 _SPEED = 10.0
@@ -101,7 +99,7 @@ def _from_prometheus(
 ) -> tuple[Sequence[Life], Sequence[int]]:
     if not args.range or not _DURATION.fullmatch(args.range):
         raise InputError("--prometheus needs --range, for example 90m or 1d")
-    promql = selector(policy.metadata.namespace, _labels(policy), args.range)
+    promql = trainers.query(policy, args.range)
     if args.end:
         promql += f" @ {_seconds(args.end):.3f}"
     client = PrometheusEndpoint(Endpoint(args.prometheus, timeout=_TIMEOUT, most_mib=_MOST_MIB))
@@ -118,12 +116,6 @@ def _from_prometheus(
     targets.sort(key=lambda target: target.scrapes[0][0])
     lives = [life for target in targets for life in scrapes.lives(target, each=each)]
     return lives, [step for step, _, _ in scrapes.saved(targets)]
-
-
-def _labels(policy: CheckpointPolicy) -> list[str]:
-    if policy.spec.training_run_ref is not None:
-        return [f'pod=~"{pods_of(policy.spec.training_run_ref.name)}"']
-    return source_labels(policy.spec.source.selector if policy.spec.source is not None else {})
 
 
 def _seconds(text: str) -> float:

@@ -15,9 +15,8 @@ from accord.cli.errors import InputError
 from accord.domain.checkpoint.detection.history import Judgement
 from accord.domain.checkpoint.detection.replay import Look, Replayed, Rollback
 from accord.domain.checkpoint.detection.series import Name, Segment
+from accord.domain.checkpoint.detection.signals import OF_SERIES, SIGNALS
 
-_NAMES: tuple[Name, ...] = ("reward", "loss")
-_SIGNALS: dict[Name, tuple[str, ...]] = {"reward": ("RewardDrop", "NonFinite"), "loss": ("LossSpike", "NonFinite")}
 _POINTS = 480  # of a curve: more than the picture has room for
 _LABELS = 3  # rollbacks that are written beside their lines; more would lie over each other
 _OUTLIERS = 0.01  # part of the reported values at either end that need not be in the picture
@@ -79,7 +78,8 @@ def draw(given: Given, result: Replayed, path: Path) -> None:
     """Write the picture of a traced replay into a file. InputError where there is nothing to draw,
     CommandError if the file cannot be written.
     """
-    names = [name for name in _NAMES if _reported(name, given)]
+    detection = given.policy.spec.detection
+    names = [each.series for each in SIGNALS if each.is_seen(detection) and _reported(each.series, given)]
     if not names:
         raise InputError(f"{path}: there is no loss and no reward to draw")
     steps = [moment.step for life in given.lives for moment in life.moments]
@@ -94,7 +94,7 @@ def _panel(name: Name, given: Given, result: Replayed, x: tuple[float, float], t
     lines = list(_lines(name, given, result.looks))
     scale = _Scale(top, x, _range(lines))
     spans = list(_spans(name, result, x[1]))
-    found = [each for each in result.rollbacks if each.signal in _SIGNALS[name]]
+    found = [each for each in result.rollbacks if OF_SERIES[name].may_say(each.signal)]
     clip = f"inside-{name}"
     width = _WIDTH - _LEFT - _RIGHT
     body = [
@@ -130,12 +130,14 @@ def _panel(name: Name, given: Given, result: Replayed, x: tuple[float, float], t
 
 
 def _title(name: Name, found: Sequence[Rollback]) -> str:
+    words = OF_SERIES[name].words
+    title = words[:1].upper() + words[1:]
     if not found:
-        return f"{name.capitalize()}: no reason to roll back"
+        return f"{title}: no reason to roll back"
     if len(found) > _LABELS:
-        return f"{name.capitalize()}: rolled back {len(found)} times, first at {found[0].step:,}"
+        return f"{title}: rolled back {len(found)} times, first at {found[0].step:,}"
     told = [f"{each.step:,}" + ("" if each.target is None else f" to {each.target:,}") for each in found]
-    return f"{name.capitalize()}: rolled back at {', at '.join(told)}"
+    return f"{title}: rolled back at {', at '.join(told)}"
 
 
 def _lines(name: Name, given: Given, looks: Sequence[Look]) -> Iterator[_Line]:
@@ -179,7 +181,7 @@ def _reported(name: Name, given: Given) -> list[Point]:
         (moment.step, report)
         for life in given.lives
         for moment in life.moments
-        if isinstance(report := getattr(moment, name), Segment)
+        if isinstance(report := moment.report(name), Segment)
     ]
     chunk = max(math.ceil(len(segments) / _POINTS), 1)
     points = []

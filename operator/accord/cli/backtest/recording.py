@@ -1,7 +1,9 @@
 """A recorded run in a CSV file: our own columns, or a log of stable-baselines3.
 
-- `step`, `loss`, `reward`, and `time` in seconds if wanted: looks at a trainer, or events.
-- `progress.csv` of its logger: `time/total_timesteps`, `rollout/ep_rew_mean`, `train/loss`, `time/time_elapsed`.
+- `step`, `loss`, `reward`, and, if wanted, `approx_kl`, `explained_variance`, `time` in seconds: looks at a trainer, or
+  events.
+- `progress.csv` of its logger: `time/total_timesteps`, `rollout/ep_rew_mean`, `train/loss`, `train/approx_kl`,
+  `train/explained_variance`, `time/time_elapsed`.
 - `monitor.csv` of its Monitor: a comment line, then `r`, `l`, `t` of each episode.
 """
 
@@ -20,6 +22,8 @@ from typing import Any
 from accord.cli.documents import content, place_of
 from accord.cli.errors import InputError
 from accord.domain.checkpoint.detection.rows import Row
+from accord.domain.checkpoint.detection.series import Name
+from accord.domain.checkpoint.detection.signals import OF_SERIES
 
 _MEANS = "its rewards are means of the last 100 episodes, so drops show late; use the run's monitor.csv if there is one"
 
@@ -42,25 +46,38 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Form:
-    """Where a kind of file has what. None: nowhere."""
+    """Where a kind of file has what."""
 
     step: str
-    loss: str | None
-    reward: str | None
-    time: str | None
+    time: str
+    series: Mapping[Name, str]
     events: bool | None = None
     note: str | None = None
 
     @property
     def columns(self) -> list[str]:
-        return [column for column in (self.step, self.loss, self.reward, self.time) if column is not None]
+        return [self.step, *self.series.values(), self.time]
+
+    @property
+    def proofs(self) -> set[str]:
+        """Columns of which there must be one: nothing is judged by the others alone."""
+        return {column for name, column in self.series.items() if OF_SERIES[name].is_proof}
 
 
-_OWN = _Form("step", "loss", "reward", "time")
+_OWN = _Form("step", "time", {name: name for name in OF_SERIES})
 _PROGRESS = _Form(
-    "time/total_timesteps", "train/loss", "rollout/ep_rew_mean", "time/time_elapsed", events=True, note=_MEANS
+    "time/total_timesteps",
+    "time/time_elapsed",
+    {
+        "loss": "train/loss",
+        "reward": "rollout/ep_rew_mean",
+        "approx_kl": "train/approx_kl",
+        "explained_variance": "train/explained_variance",
+    },
+    events=True,
+    note=_MEANS,
 )
-_MONITOR = _Form("l", None, "r", "t", events=True)
+_MONITOR = _Form("l", "t", {"reward": "r"}, events=True)
 """Its steps are the lengths of the episodes, one after the other."""
 
 
@@ -112,11 +129,11 @@ def _without_comment(text: str) -> tuple[str, int]:
 
 def _form(header: Sequence[str], place: str) -> _Form:
     names = set(header)
-    if _PROGRESS.step in names and names & {_PROGRESS.loss, _PROGRESS.reward}:
+    if _PROGRESS.step in names and names & _PROGRESS.proofs:
         form = _PROGRESS
     elif {"r", "l"} <= names:
         form = _MONITOR
-    elif "step" in names and names & {"loss", "reward"}:
+    elif "step" in names and names & _OWN.proofs:
         form = _OWN
     else:
         raise InputError(
@@ -136,8 +153,8 @@ def _cells(header: Sequence[str], cells: Sequence[str], place: str, line: int) -
 
 
 def _row(found: Mapping[str, str], form: _Form, place: str) -> Row:
-    loss, reward = (_optional(found, column, place) for column in (form.loss, form.reward))
-    return Row(_step(found, form.step, place), loss, reward, _time(found, form.time, place))
+    values = {name: _optional(found, column, place) for name, column in form.series.items()}
+    return Row.of(_step(found, form.step, place), _time(found, form.time, place), values)
 
 
 def _monitored() -> Callable[[Mapping[str, str], _Form, str], Row]:
@@ -160,8 +177,8 @@ def _step(found: Mapping[str, str], column: str, place: str) -> int:
     return int(step)
 
 
-def _time(found: Mapping[str, str], column: str | None, place: str) -> float | None:
-    if column is None or column not in found:
+def _time(found: Mapping[str, str], column: str, place: str) -> float | None:
+    if column not in found:
         return None
     seconds = _number(found[column], f"{place}, column {column}")
     if seconds is None or not math.isfinite(seconds):
@@ -169,8 +186,8 @@ def _time(found: Mapping[str, str], column: str | None, place: str) -> float | N
     return seconds
 
 
-def _optional(found: Mapping[str, str], column: str | None, place: str) -> float | None:
-    return None if column is None else _number(found.get(column, ""), f"{place}, column {column}")
+def _optional(found: Mapping[str, str], column: str, place: str) -> float | None:
+    return _number(found.get(column, ""), f"{place}, column {column}")
 
 
 def _number(text: str, place: str) -> float | None:

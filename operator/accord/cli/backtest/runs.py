@@ -232,5 +232,5 @@ def _lag(lives: Sequence[Life], fault: int, caught: int) -> Lag:
             if fault < moment.step <= caught:
                 episodes += moment.reward.values if isinstance(moment.reward, Segment) else 0
                 updates += moment.loss.units if isinstance(moment.loss, Segment) else 0
-    known = all(life.kinds["loss"] == "updates" and any(each.loss for each in life.moments) for life in lives)
+    known = all(life.kinds.get("loss") == "updates" and any(each.loss for each in life.moments) for life in lives)
     return Lag(episodes, updates if known else None)

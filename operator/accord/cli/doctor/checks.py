@@ -185,6 +185,8 @@ def _metrics(facts: Facts) -> Iterator[Check]:
         remedy = "scrape its pods, with the labels namespace and pod; names: docs/reference/trainer-metrics.md"
         if name.startswith("TrafficPolicy"):
             remedy = "scrape the pods of its modes: docs/how-to/measure.md"
+        elif name.startswith("CheckpointPolicy"):
+            remedy = "report it, or disable the signal: docs/reference/trainer-metrics.md"
         yield Check(f"metrics of {name}", "warning", said, remedy)
     for name, said in found.unread.items():
         yield Check(f"metrics of {name}", "unknown", said)

@@ -25,14 +25,17 @@ from accord.adapters.prometheus.endpoint import Endpoint, PrometheusEndpoint
 from accord.api.base import Manifest
 from accord.api.kubeyaml import UnreadableError, parse
 from accord.api.v1alpha1 import KINDS
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.api.v1alpha1.meta import GROUP
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.cli import connection
+from accord.cli import connection, trainers
 from accord.cli.doctor.checks import checks
 from accord.cli.doctor.facts import Check, Clock, Facts, Metrics, Read, Right
 from accord.cli.exits import Exit
 from accord.cli.printer import Block, Printer, Table
+from accord.domain.checkpoint.detection.scrapes import STEP
+from accord.domain.checkpoint.detection.signals import optional
 from accord.domain.traffic import distribution
 from accord.domain.traffic.names import POLICY_LABEL
 from accord.domain.training import progress
@@ -50,6 +53,10 @@ _REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "Subje
 _AT_ONCE = 6
 _TRAINER = ("ppo_entropy_coef", "ppo_learning_rate", "ppo_loss_sum", "ppo_reward_sum", "ppo_checkpoint_step")
 """What the checks of a training need beside its step."""
+_RECENT = "5m"
+"""How far back a trainer's series are looked for."""
+_Measured = TrafficPolicy | TrainingRun | CheckpointPolicy
+"""What needs metrics of others."""
 
 
 def examine(args: argparse.Namespace, printer: Printer) -> Exit:
@@ -109,7 +116,9 @@ async def _read(target: connection.Target, args: argparse.Namespace) -> Facts:
         )
         configuration = await _configuration(api, deployments.items)
         rights = await _rights(api, deployments.items, configuration, with_snapshots=not snapshots.absent)
-    metrics = None if args.prometheus is None else _metrics(args.prometheus, policies.items, runs.items)
+    metrics = None
+    if args.prometheus is not None:
+        metrics = ask_prometheus(args.prometheus, policies.items, runs.items, checkpoints.items)
     return Facts(
         version("accord-operator"),
         dict(zip(names, crds, strict=True)),
@@ -221,8 +230,10 @@ async def _right(api: Connection, user: str, namespace: str, group: str, resourc
     return Right(verb, group, resource, namespace, bool((answer.get("status") or {}).get("allowed")))
 
 
-def _metrics(url: str, policies: Sequence[Manifest], runs: Sequence[Manifest]) -> Metrics:
-    """What the policies ask for and Prometheus does not have."""
+def ask_prometheus(
+    url: str, policies: Sequence[Manifest], runs: Sequence[Manifest], checkpoints: Sequence[Manifest]
+) -> Metrics:
+    """What the objects ask for and Prometheus does not have."""
     client = PrometheusEndpoint(Endpoint(url))
     try:
         scraped = client.query("count(accord_leader)")
@@ -231,9 +242,10 @@ def _metrics(url: str, policies: Sequence[Manifest], runs: Sequence[Manifest]) -
         missing: dict[str, str] = {}
         unread: dict[str, str] = {}
         asked = 0
-        kinds: tuple[tuple[type[TrafficPolicy] | type[TrainingRun], Sequence[Manifest]], ...] = (
+        kinds: tuple[tuple[type[_Measured], Sequence[Manifest]], ...] = (
             (TrafficPolicy, policies),
             (TrainingRun, runs),
+            (CheckpointPolicy, checkpoints),
         )
         for kind, item in ((kind, item) for kind, items in kinds for item in items):
             name = f"{kind.kind} {item['metadata']['namespace']}/{item['metadata']['name']}"
@@ -250,12 +262,14 @@ def _metrics(url: str, policies: Sequence[Manifest], runs: Sequence[Manifest]) -
         client.close()
 
 
-def _lacks(client: PrometheusEndpoint, item: TrafficPolicy | TrainingRun) -> str | None:
+def _lacks(client: PrometheusEndpoint, item: _Measured) -> str | None:
     """What is missing of one object, empty if nothing is; None where nothing can be expected."""
     now = datetime.now(UTC)
     if isinstance(item, TrafficPolicy):
-        measured = distribution.interpret(item, client.query(distribution.query(item)), now)
-        return "" if measured.outcome in ("Measured", "NoTraffic") else measured.message
+        shares = distribution.interpret(item, client.query(distribution.query(item)), now)
+        return "" if shares.outcome in ("Measured", "NoTraffic") else shares.message
+    if isinstance(item, CheckpointPolicy):
+        return _lacks_signals(client, item)
     if item.status.phase != "Running":
         return None
     answer = client.query(progress.query(item))
@@ -263,5 +277,23 @@ def _lacks(client: PrometheusEndpoint, item: TrafficPolicy | TrainingRun) -> str
     if reached.outcome != "Measured":
         return reached.message
     seen = {sample.labels.get("accord") for sample in answer.samples}
-    absent = [name for name in _TRAINER if name not in seen]
-    return f"not reported: {', '.join(absent)}" if absent else ""
+    return _unreported(name for name in _TRAINER if name not in seen)
+
+
+def _lacks_signals(client: PrometheusEndpoint, policy: CheckpointPolicy) -> str | None:
+    """Series of signals that are off by default: the others are those of its run."""
+    wanted = optional(policy.spec.detection)
+    if not wanted:
+        return None
+    answer = client.query(trainers.query(policy, _RECENT), "matrix")
+    if answer.failure is not None:
+        return answer.problem
+    seen = {series.labels.get("__name__", "") for series in answer.series}
+    if STEP not in seen:
+        return None
+    return _unreported(signal.gauge for signal in wanted if seen.isdisjoint(signal.metrics))
+
+
+def _unreported(names: Iterable[str]) -> str:
+    listed = ", ".join(names)
+    return f"not reported: {listed}" if listed else ""

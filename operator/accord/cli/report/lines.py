@@ -13,6 +13,7 @@ from accord.api.v1alpha1.trafficpolicy import Mode, TrafficPolicy
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.cli.report import questions
 from accord.cli.report.facts import Asked, Facts, Limits, Line, Outcome
+from accord.domain.checkpoint.detection.signals import optional
 from accord.domain.conditions import find, timestamp
 from accord.domain.samples import Answer
 from accord.domain.traffic import movement
@@ -252,11 +253,17 @@ def _of_checkpoints(policy: CheckpointPolicy, facts: Facts, limits: Limits) -> I
 def _stable(name: str, policy: CheckpointPolicy) -> Line:
     verdict, healthy = policy.status.detection, find(policy.status.conditions, "Healthy")
     figure = NOTHING if verdict is None else verdict.outcome
-    line = Line(name, "loss and reward", "unknown", figure, "stable or better", "status.detection")
+    line = Line(name, _signals(policy), "unknown", figure, "stable or better", "status.detection")
     if healthy is None or healthy.status == "Unknown":
         return replace(line, note=_message(healthy) or "not checked yet")
     good = healthy.status == "True"
     return replace(line, outcome="pass" if good else "fail", note="" if good else healthy.message)
+
+
+def _signals(policy: CheckpointPolicy) -> str:
+    """What is checked, as a list."""
+    *some, last = "loss", "reward", *(signal.words for signal in optional(policy.spec.detection))
+    return f"{', '.join(some)} and {last}"
 
 
 def _kept(name: str, policy: CheckpointPolicy) -> Line:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, RollbackRecord
-from accord.domain.checkpoint.reading import SUSPECTED
+from accord.domain.checkpoint.detection.signals import SUSPECTED
 from accord.domain.conditions import find
 from accord.domain.plan import Event
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicyStatus, Detection, Hold
+from accord.domain.checkpoint.detection.signals import SIGNALS
 from accord.domain.checkpoint.names import training_of
 from accord.domain.checkpoint.reading import Reading
 from accord.domain.conditions import parse_timestamp, timestamp
@@ -55,7 +56,7 @@ def standing(
 
 def is_watched(detection: Detection) -> bool:
     """Whether anything is looked for. Nothing could end a hold where nothing is any more."""
-    return detection.loss_spike.enabled or detection.reward_drop.enabled or detection.nan_policy == "Fail"
+    return detection.nan_policy == "Fail" or any(signal.rule(detection).enabled for signal in SIGNALS)
 
 
 def _answered(status: CheckpointPolicyStatus, training: str) -> datetime | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -13,8 +12,6 @@ Outcome = Literal["Pass", "Suspect", "Fail", "Inconclusive", "QueryFailed"]
 """Fail asks for a rollback, and it is confirmed. Suspect pauses promotion. Inconclusive and QueryFailed change nothing:
 they neither pause promotion nor end a pause."""
 
-SUSPECTED: Mapping[str, str] = {"LossSpike": "SuspectedLossSpike", "RewardDrop": "SuspectedRewardDrop"}
-"""Reason of a Suspect, by its signal."""
 UNANSWERED = frozenset({"QueryFailed", "NoEndpoint"})
 """Reasons of a check that had no answer at all."""
 
@@ -43,7 +40,7 @@ class Reading:
     message: str = ""
     """A sentence with the figures, or what is missing. No timestamps."""
     reason: str = ""
-    """In one word, for a condition: `Healthy`, `LossSpike`, `RewardDrop`, `NonFinite`, those of `SUSPECTED`,
+    """In one word, for a condition: `Healthy`, `NonFinite`, those of signals (see `detection.signals`),
     `InsufficientData`, `NoMetrics`, `Stale`, `NoEndpoint`, `QueryFailed`."""
     attempt: int | None = None
     """Attempt of the run whose data this is; None for a training that is not a TrainingRun."""

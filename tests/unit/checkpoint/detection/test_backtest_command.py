@@ -311,3 +311,23 @@ def test_a_run_in_prometheus_is_replayed_attempt_by_attempt(
         assert told in capsys.readouterr().err
     assert main([*arguments, "--range", "2h", "--end", "noon"]) == 2
     assert "--end noon: not a time" in capsys.readouterr().err
+
+
+def test_a_signal_that_is_enabled_has_a_panel_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, picture, named = tmp_path / "run.csv", tmp_path / "run.svg", tmp_path / "policy.yaml"
+    rows = ["step,loss,reward,approx_kl,explained_variance"]
+    for update in range(1, 41):
+        rows += [f"{500 * update - number},,{20 + number}" + ",," for number in range(4, 0, -1)]
+        rows.append(f"{500 * update},1.5,,{0.01 if update < 30 else 0.4},0.{80 + update % 7}")
+    run.write_text("\n".join(rows) + "\n")
+    titles = []
+    for detection in ({}, {"klSpike": {"enabled": True}}):
+        named.write_text(yaml.safe_dump({**POLICY, "spec": {**POLICY["spec"], "detection": detection}}))
+        assert main(["backtest", "-f", str(named), "--csv", str(run), "--plot", str(picture)]) == 0
+        found = ElementTree.parse(picture).iter("{http://www.w3.org/2000/svg}text")
+        titles.append([str(each.text) for each in found if each.get("class") == "title"])
+    reasons = ["Reward: no reason to roll back", "Loss: no reason to roll back"]
+    assert titles == [reasons, [*reasons, "Approximate KL: no reason to roll back"]]
+    out = capsys.readouterr().out
+    assert "never rolled back" in out
+    assert "KLSpike" in out

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from accord.cli.backtest.recording import read
+from accord.cli.errors import InputError
 from accord.domain.checkpoint.detection.rows import Row, are_events, lives
 from accord.domain.checkpoint.detection.series import Segment
 
@@ -31,6 +32,18 @@ def test_a_progress_file_of_stable_baselines3(path: Path) -> None:
     assert math.isnan(found.rows[2].reward or 0.0)
     assert found.note is not None
     assert "means of the last 100 episodes" in found.note
+
+
+def test_what_an_update_did_is_read_where_a_file_has_it(path: Path) -> None:
+    path.write_text(
+        "time/total_timesteps,train/loss,train/approx_kl,train/explained_variance\n2048,,,\n4096,2.5,0.01,-0.2\n"
+    )
+    assert read(path).rows[1] == Row(4096, 2.5, None, None, 0.01, -0.2)
+    path.write_text("step,reward,explained_variance\n1,2,0.5\n2,3,nan\n")
+    assert read(path).rows[0] == Row(1, None, 2.0, None, None, 0.5)
+    path.write_text("step,approx_kl\n1,2\n")
+    with pytest.raises(InputError, match="unknown header"):
+        read(path)
 
 
 def test_a_progress_file_without_a_loss_or_times(path: Path) -> None:

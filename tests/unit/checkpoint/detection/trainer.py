@@ -35,6 +35,8 @@ class Trainer:
     sums: bool = True
     reward: float = 20.0
     loss: float = 1.0
+    approx_kl: float = 0.01
+    explained_variance: float = 0.8
     labels: dict[str, str] = field(default_factory=dict)
     reports: tuple[str, ...] = ("loss", "reward")
     _values: dict[str, float] = field(default_factory=dict)
@@ -52,6 +54,11 @@ class Trainer:
                 self._values["ppo_updates_total"] = self._values.get("ppo_updates_total", 0) + 1
                 for _ in range(32):
                     self._add("loss", self.loss * self._chance.uniform(0.9, 1.1))
+                # As others that a trainer may report: only where they are asked for.
+                if "approx_kl" in self.reports:
+                    self._add("approx_kl", self.approx_kl * self._chance.uniform(0.8, 1.2))
+                if "explained_variance" in self.reports:
+                    self._add("explained_variance", self.explained_variance + self._chance.uniform(-0.1, 0.1))
             self._values["ppo_training_step"] = self.step
             if self.step >= 450:
                 self._values["ppo_checkpoint_step"] = self.step - self.step % 450

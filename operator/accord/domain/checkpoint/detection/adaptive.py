@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from accord.domain.checkpoint.detection.finding import Finding
-from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Sums
+from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Segment, Sums
 from accord.domain.checkpoint.detection.trend import Line, Stretch
 
 _LEAST_BASELINE: dict[Kind, int] = {"steps": 8, "updates": 6, "episodes": 10}
@@ -70,6 +70,38 @@ class Question:
     """Least distance from the level that counts, as a part of the level."""
     window: int
     baseline_window: int
+    scale: float | None = None
+    """What the effect is a part of instead of the level, where the series has a scale of its own."""
+    limit: float | None = None
+    """A recent level that is no worse than this is not wrong, whatever was before; None: there is no such."""
+
+    def is_allowed(self, recent: float) -> bool:
+        """Whether that is a good level by itself."""
+        return self.limit is not None and self.bad * (recent - self.limit) <= 0
+
+
+class Watch:
+    """One series, fed in order. It is judged anew only where a block more is closed."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._blocks = Blocks.of(question.window)
+        self._found: Finding | None = None
+
+    def add(self, segment: Segment) -> None:
+        """One more."""
+        if self._blocks.add(segment):
+            self._found = None
+
+    def judge(self) -> Finding:
+        """As of the newest block."""
+        if self._found is None:
+            self._found = judge(self._blocks, self._question)
+        return self._found
+
+    def first_onset(self, after: int) -> int | None:
+        """See `first_onset`."""
+        return first_onset(self._blocks, self._question, after)
 
 
 def judge(blocks: Blocks, question: Question) -> Finding:
@@ -143,15 +175,17 @@ def _begin(blocks: Blocks, end: int, question: Question) -> int | None:
 def _is_wrong(blocks: Blocks, stretch: Stretch, question: Question) -> bool:
     begin, end, late = stretch
     recent = blocks.sums.mean(late, len(blocks.closed))
-    if _is_plain(blocks.sums, stretch, recent, question):
+    if question.is_allowed(recent) or _is_plain(blocks.sums, stretch, recent, question):
         return False
     baseline, newest = blocks.closed[begin:end], blocks.closed[late:]
     line = _line(blocks, stretch, question)
     positive = line.mean > 0 and min(block.value for block in baseline) > 0
     single = line.sigma * math.sqrt(sum(block.units for block in baseline) / len(baseline))
     # Returns with heavy tails may be as wide as they are high, and still are all above zero.
-    is_level = positive and _is_skewed(question)
-    least = question.effect * (line.level if is_level else _scale(line.level, single))
+    if question.scale is not None:
+        least = question.effect * question.scale
+    else:
+        least = question.effect * (line.level if positive and _is_skewed(question) else _scale(line.level, single))
     # All zeros say nothing of what would be much.
     if least <= 0 or question.bad * (recent - line.level) < least:
         return False
@@ -159,7 +193,7 @@ def _is_wrong(blocks: Blocks, stretch: Stretch, question: Question) -> bool:
     if 4 * agreeing < 3 * len(newest):
         return False
     allowed = (baseline[-1].last - baseline[0].first) / len(baseline) / _STEPS_A_FALSE_ALARM[question.kind]
-    if not positive:
+    if question.scale is not None or not positive:
         return line.chance(recent) <= allowed
     if line.chance(recent) > _lenient(question, allowed):
         return False
@@ -174,7 +208,8 @@ def _is_plain(sums: Sums, stretch: Stretch, recent: float, question: Question) -
     begin, end, _ = stretch
     bad = question.bad
     better = bad * min(bad * sums.mean(begin, end), bad * sums.mean(end - (end - begin) // 4 - 1, end))
-    return bad * (recent - better) <= max(question.effect * better / 2, 0.0)
+    scale = better if question.scale is None else question.scale
+    return bad * (recent - better) <= max(question.effect * scale / 2, 0.0)
 
 
 def _line(blocks: Blocks, stretch: Stretch, question: Question) -> Line:

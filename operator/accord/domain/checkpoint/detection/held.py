@@ -13,6 +13,7 @@ from itertools import pairwise
 from statistics import median
 
 from accord.domain.checkpoint.detection.series import Kind, Name, Report, Segment
+from accord.domain.checkpoint.detection.signals import OF_SERIES
 
 _MORE = 0.25
 """How far the share of rows that repeat the one before must be from that of chance, on the way to all."""
@@ -48,15 +49,15 @@ def samples(rows: Iterable[Row], held: bool) -> Iterator[Row]:
 
 def kind(name: Name, found: Sequence[Row], stride: float = 1) -> Kind:
     """What the samples of a series are, from their distances. `stride` is that of rows."""
-    distances = _distances(found)
+    distances, unit = _distances(found), OF_SERIES[name].unit
     if not distances:
-        return "updates" if name == "loss" else "episodes"
+        return unit
     middle = median(distances)
     if middle <= _DENSE:
         return "steps"
     alike = sum(abs(distance - middle) <= max(middle / 20, 1) for distance in distances)
     regular = len(distances) > 3 and middle >= _STRIDES * stride and alike >= _REGULAR * len(distances)
-    return "updates" if name == "loss" or regular else "episodes"
+    return "updates" if regular else unit
 
 
 def _distances(found: Sequence[Row]) -> list[int]:

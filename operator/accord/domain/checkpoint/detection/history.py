@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from accord.api.v1alpha1.checkpointpolicy import Detection, LossSpike, RewardDrop, Signal
-from accord.domain.checkpoint.detection import adaptive, ratio
-from accord.domain.checkpoint.detection.adaptive import Question
+from accord.api.v1alpha1.checkpointpolicy import Detection, KLSpike
+from accord.api.v1alpha1.checkpointpolicy import Signal as SignalName
+from accord.domain.checkpoint.detection import ratio
+from accord.domain.checkpoint.detection.adaptive import Question, Watch
 from accord.domain.checkpoint.detection.finding import Finding, Outcome
 from accord.domain.checkpoint.detection.returns import Returns
-from accord.domain.checkpoint.detection.series import Blocks, Kind, Moment, Name, Report, Segment
-from accord.domain.checkpoint.reading import SUSPECTED
+from accord.domain.checkpoint.detection.series import Kind, Moment, Name, Segment
+from accord.domain.checkpoint.detection.signals import OF_SERIES, SIGNALS, Signal
 
-_NAMES: tuple[Name, ...] = ("reward", "loss")
-"""In the order of what they tell: a loss may fall when the policy breaks."""
-_SIGNALS: Mapping[Name, Signal] = {"reward": "RewardDrop", "loss": "LossSpike"}
 _GRAVITY: tuple[Outcome, ...] = ("Fail", "Suspect", "Pass", "Inconclusive")
 
 
@@ -31,7 +28,7 @@ class Judgement:
     reason: str
     message: str
     step: int | None = None
-    signal: Signal | None = None
+    signal: SignalName | None = None
     rule: str | None = None
     onset: int | None = None
     baseline: float | None = None
@@ -55,23 +52,24 @@ class History:
 
     def __init__(self, detection: Detection, kinds: Mapping[Name, Kind], sick: frozenset[Name] = frozenset()) -> None:
         """`sick` are series that were not finite when this began: that is known, and no news until they were finite."""
-        self._detection, self._kinds, self._sick = detection, kinds, set(sick)
+        self._detection, self._sick = detection, set(sick)
+        self._kinds = {name: kinds.get(name, signal.unit) for name, signal in OF_SERIES.items()}
         drop = detection.reward_drop
         self._returns = Returns(
-            kinds["reward"], drop.threshold, drop.window, drop.baseline_window, detection.sensitivity
+            self._kinds["reward"], drop.threshold, drop.window, drop.baseline_window, detection.sensitivity
         )
-        spike = detection.loss_spike
-        self._losses = Blocks.of(spike.window)
-        self._question = Question(kinds["loss"], 1, spike.threshold - 1, spike.window, spike.baseline_window)
-        self._means = {name: ratio.Means() for name in _NAMES}
-        self._loss: Finding | None = None
+        self._seen = [signal for signal in SIGNALS if signal.is_seen(detection)]
+        self._watches = {
+            signal.series: Watch(self._question(signal)) for signal in self._seen if signal.series != "reward"
+        }
+        self._means = {signal.series: ratio.Means() for signal in self._seen}
         self._reached: int | None = None
         """Step after which the level was reached that is lost now, as far as its cause was looked for."""
         self._spike: int | None = None
         """Step before which nothing is seen of the spike in the losses that may have done it."""
         self._updates = 0
         self._has_returns = False
-        self._enabled = [name for name in _NAMES if _rule(detection, name).enabled]
+        self._enabled = [signal for signal in SIGNALS if signal.rule(detection).enabled]
         self._ratio = detection.method == "Ratio"
         self._finite: dict[Name, int] = {}
         """Step after which each series' newest finite report begins."""
@@ -87,12 +85,12 @@ class History:
     def add(self, moment: Moment) -> None:
         """What one look shows."""
         # An update is learnt from episodes before it, and from then on the policy is another one.
-        reports: tuple[tuple[Name, Report], ...] = (("reward", moment.reward), ("loss", moment.loss))
-        for name, report in reports:
-            if report == "NotFinite":
-                self._add_not_finite(name, moment.step)
-            elif report is not None:
-                self._add_segment(name, report)
+        for signal in self._seen:
+            report = moment.report(signal.series)
+            if isinstance(report, Segment):
+                self._add_segment(signal.series, _bounded(report, signal.least))
+            elif report is not None and signal.is_proof:
+                self._add_not_finite(signal.series, moment.step)
         self.step = moment.step
 
     def _add_segment(self, name: Name, segment: Segment) -> None:
@@ -106,16 +104,16 @@ class History:
             self._has_returns = True
             self._find_cause()
         else:
-            self._updates += segment.units
-            if self._losses.add(segment):
-                self._loss = None
+            if name == "loss":
+                self._updates += segment.units
+            self._watches[name].add(segment)
 
     def _add_not_finite(self, name: Name, step: int) -> None:
         if name in self._sick:
             return
         self._sick.add(name)
         if self.not_finite is None:
-            before = (step if self.step is None else self.step) - _rule(self._detection, name).window
+            before = (step if self.step is None else self.step) - OF_SERIES[name].rule(self._detection).window
             if self._kinds["loss"] == "updates" and "loss" in self._finite:
                 # The newest finite update was told what the one before had made of the weights, and no more.
                 before = min(before, self._finite["loss"] + 1)
@@ -125,31 +123,49 @@ class History:
         """As of the newest step."""
         if self.not_finite is not None and self._detection.nan_policy == "Fail":
             return self._diverged(self.not_finite)
-        findings = {name: self._finding(name) for name in self._enabled}
+        findings = {signal: self._finding(signal) for signal in self._enabled}
         if not findings:
             return Judgement("Inconclusive", "InsufficientData", "no signal is enabled", self.step)
         for outcome in _GRAVITY:
-            told = [name for name, finding in findings.items() if finding.outcome == outcome]
+            told = [signal for signal, finding in findings.items() if finding.outcome == outcome]
             if told:
                 return self._judgement(told[0], findings)
         raise AssertionError(findings)
 
-    def _finding(self, name: Name) -> Finding:
-        rule = _rule(self._detection, name)
+    def _question(self, signal: Signal) -> Question:
+        rule = signal.rule(self._detection)
+        return Question(
+            self._kinds[signal.series],
+            signal.bad,
+            rule.threshold - 1 if signal.scale is None else rule.threshold,
+            rule.window,
+            rule.baseline_window,
+            scale=signal.scale,
+            limit=rule.minimum if isinstance(rule, KLSpike) else None,
+        )
+
+    def _finding(self, signal: Signal) -> Finding:
         if self._ratio:
-            factor = rule.threshold if name == "loss" else 1 - rule.threshold
-            return ratio.judge(self._means[name], self.step or 0, _bad(name), factor, rule.window, rule.baseline_window)
-        if name == "reward":
+            found = self._ratio_of(signal)
+            return found if signal.is_proof else _suspect(found)
+        if signal.series == "reward":
             found = self._returns.judge()
             if found.onset is None or self._spike is None:
                 return found
             return replace(found, onset=min(found.onset, self._spike))
-        if self._loss is None:
-            self._loss = adaptive.judge(self._losses, self._question)
-        if self._loss.outcome == "Fail" and self._has_returns:
-            # A breakthrough looks like that: what it did to the return decides.
-            return replace(self._loss, outcome="Suspect", onset=None)
-        return self._loss
+        found = self._watches[signal.series].judge()
+        # A breakthrough looks like that: what it did to the return decides.
+        return _suspect(found) if self._has_returns or not signal.is_proof else found
+
+    def _ratio_of(self, signal: Signal) -> Finding:
+        rule, step = signal.rule(self._detection), self.step or 0
+        factor = rule.threshold if signal.bad == 1 or signal.scale is not None else 1 - rule.threshold
+        found = ratio.judge(
+            self._means[signal.series], step, signal.bad, factor, rule.window, rule.baseline_window, signal.scale
+        )
+        if found.recent is not None and self._question(signal).is_allowed(found.recent):
+            return replace(found, outcome="Pass", onset=None)
+        return found
 
     def _find_cause(self) -> None:
         """What did harm is often seen in the losses first, and thousands of steps later in the returns.
@@ -160,24 +176,25 @@ class History:
             return
         self._reached = self._returns.reached
         self._spike = None
-        if self._reached is not None and "loss" in self._enabled:
-            self._spike = adaptive.first_onset(self._losses, self._question, self._reached)
+        if self._reached is not None and OF_SERIES["loss"] in self._enabled:
+            self._spike = self._watches["loss"].first_onset(self._reached)
 
-    def _judgement(self, name: Name, findings: Mapping[Name, Finding]) -> Judgement:
-        finding = findings[name]
-        missing = [f"{each} {other.message}" for each, other in findings.items() if other.outcome == "Inconclusive"]
+    def _judgement(self, told: Signal, findings: Mapping[Signal, Finding]) -> Judgement:
+        finding, kind = findings[told], self._kinds[told.series]
+        missing = [
+            f"{each.words} {other.message}" for each, other in findings.items() if other.outcome == "Inconclusive"
+        ]
         if finding.outcome == "Inconclusive":
             return Judgement("Inconclusive", "InsufficientData", "; ".join(missing), self.step)
         wrong = finding.outcome in ("Fail", "Suspect")
-        signal = _SIGNALS[name] if wrong else None
-        reason = "Healthy" if signal is None else signal if finding.outcome == "Fail" else SUSPECTED[signal]
+        reason = "Healthy" if not wrong else told.name if finding.outcome == "Fail" else told.suspected
         return Judgement(
             finding.outcome,
             reason=reason,
-            message="; ".join([self._sentence(name, finding), *([] if wrong else missing)]),
+            message="; ".join([_sentence(told.words, kind, finding), *([] if wrong else missing)]),
             step=self.step,
-            signal=signal,
-            rule=f"{self._detection.method} on {name} by {self._kinds[name]}",
+            signal=told.name if wrong else None,
+            rule=f"{self._detection.method} on {told.words} by {kind}",
             onset=finding.onset,
             baseline=finding.baseline,
             recent=finding.recent,
@@ -185,16 +202,6 @@ class History:
             share=finding.share,
             samples=finding.samples,
         )
-
-    def _sentence(self, name: Name, finding: Finding) -> str:
-        """Level, samples, baseline, limit and effect, in the units that were judged."""
-        over = f" over {_samples(self._kinds[name], finding.samples)}" if finding.samples else ""
-        if finding.share is None:
-            return f"{name} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
-        figures = f"{name} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
-        if finding.outcome == "Pass":
-            return f"{figures} before"
-        return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
     def _diverged(self, found: NotFinite) -> Judgement:
         return Judgement(
@@ -208,12 +215,24 @@ class History:
         )
 
 
-def _rule(detection: Detection, name: Name) -> LossSpike | RewardDrop:
-    return detection.loss_spike if name == "loss" else detection.reward_drop
+def _suspect(found: Finding) -> Finding:
+    """The same as a suspicion, if it is a fault."""
+    return replace(found, outcome="Suspect", onset=None) if found.outcome == "Fail" else found
 
 
-def _bad(name: Name) -> Literal[1, -1]:
-    return 1 if name == "loss" else -1
+def _bounded(segment: Segment, least: float) -> Segment:
+    return segment if segment.mean >= least else segment._replace(total=least * segment.values)
+
+
+def _sentence(words: str, kind: Kind, finding: Finding) -> str:
+    """Level, samples, baseline, limit and effect, in the units that were judged."""
+    over = f" over {_samples(kind, finding.samples)}" if finding.samples else ""
+    if finding.share is None:
+        return f"{words} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
+    figures = f"{words} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
+    if finding.outcome == "Pass":
+        return f"{figures} before"
+    return f"{figures}: {finding.share:.0%} of what was learnt is lost (limit {_figure(finding.limit)})"
 
 
 def _figure(value: float | None) -> str:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from accord.api.base import format_duration
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicy
 from accord.domain import age, questions
 from accord.domain.checkpoint.detection import memory, scrapes
 from accord.domain.checkpoint.detection.history import History, Judgement
 from accord.domain.checkpoint.detection.memory import Interval
 from accord.domain.checkpoint.detection.scrapes import Target
-from accord.domain.checkpoint.detection.series import Life, Moment, Segment
+from accord.domain.checkpoint.detection.series import Life, Moment, Name, Segment
 from accord.domain.checkpoint.reading import Reading, Saved
 from accord.domain.checkpoint.subject import Subject
 from accord.domain.questions import Question, Scope, Shared, matcher, split
@@ -52,10 +53,12 @@ class _Template:
     reach: timedelta
     kind: tuple[tuple[str, ...], bool]
     """What tells the trainers apart: a run by the pods of its Job, a source by labels, be it the namespace alone."""
+    series: tuple[str, ...]
+    """Names of what is asked for."""
 
     def promql(self, scopes: Sequence[Scope]) -> str:
         """Of these trainers."""
-        return _selector([questions.matchers(scopes)], format_duration(self.reach))
+        return _selector(self.series, [questions.matchers(scopes)], format_duration(self.reach))
 
     def parts(self, answer: Answer, scopes: Sequence[Scope]) -> Mapping[Scope, Answer]:
         """By label, or by pod."""
@@ -73,7 +76,8 @@ def ask(subject: Subject, now: datetime) -> Shared:
         since = timedelta(seconds=max(now.timestamp() - subject.remembered, 0.0))
         reach = _rounded(since + _OVERLAP)
     scope = _scope(subject)
-    return Shared(_Template(min(reach, _MOST_REACH), scope.kind), scope)
+    series = scrapes.names(subject.policy.spec.detection)
+    return Shared(_Template(min(reach, _MOST_REACH), scope.kind, series), scope)
 
 
 def query(subject: Subject, now: datetime) -> str:
@@ -87,13 +91,14 @@ def _rounded(reach: timedelta) -> timedelta:
     return timedelta(minutes=next((few for few in _REACHES if few >= minutes), minutes))
 
 
-def selector(namespace: str, labels: Sequence[str], reach: str) -> str:
-    """The range selector of a trainer's series with these label matchers."""
-    return _selector([f'namespace="{namespace}"', *labels], reach)
+def selector(policy: CheckpointPolicy, labels: Sequence[str], reach: str) -> str:
+    """The range selector of a trainer's series with these label matchers, in the policy's namespace."""
+    series = scrapes.names(policy.spec.detection)
+    return _selector(series, [f'namespace="{policy.metadata.namespace}"', *labels], reach)
 
 
-def _selector(labels: Sequence[str], reach: str) -> str:
-    matchers = [f'__name__=~"{"|".join(scrapes.NAMES)}"', *labels]
+def _selector(series: Sequence[str], labels: Sequence[str], reach: str) -> str:
+    matchers = [f'__name__=~"{"|".join(series)}"', *labels]
     return f"{{{','.join(matchers)}}}[{reach}]"
 
 
@@ -253,8 +258,8 @@ def _saved(subject: Subject, found: Sequence[Target]) -> tuple[Saved, ...]:
     return tuple(result)
 
 
-def _mean(moments: Sequence[Moment], name: str) -> float | None:
-    segments = [report for report in (getattr(each, name) for each in moments) if isinstance(report, Segment)]
+def _mean(moments: Sequence[Moment], name: Name) -> float | None:
+    segments = [report for report in (each.report(name) for each in moments) if isinstance(report, Segment)]
     count = sum(segment.values for segment in segments)
     return sum(segment.total for segment in segments) / count if count else None
 

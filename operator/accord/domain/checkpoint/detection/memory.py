@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accord.domain.checkpoint.detection.series import Moment, Name, Segment
+from accord.domain.checkpoint.detection.signals import OF_SERIES
 
-_NAMES: tuple[Name, ...] = ("reward", "loss")
 _LONGEST = 2000
-"""Characters of an annotation that are read: ours have some two hundred."""
+"""Characters of an annotation that are read: ours have some hundred a series."""
 
 
 class Sums(NamedTuple):
@@ -51,12 +51,9 @@ class Interval:
 
     def moment(self) -> Moment:
         """As if it were one look at the trainer."""
-        return Moment(self.until, self._segment("loss"), self._segment("reward"), self.at)
+        return Moment.of(self.until, self.at, {name: self._segment(sums) for name, sums in self.series.items()})
 
-    def _segment(self, name: Name) -> Segment | None:
-        sums = self.series.get(name)
-        if sums is None:
-            return None
+    def _segment(self, sums: Sums) -> Segment:
         return Segment(self.after, self.until, sums.values, sums.total, sums.squares, sums.units)
 
 
@@ -66,7 +63,7 @@ def decode(text: str | None, attempt: int) -> Interval | None:
         return None
     try:
         whole = json.loads(text, parse_int=_whole)
-        series = {name: _sums(whole[name]) for name in _NAMES if name in whole}
+        series = {name: _sums(whole[name]) for name in OF_SERIES if name in whole}
         found = Interval(
             _step(whole["after"]), _step(whole["until"]), _finite(whole["at"]), _finite(whole["since"]), attempt, series
         )
@@ -79,12 +76,14 @@ def between(moments: Iterable[Moment], since: float, at: float, attempt: int) ->
     """The sums of what the looks after `since` until `at` showed. None where there were none, or not finite ones."""
     within = [moment for moment in moments if moment.at is not None and since < moment.at <= at]
     series: dict[Name, Sums] = {}
-    for name in _NAMES:
-        reports = [getattr(moment, name) for moment in within]
-        if "NotFinite" in reports:
+    begun: list[int] = []
+    for name in OF_SERIES:
+        reports = [moment.report(name) for moment in within]
+        if "NotFinite" in reports and OF_SERIES[name].is_proof:
             return None
         segments = [report for report in reports if isinstance(report, Segment)]
         if segments:
+            begun.append(min(segment.first for segment in segments))
             series[name] = Sums(
                 sum(each.values for each in segments),
                 sum(each.total for each in segments),
@@ -94,9 +93,8 @@ def between(moments: Iterable[Moment], since: float, at: float, attempt: int) ->
             )
     if not series:
         return None
-    begun = min(report.first for each in within for report in (each.loss, each.reward) if isinstance(report, Segment))
     earliest = min(moment.at for moment in within if moment.at is not None)
-    return Interval(begun, within[-1].step, at, since if math.isfinite(since) else earliest - 1, attempt, series)
+    return Interval(min(begun), within[-1].step, at, since if math.isfinite(since) else earliest - 1, attempt, series)
 
 
 def chain(intervals: Iterable[Interval], until: int, since: float) -> list[Interval]:

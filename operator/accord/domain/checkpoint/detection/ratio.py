@@ -44,8 +44,19 @@ class Means:
         return (self._means[end - 1], 0) if end else None
 
 
-def judge(means: Means, step: int, bad: Literal[1, -1], threshold: float, window: int, baseline_window: int) -> Finding:
-    """Judge the window that ends at `step`: high against the baseline (`bad` 1), or low (-1)."""
+def judge(
+    means: Means,
+    step: int,
+    bad: Literal[1, -1],
+    threshold: float,
+    window: int,
+    baseline_window: int,
+    scale: float | None = None,
+) -> Finding:
+    """Judge the window that ends at `step`: high against the baseline (`bad` 1), or low (-1).
+
+    `threshold` is a factor of the baseline, or, with a `scale`, so much of that away from it.
+    """
     begin = means.begin
     if begin is None or step - begin < window + baseline_window:
         have = 0 if begin is None else max(step - begin, 0)
@@ -53,7 +64,8 @@ def judge(means: Means, step: int, bad: Literal[1, -1], threshold: float, window
     recent, baseline = means.mean(step - window, step), means.mean(step - window - baseline_window, step - window)
     if recent is None or baseline is None:
         return Finding("Inconclusive", "has no value in the baseline's steps")
-    wrong = bad * (recent[0] - threshold * baseline[0]) > 0
+    limit = threshold * baseline[0] if scale is None else baseline[0] + bad * threshold * scale
+    wrong = bad * (recent[0] - limit) > 0
     return Finding(
         "Fail" if wrong else "Pass",
         baseline=baseline[0],

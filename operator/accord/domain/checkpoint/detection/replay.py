@@ -6,12 +6,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicySpec, Detection, Signal
+from accord.api.v1alpha1.checkpointpolicy import CheckpointPolicySpec, Signal
 from accord.domain.checkpoint.detection.history import History, Judgement
 from accord.domain.checkpoint.detection.series import Life, Moment, Name
+from accord.domain.checkpoint.detection.signals import SIGNALS
 from accord.domain.checkpoint.targets import Candidate, choose
-
-_NAMES: tuple[Name, ...] = ("reward", "loss")
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,9 @@ class _Player:
     def __init__(self, spec: CheckpointPolicySpec, pace: Pace, trace: bool) -> None:
         self._spec, self._pace = spec, pace
         # What one signal says is not in the judgement where another one has more to say.
-        self._alone = {name: _alone(spec.detection, name) for name in _NAMES} if trace else {}
+        self._alone = {
+            each.series: each.alone(spec.detection) for each in SIGNALS if trace and each.is_seen(spec.detection)
+        }
         self._quiet_until = float("-inf")
         self._quarantined: set[int] = set()
         self._is_paused = False
@@ -166,11 +167,3 @@ class _Player:
         elif not self._is_paused and not rolled_back and judgement.signal is not None:
             pauses.append(Pause(step, judgement))
             self._is_paused = True
-
-
-def _alone(detection: Detection, name: Name) -> Detection:
-    """The same without the other signals."""
-    other = "loss_spike" if name == "reward" else "reward_drop"
-    rule = detection.loss_spike if name == "reward" else detection.reward_drop
-    off = rule.model_copy(update={"enabled": False})
-    return detection.model_copy(update={other: off, "nan_policy": "Ignore"})

@@ -1,4 +1,4 @@
-"""Lives from rows of step, loss and reward, as a CSV has them.
+"""Lives from rows of a step and what was reported at it, as a CSV has them.
 
 A row is either a look (a row a step or any stride, values held in between) or an event (an episode that ended, or an
 update that was made), with nothing in the other column.
@@ -6,12 +6,13 @@ update that was made), with nothing in the other column.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from accord.domain.checkpoint.detection.held import reports
-from accord.domain.checkpoint.detection.series import Life, Moment
+from accord.domain.checkpoint.detection.series import Kind, Life, Moment, Name, Report
+from accord.domain.checkpoint.detection.signals import OF_SERIES
 
 _EVENTS = 0.5
 """Part of the rows that no series of looks would have, from which on rows are events."""
@@ -24,6 +25,25 @@ class Row(NamedTuple):
     loss: float | None
     reward: float | None
     at: float | None = None
+    approx_kl: float | None = None
+    explained_variance: float | None = None
+
+    @classmethod
+    def of(cls, step: int, at: float | None, values: Mapping[Name, float | None]) -> Row:
+        """With these; what is not among them is not reported."""
+        return cls(
+            step,
+            values.get("loss"),
+            values.get("reward"),
+            at,
+            values.get("approx_kl"),
+            values.get("explained_variance"),
+        )
+
+    def value(self, name: Name) -> float | None:
+        """Of one series."""
+        found: float | None = getattr(self, name)
+        return found
 
 
 def lives(rows: Sequence[Row], *, each: bool, events: bool | None = None) -> list[Life]:
@@ -44,9 +64,9 @@ def are_events(rows: Sequence[Row]) -> bool:
     return sum(odd) > _EVENTS * len(odd)
 
 
-def _first(rows: Sequence[Row], name: str) -> int:
+def _first(rows: Sequence[Row], name: Name) -> int:
     """Where a series begins; the number of rows, if it does not."""
-    return next((index for index, row in enumerate(rows) if getattr(row, name) is not None), len(rows))
+    return next((index for index, row in enumerate(rows) if row.value(name) is not None), len(rows))
 
 
 def _unbroken(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -60,10 +80,14 @@ def _unbroken(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def _life(rows: Sequence[Row], each: bool, new: bool) -> Life:
-    loss_kind, losses = reports("loss", [(row.step, row.loss) for row in rows], each, new)
-    reward_kind, rewards = reports("reward", [(row.step, row.reward) for row in rows], each, new)
-    found = zip(rows, losses, rewards, strict=True)
-    return Life(
-        {"loss": loss_kind, "reward": reward_kind},
-        [Moment(row.step, loss, reward, row.at) for row, loss, reward in found],
-    )
+    kinds: dict[Name, Kind] = {}
+    found: dict[Name, list[Report]] = {}
+    for name in OF_SERIES:
+        values = [(row.step, row.value(name)) for row in rows]
+        if any(value is not None for _, value in values):
+            kinds[name], found[name] = reports(name, values, each, new)
+    moments = [
+        Moment.of(row.step, row.at, {name: every[index] for name, every in found.items()})
+        for index, row in enumerate(rows)
+    ]
+    return Life(kinds, moments)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accord.api.v1alpha1.checkpointpolicy import Detection
 from accord.domain.checkpoint.detection.held import reports
 from accord.domain.checkpoint.detection.series import Kind, Life, Moment, Name, Report, Segment
+from accord.domain.checkpoint.detection.signals import SIGNALS, Signal
 from accord.domain.samples import Series
 
 STEP = "ppo_training_step"
@@ -16,15 +18,7 @@ SAVED = "ppo_checkpoint_step"
 SAVES = "checkpoint_saves_total"
 """Checkpoints that this process has committed: what it went on from is none of them."""
 UPDATES = "ppo_updates_total"
-NAMES = (
-    STEP,
-    SAVED,
-    SAVES,
-    UPDATES,
-    *(f"ppo_{name}{part}" for name in ("loss", "reward") for part in ("", "_sum", "_count")),
-    "ppo_reward_sumsq",
-)
-"""What is asked for. The gauges stand in where a trainer has no sums."""
+_GROWING = (STEP, UPDATES, *(f"{signal.gauge}_count" for signal in SIGNALS))
 _OFTEN = 0.2
 """Samples a step, from which on a series is one of steps."""
 _Scrape = Mapping[str, float]
@@ -43,6 +37,12 @@ class Target:
     def newest(self) -> float:
         """Time of the last scrape."""
         return self.scrapes[-1][0]
+
+
+def names(detection: Detection) -> tuple[str, ...]:
+    """What is asked for. The gauges stand in where a trainer has no sums."""
+    seen = (signal for signal in SIGNALS if signal.is_seen(detection))
+    return STEP, SAVED, SAVES, UPDATES, *(metric for signal in seen for metric in signal.metrics)
 
 
 def targets(series: Iterable[Series]) -> list[Target]:
@@ -107,25 +107,27 @@ def _unbroken(scrapes: Sequence[tuple[float, _Scrape]]) -> Iterator[Sequence[tup
 
 def _restarted(before: _Scrape, now: _Scrape) -> bool:
     """Steps, counts and counters only grow while a trainer lives."""
-    growing = (STEP, UPDATES, "ppo_loss_count", "ppo_reward_count")
-    return any(now[name] < before[name] for name in growing if name in now and name in before)
+    return any(now[name] < before[name] for name in _GROWING if name in now and name in before)
 
 
 def _life(scrapes: Sequence[tuple[float, _Scrape]], each: bool) -> Life:
     kinds: dict[Name, Kind] = {}
     found: dict[Name, list[Report]] = {}
-    names: tuple[Name, ...] = ("loss", "reward")
-    for name in names:
-        if any(f"ppo_{name}_count" in scrape for _, scrape in scrapes):
-            kinds[name], found[name] = _from_sums(name, [scrape for _, scrape in scrapes])
-        else:
-            rows = [(int(scrape[STEP]), scrape.get(f"ppo_{name}")) for _, scrape in scrapes]
+    for signal in SIGNALS:
+        name = signal.series
+        if any(f"{signal.gauge}_count" in scrape for _, scrape in scrapes):
+            kinds[name], found[name] = _from_sums(signal, [scrape for _, scrape in scrapes])
+        elif any(signal.gauge in scrape for _, scrape in scrapes):
+            rows = [(int(scrape[STEP]), scrape.get(signal.gauge)) for _, scrape in scrapes]
             kinds[name], found[name] = reports(name, rows, each)
-    moments = zip(scrapes, found["loss"], found["reward"], strict=True)
-    return Life(kinds, [Moment(int(scrape[STEP]), loss, reward, at) for (at, scrape), loss, reward in moments])
+    moments = [
+        Moment.of(int(scrape[STEP]), at, {name: every[index] for name, every in found.items()})
+        for index, (at, scrape) in enumerate(scrapes)
+    ]
+    return Life(kinds, moments)
 
 
-def _from_sums(name: Name, scrapes: Sequence[_Scrape]) -> tuple[Kind, list[Report]]:
+def _from_sums(signal: Signal, scrapes: Sequence[_Scrape]) -> tuple[Kind, list[Report]]:
     """Differences of the sums between each scrape and the one before. The first one only says where they stand.
 
     Where a series has not begun, its sums are 0: a trainer shows none before the first value.
@@ -134,7 +136,7 @@ def _from_sums(name: Name, scrapes: Sequence[_Scrape]) -> tuple[Kind, list[Repor
     before: Any = None
     last = int(scrapes[0][STEP])
     for scrape in scrapes:
-        now = {part: scrape.get(f"ppo_{name}_{part}", math.nan) for part in ("sum", "count", "sumsq")}
+        now = {part: scrape.get(f"{signal.gauge}_{part}", math.nan) for part in ("sum", "count", "sumsq")}
         now["updates"] = scrape.get(UPDATES, math.nan)
         # A count is never NaN, but some stores return the marker of a series that went stale as one.
         shown = math.isfinite(now["count"])
@@ -142,7 +144,7 @@ def _from_sums(name: Name, scrapes: Sequence[_Scrape]) -> tuple[Kind, list[Repor
         if shown and not math.isfinite(now["sum"]):
             report = "NotFinite"
         elif shown and before is not None:
-            report = _difference(name, before, now, last, int(scrape[STEP]))
+            report = _difference(signal, before, now, last, int(scrape[STEP]))
         found.append(report)
         if report is not None:
             last = int(scrape[STEP])
@@ -150,26 +152,27 @@ def _from_sums(name: Name, scrapes: Sequence[_Scrape]) -> tuple[Kind, list[Repor
             before = now if math.isfinite(now["sum"]) else before
         elif before is None:
             before = {"sum": 0.0, "count": 0.0, "sumsq": 0.0, "updates": now["updates"]}
-    return _kind(name, found), found
+    return _kind(signal, found), found
 
 
 def _difference(
-    name: Name, before: Mapping[str, float], now: Mapping[str, float], first: int, step: int
+    signal: Signal, before: Mapping[str, float], now: Mapping[str, float], first: int, step: int
 ) -> Segment | None:
     count = now["count"] - before["count"]
     if not math.isfinite(count) or count <= 0:
         return None
     squares = now["sumsq"] - before["sumsq"]
     updates = now["updates"] - before["updates"]
-    units = int(count) if name == "reward" else max(int(updates), 1) if math.isfinite(updates) else 1
+    of_episodes = signal.unit == "episodes"
+    units = int(count) if of_episodes else max(int(updates), 1) if math.isfinite(updates) else 1
     return Segment(
         first, step, int(count), now["sum"] - before["sum"], squares if math.isfinite(squares) else 0.0, units
     )
 
 
-def _kind(name: Name, found: Sequence[Report]) -> Kind:
+def _kind(signal: Signal, found: Sequence[Report]) -> Kind:
     segments = [report for report in found if isinstance(report, Segment)]
     steps = segments[-1].last - segments[0].first if segments else 0
     if steps > 0 and sum(segment.units for segment in segments) >= _OFTEN * steps:
         return "steps"
-    return "updates" if name == "loss" else "episodes"
+    return signal.unit

@@ -1,4 +1,4 @@
-"""What a trainer reported of loss or reward: segments, exact between two looks; and blocks, which are compared."""
+"""What a trainer reported of a series: segments, exact between two looks; and blocks, which are compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 Kind = Literal["steps", "updates", "episodes"]
 """What one independent sample is: about a step, an update of the policy (however many minibatches), or an episode."""
-Name = Literal["loss", "reward"]
+Name = Literal["loss", "reward", "approx_kl", "explained_variance"]
 
 _PART = 4
 """Blocks in a recent window, where samples are dense."""
@@ -48,6 +48,25 @@ class Moment(NamedTuple):
     reward: Report
     at: float | None = None
     """Unix time in seconds; None where it is not known."""
+    approx_kl: Report = None
+    explained_variance: Report = None
+
+    @classmethod
+    def of(cls, step: int, at: float | None, reports: Mapping[Name, Report]) -> Moment:
+        """With these; what is not among them is not reported."""
+        return cls(
+            step,
+            reports.get("loss"),
+            reports.get("reward"),
+            at,
+            reports.get("approx_kl"),
+            reports.get("explained_variance"),
+        )
+
+    def report(self, name: Name) -> Report:
+        """Of one series."""
+        found: Report = getattr(self, name)
+        return found
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,7 @@ class Life:
     """A trainer from a start to a restart: looks at it, in order."""
 
     kinds: Mapping[Name, Kind]
+    """Of the series that were reported."""
     moments: Sequence[Moment]
 
 
