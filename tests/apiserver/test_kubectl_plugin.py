@@ -86,7 +86,13 @@ def test_the_plugin_lists_and_approves_where_the_context_says(
     assert (elsewhere.returncode, elsewhere.stdout) == (Exit.OK, "")
     assert "no rollback is waiting for approval in namespace default" in elsewhere.stderr
 
-    assert "approved: rolling back to step 1500" in accord("approve", "waits").stdout
+    rehearsed = accord("approve", "waits", "--dry-run").stdout.splitlines()
+    assert rehearsed[0].endswith("/waits: rollback 7 approved: rolling back to step 1500 (dry run)")
+    assert "annotations" not in namespace.get("checkpointpolicies", "waits")["metadata"]
+    done = accord("approve", "waits").stdout.splitlines()
+    assert "approved: rolling back to step 1500" in done[0]
+    patch = '{"metadata":{"annotations":{"accord.dev/approved-rollback":"7"}}}'
+    assert done[1].strip() == f"kubectl patch cp waits -n {namespace.name} --type merge -p '{patch}'"
     annotations = namespace.get("checkpointpolicies", "waits")["metadata"]["annotations"]
     assert annotations == {"accord.dev/approved-rollback": "7"}
     rejected = accord("approve", "waits", "--reject", "-o", "json")

@@ -37,8 +37,8 @@ class Change:
     """What was done, for people."""
     patch: Mapping[str, Any] | None
     """JSON merge patch."""
-    field: str = "spec"
-    """The field that it sets, for people."""
+    field: str | None = "spec"
+    """The field that it sets, for people. None for an annotation, which nobody has in Git."""
 
 
 Decide = Callable[[Manifest], Change]
@@ -51,7 +51,7 @@ def change(args: argparse.Namespace, kind: str, name: str, decide: Decide, print
     resource = _entry(kind).kind.resource
     before, decided, after = asyncio.run(_change(target, resource, name, decide, is_dry=args.dry_run))
     warning = gitops(before)
-    if decided.patch is not None and warning is not None:
+    if decided.patch is not None and decided.field is not None and warning is not None:
         printer.note(
             f"warning: {kind} {name} is managed by {warning}: if Git sets {decided.field}, it will be set back, so "
             "change it in Git, too"

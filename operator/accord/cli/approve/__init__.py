@@ -16,6 +16,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--reject", action="store_true", help="reject the rollback: serving does not change")
     action.add_argument("--list", action="store_true", help="list the rollbacks that are waiting for approval")
+    options.dry_run(parser)
     options.namespace(parser, every=True)
     options.output(parser)
     options.cluster(parser)
@@ -36,5 +37,6 @@ COMMAND = Command(
     "approve or reject a pending rollback",
     _arguments,
     _run,
-    "Approve or reject the rollback of a CheckpointPolicy that is waiting for approval.",
+    "Approve or reject the rollback of a CheckpointPolicy that is waiting for approval. Prints the kubectl command "
+    "that does the same.",
 )

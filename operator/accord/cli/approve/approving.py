@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from functools import partial
 from typing import Any
 
-from accord.adapters.kubernetes.connection import MERGE
 from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES
 from accord.api.base import Manifest
-from accord.cli import connection
+from accord.cli import acting, connection
+from accord.cli.acting import Change
 from accord.cli.errors import NegativeError
 from accord.cli.exits import Exit
 from accord.cli.printer import Printer, Table
@@ -26,18 +27,15 @@ class ApprovalError(NegativeError):
 
 def approve(args: argparse.Namespace, printer: Printer) -> Exit:
     """Approve or reject one rollback. ApprovalError where none is waiting."""
-    target = connection.find(args)
-    record, policy = asyncio.run(_approve(target, args.name, reject=args.reject))
-    if args.output != "table":
-        printer.data(policy, args.output)
-        return Exit.OK
-    what = f"rollback {record['id']} of {target.namespace}/{args.name}"
-    printer.text(
-        f"{what} rejected: serving does not change\n"
-        if args.reject
-        else f"{what} approved: rolling back to step {record.get('toStep')}\n"
-    )
-    return Exit.OK
+    return acting.change(args, CHECKPOINT_POLICIES.kind, args.name, partial(answered, reject=args.reject), printer)
+
+
+def answered(policy: Manifest, *, reject: bool) -> Change:
+    """The annotation, with the id of the rollback that is waiting. ApprovalError where there is none."""
+    record = waiting(policy, reject=reject)
+    key = REJECTED_ANNOTATION if reject else APPROVED_ANNOTATION
+    done = "rejected: serving does not change" if reject else f"approved: rolling back to step {record.get('toStep')}"
+    return Change(f"rollback {record['id']} {done}", {"metadata": {"annotations": {key: record["id"]}}}, None)
 
 
 def show(args: argparse.Namespace, printer: Printer) -> Exit:
@@ -53,16 +51,6 @@ def show(args: argparse.Namespace, printer: Printer) -> Exit:
         where = "any namespace" if args.all_namespaces else f"namespace {target.namespace}"
         printer.note(f"no rollback is waiting for approval in {where}")
     return Exit.OK
-
-
-async def _approve(target: connection.Target, name: str, *, reject: bool) -> tuple[Manifest, Manifest]:
-    """The record of the rollback, and the policy as it is then."""
-    path = CHECKPOINT_POLICIES.path(target.namespace, name)
-    async with connection.connected(target) as api:
-        record = waiting(await api.request("get", "GET", CHECKPOINT_POLICIES, path), reject=reject)
-        key = REJECTED_ANNOTATION if reject else APPROVED_ANNOTATION
-        body = {"metadata": {"annotations": {key: record["id"]}}}
-        return record, await api.request("patch", "PATCH", CHECKPOINT_POLICIES, path, body=body, content_type=MERGE)
 
 
 async def _list(target: connection.Target, namespace: str | None) -> list[Manifest]:

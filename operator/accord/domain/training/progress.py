@@ -177,7 +177,7 @@ def _stale(run: TrainingRun, values: Mapping[str, Sample]) -> str | None:
 def _where_to_look(run: TrainingRun) -> str:
     return (
         f"Prometheus has no ppo_training_step of pods {names.recorded(run)}-…: check "
-        f" that port {run.spec.monitoring.port} of the trainer is scraped with labels namespace and pod"
+        f"that port {run.spec.monitoring.port} of the trainer is scraped with labels namespace and pod"
     )
 
 
