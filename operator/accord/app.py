@@ -85,7 +85,7 @@ class Operator:
         )
         self._prometheus = PrometheusMetrics(settings.endpoints(config), metrics)
         self._served = Served(connection, watched(table), optional(table), self._on_discovery)
-        parts = Parts(self._index, metrics, {"Envoy": self._router}, self._served.knows)
+        parts = Parts(self._index, {"Envoy": self._router}, self._served.knows)
         self._kinds = {entry.kind.resource.kind: entry.make(parts) for entry in table}
         self._samplers = [
             Sampler(inquiry, self._prometheus, self._queue.add, self._clock)
@@ -176,8 +176,6 @@ class Operator:
             self._metrics.leader.set(0)
             await _cancel([*tasks, changed])
             self._reconciler.end_term()
-            # Last, for a pass that was about to end may have shown some.
-            self._metrics.forget_shares()
             log.info("lost leadership")
 
     async def _shut_down(self, tasks: set[asyncio.Task[object]], runners: list[web.AppRunner]) -> None:

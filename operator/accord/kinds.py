@@ -29,7 +29,6 @@ from accord.domain.traffic import rehearsal as of_traffic
 from accord.domain.traffic.decide import decide as decide_traffic
 from accord.domain.training import rehearsal as of_training
 from accord.domain.training.decide import decide as decide_training
-from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Router
 from accord.runtime.book import Book
 from accord.runtime.checkpoints import CheckpointPolicies
@@ -46,7 +45,6 @@ class Parts:
     """What a kind may be made of."""
 
     index: Index
-    metrics: OperatorMetrics
     routers: Mapping[str, Router]
     """By `spec.router.type`."""
     serves: Callable[[Resource], bool]
@@ -76,7 +74,7 @@ class Entry:
 
 
 def _make_traffic(parts: Parts) -> Kind:
-    return TrafficPolicies(parts.index, parts.routers, decide_traffic, Book(), Book(), parts.metrics)
+    return TrafficPolicies(parts.index, parts.routers, decide_traffic, Book(), Book())
 
 
 def _make_training(parts: Parts) -> Kind:

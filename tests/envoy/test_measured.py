@@ -21,7 +21,6 @@ from accord.domain.traffic import failures
 from accord.domain.traffic.breaker import Reading
 from accord.domain.traffic.decide import decide
 from accord.domain.traffic.observed import DeploymentView, Measurement, Observed, RouterView
-from accord.observability.metrics import OperatorMetrics
 from accord.runtime.book import Book
 from accord.runtime.index import Index
 from accord.runtime.traffic import TrafficPolicies
@@ -43,7 +42,7 @@ async def measured(world: World) -> AsyncIterator[World]:
 
 def interpreted(world: World, answer: Answer) -> Measurement:
     """As the sampler does it."""
-    traffic = TrafficPolicies(Index(), {"Envoy": world.operator.router}, decide, Book(), Book(), OperatorMetrics())
+    traffic = TrafficPolicies(Index(), {"Envoy": world.operator.router}, decide, Book(), Book())
     return traffic.interpret(world.policy, answer, datetime.now(UTC))
 
 

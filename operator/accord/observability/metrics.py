@@ -5,8 +5,6 @@ One object made by the composition root and handed around, so that two operators
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
@@ -72,56 +70,10 @@ class OperatorMetrics:
         )
         self.leader = Gauge("accord_leader", "1 in the leader, 0 in the other replicas.", registry=self.registry)
         self.synced = Gauge("accord_synced", "1 once the watches are synced.", registry=self.registry)
-        labels = ["namespace", "policy", "mode"]
-        self.target_ratio = Gauge(
-            "accord_traffic_target_ratio",
-            "Share of requests in the spec, 0 to 1.",
-            labels,
-            registry=self.registry,
-        )
-        self.effective_ratio = Gauge(
-            "accord_traffic_effective_ratio",
-            "Share of requests programmed in the router, 0 to 1.",
-            labels,
-            registry=self.registry,
-        )
-        self.actual_ratio = Gauge(
-            "accord_traffic_actual_ratio",
-            "Share of requests measured over the window, 0 to 1; absent if not measured.",
-            labels,
-            registry=self.registry,
-        )
-        self._modes: dict[tuple[str, str], set[str]] = {}
 
     def show_statuses(self, statuses: Statuses) -> None:
         """Show at each scrape what these say then."""
         self.registry.register(StatusMetrics(statuses))
-
-    def show_shares(self, namespace: str, policy: str, shares: Mapping[str, tuple[float, float, float | None]]) -> None:
-        """Set the gauges of one policy to these (target, effective, actual) in percent by mode, and drop all others."""
-        for mode in self._modes.get((namespace, policy), set()) - shares.keys():
-            self._drop(namespace, policy, mode)
-        for mode, (target, effective, actual) in shares.items():
-            labels = (namespace, policy, mode)
-            self.target_ratio.labels(*labels).set(target / 100)
-            self.effective_ratio.labels(*labels).set(effective / 100)
-            if actual is None:
-                self.actual_ratio.remove(*labels)
-            else:
-                self.actual_ratio.labels(*labels).set(actual / 100)
-        self._modes[namespace, policy] = set(shares)
-        if not shares:
-            del self._modes[namespace, policy]
-
-    def forget_shares(self, namespace: str | None = None, policy: str | None = None) -> None:
-        """Drop the gauges of one policy, or of all: only the replica that writes reports them."""
-        keys = list(self._modes) if namespace is None or policy is None else [(namespace, policy)]
-        for key in keys:
-            self.show_shares(*key, {})
-
-    def _drop(self, namespace: str, policy: str, mode: str) -> None:
-        for gauge in (self.target_ratio, self.effective_ratio, self.actual_ratio):
-            gauge.remove(namespace, policy, mode)
 
     def render(self) -> bytes:
         """The text exposition format."""

@@ -47,6 +47,7 @@ class StatusMetrics(Collector):
             status = manifest.get("status") or {}
             picture.conditions_of(key, status)
             if key.kind == "TrafficPolicy":
+                picture.shares(key, status)
                 picture.circuits(key, status)
             if key.kind == "CheckpointPolicy" and status:
                 picture.policy(key, manifest.get("spec") or {}, status, known)
@@ -87,6 +88,21 @@ class _Picture:
             "Checkpoints that are kept, by state: usable (ready and verified), pending, quarantined.",
             labels=(*_POLICY, "state"),
         )
+        self._shares = {
+            "target": GaugeMetricFamily(
+                "accord_traffic_target_ratio", "Share of requests in the spec, 0 to 1.", labels=(*_POLICY, "mode")
+            ),
+            "effective": GaugeMetricFamily(
+                "accord_traffic_effective_ratio",
+                "Share of requests programmed in the router, 0 to 1.",
+                labels=(*_POLICY, "mode"),
+            ),
+            "actual": GaugeMetricFamily(
+                "accord_traffic_actual_ratio",
+                "Share of requests measured over the window, 0 to 1; absent if not measured.",
+                labels=(*_POLICY, "mode"),
+            ),
+        }
         self._active = GaugeMetricFamily(
             "accord_downshift_active",
             "1 while a circuit breaker keeps traffic away from a mode, else 0.",
@@ -131,7 +147,7 @@ class _Picture:
     def families(self) -> Iterator[Metric]:
         """What a scrape shows."""
         yield from (self._conditions, self._rollbacks, self._left, self._served, self._latest, self._best, self._kept)
-        yield from (self._active, self._downshifts)
+        yield from (*self._shares.values(), self._active, self._downshifts)
         yield from (self._step, self._total, *self._values.values(), *self._scheduled.values())
 
     def conditions_of(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
@@ -139,6 +155,13 @@ class _Picture:
         for condition in status.get("conditions") or ():
             said = (condition["type"], condition["status"], condition["reason"])
             self._conditions.add_metric((key.kind, key.namespace, key.name, *said), 1)
+
+    def shares(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
+        """Of the modes of a TrafficPolicy: percent in the status, ratios here."""
+        for mode in status.get("modes") or ():
+            for name, family in self._shares.items():
+                if (share := mode.get(name)) is not None:
+                    family.add_metric((key.namespace, key.name, mode["name"]), share / _WHOLE)
 
     def circuits(self, key: ObjectKey, status: Mapping[str, Any]) -> None:
         """Of the circuit breakers of a TrafficPolicy."""

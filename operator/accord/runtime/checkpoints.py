@@ -199,9 +199,6 @@ class CheckpointPolicies:
         pods = self._pods.get(key, ())
         self._pods[key] = tuple(replace(pod, warned=warned) if pod.uid == uid else pod for pod in pods)
 
-    def report(self, manifest: Manifest) -> None:
-        """What the status says is reported for every kind; there is nothing else yet."""
-
     def forget(self, key: ObjectKey) -> None:
         """The policy is gone."""
         self._pods.pop(key, None)

@@ -7,21 +7,20 @@ repeated listing, in any order.
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey
+from accord.runtime.sharing import Sharing
 from accord.runtime.slim import is_ours, slim
 
 __all__ = ["Change", "Index", "controller_of", "is_ours", "slice_service", "version"]
 
 _V = TypeVar("_V", bound=Hashable)
-_SHARED = 40
 _TOMBSTONES = 8192
 _SLICE = "EndpointSlice"
 _SERVICE_NAME_LABEL = "kubernetes.io/service-name"
@@ -42,15 +41,6 @@ def controller_of(manifest: Manifest) -> Manifest | None:
         if owner.get("controller"):
             return dict(owner)
     return None
-
-
-def _compact(value: Any) -> Any:
-    """Equal with strings shared: each decoded object has its own `metadata`, `name` and `TCP`, thousands of times."""
-    if isinstance(value, dict):
-        return {sys.intern(name): _compact(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_compact(item) for item in value]
-    return sys.intern(value) if type(value) is str and len(value) <= _SHARED else value
 
 
 class _By:
@@ -80,6 +70,7 @@ class Index:
 
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], dict[tuple[str, str], Manifest]] = {}
+        self._share = Sharing()
         self._by: dict[str, _By] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
         self._with_status: set[tuple[str, str]] = set()
@@ -119,7 +110,7 @@ class Index:
         if revision <= self._gone.get(uid, 0) or (known is not None and version(known) >= revision):
             return None
         self._gone.pop(uid, None)
-        kept: Manifest = _compact(slim(manifest, self._with_status))
+        kept: Manifest = self._share(slim(manifest, self._with_status))
         self._objects.setdefault(key[:2], {})[key[2:]] = kept
         for by in self._by.values():
             if known is not None:

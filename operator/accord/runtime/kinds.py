@@ -59,9 +59,6 @@ class Kind(Protocol):
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. Raises pydantic.ValidationError where the object cannot be read."""
 
-    def report(self, manifest: Manifest) -> None:
-        """The object was brought to its desired state: show in metrics what its status says. Leader only."""
-
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
 

@@ -1,8 +1,9 @@
 """What is relied on of kopf, and what is done against it. The only importer of kopf.
 
 Of kopf 1.45: it names the tasks of its watches and keeps them to itself, takes SIGTERM and SIGINT, reports each retry
-of each watch, keeps an error of a handler to itself, and leaves generators to the end of the loop. A repeated listing
-says nothing of what is no longer in it. `tests/unit/runtime/test_kopf.py` fails where another version differs in that.
+of each watch, keeps an error of a handler to itself, leaves generators to the end of the loop, and remembers each
+object for good. A repeated listing says nothing of what is no longer in it. `tests/unit/runtime/test_kopf.py` fails
+where another version differs in that.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.resources import Resource
@@ -75,6 +77,13 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
+class _NoMemories(ResourceMemories):
+    """kopf keeps a record of each object, of its retries and daemons. Here are none, and a cluster has many objects."""
+
+    async def recall(self, raw_body: Any, **more: Any) -> ResourceMemory:
+        return await super().recall(raw_body, **{**more, "ephemeral": True})
+
+
 class KopfWatcher:
     """kopf, to watch these resources in the given namespaces (all when empty). Nothing of it writes."""
 
@@ -108,6 +117,7 @@ class KopfWatcher:
         return {
             "registry": self._registry(),
             "settings": self._settings(),
+            "memories": _NoMemories(),
             "standalone": True,
             "clusterwide": not self._namespaces,
             "namespaces": list(self._namespaces),
@@ -134,9 +144,10 @@ class KopfWatcher:
         settings.networking.error_backoffs = _Backoffs()
         settings.watching.connect_timeout = 5
         settings.watching.reconnect_backoff = 0.1
-        settings.watching.chunk_size = 500
-        # A worker for an object that just changed is kept for the next change; a dormant one costs memory.
-        settings.queueing.idle_timeout = 2.0
+        # Of a listing one chunk is in memory at a time, each object as the API server has it.
+        settings.watching.chunk_size = 100
+        # So is an object as long as it has a worker. It must wait a moment for its event, and need not for the next.
+        settings.queueing.idle_timeout = 0.1
         settings.queueing.exit_timeout = 0.5
         settings.process.ultimate_exiting_timeout = None
         settings.persistence.diffbase_storage = _NoDiffBase()

@@ -152,8 +152,6 @@ class Reconciler:
             except RefusedError as refusal:
                 await self._tell_refusal(kind, manifest, conflicts, refusal)
                 raise refusal.error from None
-            finally:
-                self._report(kind, key)
         except StaleError:
             # What is newer has been taken in and has asked for a pass; this is for the case that it is gone.
             return Outcome(requeue_after=_STALE_RETRY)
@@ -439,15 +437,6 @@ class Reconciler:
             await self._cluster.record(manifest, event)
         except ClusterError as error:
             log.debug("cannot record event: %s", error)
-
-    def _report(self, kind: Kind, key: ObjectKey) -> None:
-        live = self._index.get(key)
-        if live is None:
-            return
-        try:
-            kind.report(live)
-        except ValidationError:
-            log.debug("invalid status")
 
     def _unreadable(self, manifest: Manifest, error: ValidationError) -> Plan:
         """An object that passed an older or a tampered CRD: nothing is changed but the status, which says why."""

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 # New objects are measured at once, a thousand of them over ten seconds; from then on they are spread over the interval.
 _SPREAD_EACH = 0.01
 _AFTER_ERROR = timedelta(minutes=1)
+_SOON = 1.0
+"""Seconds after which it is asked anew about an object that changed while it was asked about."""
 _AHEAD = 0.25
 """Part of its interval that a measurement may be made too early, to be made with others."""
 
@@ -69,14 +71,14 @@ class _Beat:
 
 
 class _Turn(NamedTuple):
-    """One measurement of one object."""
+    """One measurement of one object. Hundreds wait for one answer, so none holds the object itself."""
 
     due: float
     """By the monotonic clock."""
     key: ObjectKey
     beat: _Beat
-    subject: Any
-    """The object as it was when it was asked about."""
+    endpoint: str
+    asked_at: datetime
     ask: Ask
 
 
@@ -157,7 +159,7 @@ class Sampler(Generic[S, R]):
 
         def sort(turn: _Turn) -> None:
             if isinstance(turn.ask, Shared):
-                groups.setdefault((turn.subject.spec.monitoring.endpoint, turn.ask.template), []).append(turn)
+                groups.setdefault((turn.endpoint, turn.ask.template), []).append(turn)
             elif turn.due <= now:
                 self._start([turn])
             else:
@@ -195,13 +197,14 @@ class Sampler(Generic[S, R]):
         try:
             subject = self._find(key)
             if subject is not None:
-                if self._question.schedule(subject, self._clock.now()) is None:
+                now = self._clock.now()
+                if self._question.schedule(subject, now) is None:
                     # No more, until it changes.
                     del self._known[key]
                     return None
-                ask = self._question.ask(subject, self._clock.now())
+                ask = self._question.ask(subject, now)
                 beat.is_custom = isinstance(ask, Custom)
-                return _Turn(due, key, beat, subject, ask)
+                return _Turn(due, key, beat, subject.spec.monitoring.endpoint, now, ask)
         except Exception:  # noqa: BLE001 - whatever it is, it is said
             self._complain(key)
         self._next(due, key, beat)
@@ -217,31 +220,31 @@ class Sampler(Generic[S, R]):
         waiting = {turn.key: turn for turn in turns}
 
         async def deliver(key: ObjectKey, answer: Answer) -> None:
-            turn = waiting.pop(key)
+            turn, answers_now = waiting.pop(key), True
             if key in self._known:
                 try:
-                    self._enter(turn, answer)
+                    answers_now = self._enter(turn, answer)
                     self._broken.discard(key)
                 except Exception:  # noqa: BLE001 - whatever it is, it is said
                     self._complain(key)
             else:
                 # It went while it was asked about, and the answer was remembered.
                 self._asker.forget(key)
-            self._next(turn.due, key, turn.beat)
+            if answers_now:
+                self._next(turn.due, key, turn.beat)
+            else:
+                self._plan(time.monotonic() + min(_SOON, turn.beat.interval.total_seconds()), key, turn.beat)
             # Many answers may have come at once.
             await asyncio.sleep(0)
 
         first = turns[0]
-        endpoint = first.subject.spec.monitoring.endpoint
         try:
             if isinstance(first.ask, Shared):
                 members = [Member(key, turn.ask.scope) for key, turn in waiting.items() if isinstance(turn.ask, Shared)]
-                await self._asker.ask(endpoint, first.ask.template, members, deliver)
+                await self._asker.ask(first.endpoint, first.ask.template, members, deliver)
             else:
-                author = first.subject.metadata.namespace
-                await deliver(
-                    first.key, await self._metrics.query(endpoint, first.ask.promql, self._question.shape, author)
-                )
+                author, shape = first.key.namespace, self._question.shape
+                await deliver(first.key, await self._metrics.query(first.endpoint, first.ask.promql, shape, author))
         except Exception:  # noqa: BLE001 - whatever it is, it is said
             for turn in waiting.values():
                 if turn.key in self._known:
@@ -249,14 +252,17 @@ class Sampler(Generic[S, R]):
                 self._next(turn.due, turn.key, turn.beat)
 
     def _next(self, due: float, key: ObjectKey, beat: _Beat) -> None:
-        """Put down the next measurement, unless the object has gone or has another beat by now."""
-        if self._known.get(key) is not beat:
-            return
+        """Put down the next measurement."""
         # The beat is kept, and a query that took longer than the interval is not made up for.
         pause = beat.interval.total_seconds() * (1.0 if beat.in_step else _fraction(key))
         beat.in_step = True
-        heapq.heappush(self._due, (max(due + pause, time.monotonic()), key, beat))
-        self._book.wakeup.set()
+        self._plan(max(due + pause, time.monotonic()), key, beat)
+
+    def _plan(self, due: float, key: ObjectKey, beat: _Beat) -> None:
+        """Put down a measurement, unless the object has gone or has another beat by now."""
+        if self._known.get(key) is beat:
+            heapq.heappush(self._due, (due, key, beat))
+            self._book.wakeup.set()
 
     def _complain(self, key: ObjectKey) -> None:
         """Once, until a measurement succeeds again."""
@@ -265,19 +271,27 @@ class Sampler(Generic[S, R]):
         note = about(key.kind, key.namespace, key.name)
         log.log(level, "unexpected error in a measurement; please report it", exc_info=True, extra=note)
 
-    def _enter(self, turn: _Turn, answer: Answer) -> None:
-        """Put down what an answer says, and tell of it where it is news."""
-        key, subject = turn.key, turn.subject
+    def _enter(self, turn: _Turn, answer: Answer) -> bool:
+        """Put down what an answer says, and tell of it where it is news. False where the object has become one of which
+        something else would have been asked.
+        """
+        key, subject = turn.key, self._find(turn.key)
+        if subject is None:
+            return True
+        asked = (subject.spec.monitoring.endpoint, self._question.ask(subject, turn.asked_at))
+        if asked != (turn.endpoint, turn.ask):
+            return False
         measured = self._question.interpret(subject, answer, self._clock.now())
         before = self._book.get(key)
         self._book[key] = measured
         if before is not None and _meaning(before) == _meaning(measured):
-            return
+            return True
         told = before is not None and (before.outcome, before.message) == (measured.outcome, measured.message)
         if measured.outcome == "QueryFailed" and not told:
             note = about(key.kind, key.namespace, key.name, subject.metadata.generation, measured.outcome)
             log.warning("measurement failed: %s", measured.message, extra=note)
         self._changed(key)
+        return True
 
     async def _sleep(self, seconds: float | None) -> None:
         try:

@@ -57,6 +57,8 @@ def slim(manifest: Manifest, with_status: Collection[tuple[str, str]] = ()) -> M
     meta = {name: value for name, value in manifest["metadata"].items() if name != "managedFields"}
     if kind == "Pod":
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, **_pod(manifest)}
+    if kind == "EndpointSlice":
+        return _slice(manifest)
     made = is_made_by_us(manifest)
     resource = find(manifest["apiVersion"], kind)
     is_shared = resource is not None and resource.is_shared
@@ -72,15 +74,32 @@ def slim(manifest: Manifest, with_status: Collection[tuple[str, str]] = ()) -> M
             kept["maker"] = _OUR_MANAGER
         by = _suspended_by(manifest) if runs else None
         return kept if by is None else {**kept, "managers": {"suspend": by}}
-    foreign = {
-        "apiVersion": manifest["apiVersion"],
-        "kind": kind,
-        "metadata": {name: meta[name] for name in _FOREIGN_META if name in meta},
-        **({"maker": _OUR_MANAGER} if made else {}),
-    }
+    foreign = {**_identity(manifest), **({"maker": _OUR_MANAGER} if made else {})}
     if kind == "VolumeSnapshot":
         return foreign
     return {**foreign, **(_deployment(manifest) if kind == "Deployment" else _claim(manifest))}
+
+
+def _identity(manifest: Manifest) -> Manifest:
+    meta = manifest["metadata"]
+    return {
+        "apiVersion": manifest["apiVersion"],
+        "kind": manifest["kind"],
+        "metadata": {name: meta[name] for name in _FOREIGN_META if name in meta},
+    }
+
+
+def _slice(manifest: Manifest) -> Manifest:
+    """Of each endpoint the addresses, whether it is ready, and its pod."""
+    endpoints = [
+        {
+            "addresses": endpoint.get("addresses"),
+            "conditions": {"ready": (endpoint.get("conditions") or {}).get("ready")},
+            "targetRef": {"name": (endpoint.get("targetRef") or {}).get("name", "")},
+        }
+        for endpoint in manifest.get("endpoints") or ()
+    ]
+    return {**_identity(manifest), "endpoints": endpoints, "ports": manifest.get("ports")}
 
 
 def _pod(manifest: Manifest) -> Manifest:

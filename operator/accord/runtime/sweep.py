@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from accord.adapters.kubernetes.connection import Connection
-from accord.adapters.kubernetes.listing import Listing, list_metadata
+from accord.adapters.kubernetes.listing import Listing, Seen, list_metadata
 from accord.adapters.kubernetes.resources import Resource
 from accord.domain.plan import ObjectKey
 from accord.ports.cluster import ClusterError
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 _PERIOD = 600.0
 _RETRY = 1.0
 _LONGEST_RETRY = 60.0
+_LOOKS = 25
+"""How often it is looked whether all of a listing has come, before there is another one."""
 
 
 class Sweeper:
@@ -51,8 +53,8 @@ class Sweeper:
         """Return once the index holds everything that exists."""
         await self._served.refresh()
         for resource in self._served.resources:
-            while not await self._caught_up(resource):  # noqa: ASYNC110 - what is waited for is on the other side
-                await asyncio.sleep(_RETRY / 5)
+            while not await self._caught_up(resource):
+                pass
         self.problem = None
 
     async def run(self) -> None:
@@ -81,16 +83,25 @@ class Sweeper:
                 left = [resource for resource in left if resource in self._served.resources]
 
     async def _caught_up(self, resource: Resource) -> bool:
-        for listing in await self._list(resource) or (None,):
-            if listing is None:
-                await asyncio.sleep(_RETRY)
-                return False
-            for seen in listing.objects:
-                known = self._index.get(ObjectKey(resource.api_version, resource.kind, seen.namespace, seen.name))
-                if known is None or version(known) < seen.resource_version:
-                    self.problem = f"watch of {resource.plural} not synced yet"
-                    return False
-        return True
+        """Whether all of a listing has come. What has gone since never does, so it is not waited for without an end;
+        and to list again and again would keep the watches from their work.
+        """
+        listings = await self._list(resource)
+        if not listings:
+            await asyncio.sleep(_RETRY)
+            return False
+        missing = [seen for listing in listings for seen in listing.objects]
+        for _ in range(_LOOKS):
+            missing = [seen for seen in missing if not self._has(resource, seen)]
+            if not missing:
+                return True
+            self.problem = f"watch of {resource.plural} not synced yet"
+            await asyncio.sleep(_RETRY / 5)
+        return False
+
+    def _has(self, resource: Resource, seen: Seen) -> bool:
+        known = self._index.get(ObjectKey(resource.api_version, resource.kind, seen.namespace, seen.name))
+        return known is not None and version(known) >= seen.resource_version
 
     async def _sweep(self, resource: Resource) -> bool:
         """Whether it could be listed, and what is gone was found."""

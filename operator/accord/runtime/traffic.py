@@ -28,7 +28,6 @@ from accord.domain.traffic.failures import Failures
 from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView
 from accord.domain.traffic.resources import mode_service_key, owned
-from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Proxies, Router
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, slice_service, version
@@ -78,13 +77,12 @@ class TrafficPolicies:
         decide: Decide,
         measurements: Book[Measurement],
         failures_read: Book[Failures],
-        metrics: OperatorMetrics,
     ) -> None:
         """`routers` by `router.type`; `measurements` and `failures_read` are what samplers write in."""
         self._index, self._routers, self._decide = index, routers, decide
         index.keep_status(kind for router in routers.values() for kind in router.reads)
         self._proxies = {type_: router for type_, router in routers.items() if isinstance(router, Proxies)}
-        self._measurements, self._failures, self._metrics = measurements, failures_read, metrics
+        self._measurements, self._failures = measurements, failures_read
         self._parsed = Parsed(TrafficPolicy)
         self.refusals = Refusals()
         self.inquiries: Sequence[AnyInquiry] = (
@@ -163,16 +161,8 @@ class TrafficPolicies:
             else replace(measured, proxies=router.counted(policy, policy.spec.monitoring.window))
         )
 
-    def report(self, manifest: Manifest) -> None:
-        """Set the gauges of the shares."""
-        key = ObjectKey.of(manifest)
-        status = self._parsed.of(manifest).status
-        shares = {mode.name: (mode.target, mode.effective, mode.actual) for mode in status.modes}
-        self._metrics.show_shares(key.namespace, key.name, shares)
-
     def forget(self, key: ObjectKey) -> None:
         """Drop what was remembered of a policy that is gone."""
-        self._metrics.forget_shares(key.namespace, key.name)
         self._parsed.forget(key)
         self.refusals.forget(key)
 

@@ -164,9 +164,6 @@ class TrainingRuns:
         self._gone[ObjectKey.of(manifest)] = key.name
         return None
 
-    def report(self, manifest: Manifest) -> None:
-        """What the status says is reported for every kind; there is nothing else yet."""
-
     def forget(self, key: ObjectKey) -> None:
         """The run is gone."""
         self._parsed.forget(key)

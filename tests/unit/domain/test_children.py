@@ -58,6 +58,13 @@ def stored() -> Manifest:
     return live
 
 
+def test_what_is_there_to_the_letter_is_not_written_whatever_is_in_it() -> None:
+    """Two items of one name, say: found by the name, the first would be compared with the second."""
+    twice = [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]
+    wanted = {"kind": "Deployment", "metadata": {"name": "r"}, "spec": {"env": twice}}
+    assert not needs_apply(wanted, copy.deepcopy(wanted))
+
+
 def test_what_the_server_adds_is_no_difference() -> None:
     assert not needs_apply(WANTED, stored())
     assert not needs_apply(WANTED, copy.deepcopy(WANTED))

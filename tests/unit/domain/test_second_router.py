@@ -16,7 +16,6 @@ from accord.api.base import Manifest
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.traffic import names
 from accord.domain.traffic.decide import decide
-from accord.observability.metrics import OperatorMetrics
 from accord.ports.router import Proxies, Router
 from accord.runtime.book import Book
 from accord.runtime.dispatch import Dispatcher
@@ -37,7 +36,7 @@ class Toys:
         self._index = Index()
         self.queued: list[ObjectKey] = []
         router: Router = ToyRouter()
-        self.kind = TrafficPolicies(self._index, {"GatewayAPI": router}, decide, Book(), Book(), OperatorMetrics())
+        self.kind = TrafficPolicies(self._index, {"GatewayAPI": router}, decide, Book(), Book())
         self._dispatcher = Dispatcher(self._index, (self.kind,), self.queued.append)
         self.kind.start_publishing()
         for mode in MODES:

@@ -111,6 +111,18 @@ def test_the_condition_names_it_and_a_person_is_called_after_a_minute() -> None:
     assert reasons(again) == []
 
 
+def test_what_has_lasted_for_hours_is_looked_at_every_few_minutes() -> None:
+    """A look is a listing of pods, and there may be a thousand policies without one."""
+    policy, down = settled(), view(obstacle=Obstacle("Unschedulable", "cannot schedule pod x"))
+    status = decide(observed(policy, router=down), NOW).status
+
+    def pause(lasted: timedelta) -> float | None:
+        return decide(observed({**policy, "status": status}, router=down), NOW + lasted).requeue_after
+
+    assert pause(timedelta(seconds=60)) == 30
+    assert pause(timedelta(hours=3)) == 300
+
+
 def test_room_that_an_autoscaler_may_make_is_waited_for() -> None:
     down = view(obstacle=Obstacle("Unschedulable", "cannot schedule pod x"))
     policy = settled()

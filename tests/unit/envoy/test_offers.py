@@ -56,6 +56,26 @@ def test_equal_content_keeps_its_version_and_changed_content_never_goes_back() -
     assert snapshot.offers[ROUTES].version.revision == 6
 
 
+def test_an_offer_is_kept_small_and_sent_as_it_was_made() -> None:
+    snapshot = Snapshot()
+    resources = [{"name": f"cluster-{number}", "type": "EDS", "connect_timeout": "2s"} for number in range(20)]
+    snapshot.put(CLUSTERS, resources, 7)
+    offer = snapshot.offers[CLUSTERS]
+    assert json.loads(offer.body) == {
+        "version_info": str(offer.version),
+        "type_url": CLUSTERS.kind.type_url,
+        "resources": [{"@type": CLUSTERS.kind.type_url, **resource} for resource in resources],
+    }
+    assert len(offer.packed) < len(offer.body) / 4
+
+
+def test_contents_are_remembered_only_where_a_later_question_needs_them() -> None:
+    snapshot = Snapshot()
+    snapshot.put(CLUSTERS, [{"name": "x"}], 1)
+    snapshot.put(FAST, [{"name": "x"}], 1, tag=True)
+    assert set(snapshot.tags) == {FAST}
+
+
 class TestRefusals:
     def acks(self) -> tuple[AckStore, Snapshot, Offer]:
         snapshot = Snapshot()

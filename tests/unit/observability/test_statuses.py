@@ -62,6 +62,21 @@ def test_an_object_without_a_status_shows_nothing() -> None:
     assert cluster.shown() + cluster.shown("checkpoint_rollbacks_total") == []
 
 
+def test_shares_are_those_of_the_status_as_ratios() -> None:
+    cluster = Cluster()
+    fast = {"name": "fast", "target": 60.0, "effective": 100.0, "actual": 99.5}
+    cluster.objects[CHAT] = {"status": {"modes": [fast, {"name": "creative", "target": 40.0, "effective": 0.0}]}}
+
+    def ratios(mode: str) -> list[float | None]:
+        names = ("target", "effective", "actual")
+        return [cluster.value(f"accord_traffic_{name}_ratio", policy="chat", mode=mode) for name in names]
+
+    assert ratios("fast") == [0.6, 1.0, 0.995]
+    assert ratios("creative") == [0.4, 0.0, None]
+    cluster.leads = False
+    assert ratios("fast") == [None, None, None]
+
+
 def test_rollbacks_are_those_of_the_status() -> None:
     cluster = Cluster()
     status: dict[str, Any] = {"rollbacks": 2}

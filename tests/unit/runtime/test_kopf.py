@@ -22,7 +22,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kopf._cogs.clients import api
-from kopf._core.reactor import orchestration
+from kopf._core.reactor import orchestration, processing
 
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.resources import Resource
@@ -238,8 +238,18 @@ def test_retries_go_on_without_an_end() -> None:
 
 def test_tasks_are_made_with_the_arguments_that_are_given() -> None:
     given = watcher()._arguments()
-    assert {"registry", "settings", "standalone", "clusterwide", "namespaces", "identity"} == given.keys()
+    assert {"registry", "settings", "memories", "standalone", "clusterwide", "namespaces", "identity"} == given.keys()
     inspect.signature(kopf.spawn_tasks).bind(**given)
+
+
+async def test_nothing_is_remembered_of_an_object_once_its_event_is_handled() -> None:
+    memories = watcher()._arguments()["memories"]
+    first = await memories.recall({"metadata": {"uid": "u"}}, noticed_by_listing=True, memobase=kopf.Memo())
+    assert first.noticed_by_listing
+    assert await memories.recall({"metadata": {"uid": "u"}}, noticed_by_listing=False) is not first
+    assert not list(memories.iter_all_memories())
+    # All that a processor asks for; a storage of another name would be without effect.
+    assert set(re.findall(r"memories\.(\w+)", inspect.getsource(processing))) <= {"recall", "forget"}
 
 
 def test_storages_that_keep_nothing_are_complete() -> None:

@@ -46,7 +46,7 @@ class World:
         self.objects: dict[ObjectKey, Manifest] = {}
         self.next = Plan()
         self.conflicts: list[Mapping[ObjectKey, str]] = []
-        self.reported, self.forgotten = 0, 0
+        self.forgotten = 0
         self.fail: ClusterError | None = None
         self.refuse: dict[str, ClusterError] = {}
         """Name of an object → what the API server says to its writes."""
@@ -103,9 +103,6 @@ class World:
         events = (Event("Warning", reason(next(iter(told.values()))), "no"),)
         return replace(self.next, status={"target": words}, events=events)
 
-    def report(self, _: Manifest) -> None:
-        self.reported += 1
-
     def forget(self, _: ObjectKey) -> None:
         self.forgotten += 1
         self.refusals.forget(KEY)
@@ -158,7 +155,6 @@ async def test_writes_come_in_the_order_of_the_plan(world: World) -> None:
     outcome = await world.reconciler(KEY)
     assert world.writes == ["apply x", "apply y", "delete old old", "status", "event Done"]
     assert (outcome.wrote, outcome.failed, outcome.requeue_after) == (True, False, 7)
-    assert world.reported == 1
 
 
 async def test_an_equal_status_is_not_written(world: World) -> None:

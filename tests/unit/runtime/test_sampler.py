@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -63,6 +66,8 @@ class World:
         self.changed: list[ObjectKey] = []
         self.authors: dict[str, str | None] = {}
         self.ended: set[str] = set()
+        self.question: Callable[[TrafficPolicy], Ask] | None = None
+        """Instead of the usual one."""
         self.book: Book[Measurement] = Book()
         question = Question(self.ask, lambda *given: self.interpret(*given), lambda *given: self.schedule(*given))
         self.sampler = Sampler(
@@ -71,6 +76,8 @@ class World:
 
     def ask(self, policy: TrafficPolicy, _: datetime) -> Ask:
         """One for itself; and one that could be asked with others, did not each ask another thing."""
+        if self.question is not None:
+            return self.question(policy)
         name = policy.metadata.name
         return Custom(name) if name == "custom" else Shared(Alone(name), name)
 
@@ -165,6 +172,39 @@ async def test_a_changed_interval_replaces_the_old_one(world: World) -> None:
     seen = world.asked["p"]
     await asyncio.sleep(0.1)
     assert world.asked["p"] <= seen + 1
+
+
+async def test_an_answer_to_what_is_not_asked_any_more_counts_for_nothing(world: World) -> None:
+    """The policy has another query by the time: what comes is asked with that."""
+    world.delay["custom"] = 0.1
+    world.add("custom", "1s")
+    await until(lambda: world.now_asking["custom"])
+    world.question = lambda _: Custom("other")
+    await until(lambda: world.book)
+    assert (world.asked["custom"], world.asked["other"]) == (1, 1)
+
+
+async def test_those_that_wait_for_an_answer_hold_no_object() -> None:
+    """They may be all there are, and an object as a model is large."""
+    world, read_ones = World(), list[weakref.ref[TrafficPolicy]]()
+
+    def read(wanted: ObjectKey) -> TrafficPolicy:
+        made = policy(wanted.name)
+        read_ones.append(weakref.ref(made))
+        return made
+
+    question = Question(lambda p, _: Custom(p.metadata.name), world.interpret, world.schedule)
+    running = asyncio.create_task(
+        Sampler(Inquiry(question, read, world.book), world, world.changed.append, SystemClock()).run()
+    )
+    for number in range(20):
+        world.delay[f"p{number}"] = 3600
+        world.book.want(key(f"p{number}"))
+    await until(lambda: world.now_asking.total() == 20)
+    gc.collect()
+    assert sum(each() is not None for each in read_ones) <= 1
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_policy_that_is_gone_is_forgotten(world: World) -> None:

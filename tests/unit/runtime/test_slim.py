@@ -54,6 +54,31 @@ MOUNTS = {'k:{"mountPath":"/m"}': {"f:subPath": {}}}
 SUB_PATH = pod_fields(**{"f:containers": {'k:{"name":"app"}': {"f:volumeMounts": MOUNTS}}})
 
 
+def test_of_a_slice_it_is_kept_which_pods_are_ready_at_which_addresses() -> None:
+    meta = {"namespace": "ns", "name": "s-1", "uid": "u", "resourceVersion": "1", "labels": {"a": "b"}}
+    pod = {"kind": "Pod", "namespace": "ns", "name": "p-1", "uid": "u1"}
+    seen = {"ready": True, "serving": True, "terminating": False}
+    endpoint = {"addresses": ["10.0.0.1"], "conditions": seen, "targetRef": pod, "nodeName": "n", "zone": "z"}
+    manifest = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "addressType": "IPv4",
+        "metadata": {**meta, "generateName": "s-", "annotations": {"last-change": "now"}},
+        "endpoints": [endpoint, {"addresses": ["10.0.0.2"]}],
+        "ports": [{"name": "http", "port": 8000}],
+    }
+    assert slim(manifest) == {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": meta,
+        "endpoints": [
+            {"addresses": ["10.0.0.1"], "conditions": {"ready": True}, "targetRef": {"name": "p-1"}},
+            {"addresses": ["10.0.0.2"], "conditions": {"ready": None}, "targetRef": {"name": ""}},
+        ],
+        "ports": [{"name": "http", "port": 8000}],
+    }
+
+
 def test_a_deployment_of_somebody_else_keeps_what_is_read_of_it() -> None:
     kept = slim(deployment())
     view = DeploymentView.of(kept)

@@ -31,7 +31,7 @@ class World:
 
     def __init__(self) -> None:
         self.index, metrics = Index(), OperatorMetrics()
-        parts = Parts(self.index, metrics, {}, lambda _: True)
+        parts = Parts(self.index, {}, lambda _: True)
         kinds = {entry.kind.resource.kind: entry.make(parts) for entry in TABLE}
         self.queued: list[ObjectKey] = []
         self.objects: dict[ObjectKey, Manifest] = {}

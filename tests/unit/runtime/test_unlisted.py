@@ -17,7 +17,6 @@ from accord.domain.traffic import names
 from accord.domain.traffic.decide import decide
 from accord.domain.traffic.observed import Counted, Endpoint, Seen
 from accord.domain.traffic.progress import Handover, Pending, Progress
-from accord.observability.metrics import OperatorMetrics
 from accord.ports.cluster import ClusterError
 from accord.runtime.book import Book
 from accord.runtime.dispatch import Dispatcher
@@ -101,7 +100,7 @@ class World:
         policy = settled(manifest())
         policy["metadata"] |= {"resourceVersion": "1"}
         self.index, self.router = Index(), Recorder()
-        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), Book(), OperatorMetrics())
+        self.traffic = TrafficPolicies(self.index, {"Envoy": self.router}, decide, Book(), Book())
         self.dispatcher = Dispatcher(self.index, (self.traffic,), lambda _: None)
         self.live: dict[str, Manifest] = {}
         self.outage = False

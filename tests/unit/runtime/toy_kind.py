@@ -63,9 +63,6 @@ class Greetings:
             lambda: Plan(apply=(wanted,) if missing or child in conflicts else (), status=status),
         )
 
-    def report(self, manifest: Manifest) -> None:
-        pass
-
     def forget(self, key: ObjectKey) -> None:
         self.refusals.forget(key)
 

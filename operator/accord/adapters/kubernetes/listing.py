@@ -12,7 +12,7 @@ from accord.adapters.kubernetes.resources import EVENTS, PODS, Resource
 from accord.api.base import Manifest
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_CHUNK = "500"
+_CHUNK = "100"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Listing:
 
 
 async def list_metadata(connection: Connection, resource: Resource, namespace: str | None) -> Listing:
-    """All objects that the watch of that resource should know, in chunks of 500. Raises ClusterError."""
+    """All objects that the watch of that resource should know, in chunks. Raises ClusterError."""
     query = {"limit": _CHUNK}
     if resource.selector:
         query["labelSelector"] = resource.selector
@@ -71,7 +71,7 @@ async def events_of(connection: Connection, namespace: str, uid: str) -> list[Ma
 
 
 async def pods_of(connection: Connection, namespace: str, selector: str = "") -> AsyncIterator[Manifest]:
-    """The pods of a namespace, or those that a label selector finds, in chunks of 500. Raises ClusterError."""
+    """The pods of a namespace, or those that a label selector finds, in chunks. Raises ClusterError."""
     query = {"limit": _CHUNK, **({"labelSelector": selector} if selector else {})}
     while True:
         page = await connection.request("list", "GET", PODS, PODS.path(namespace), query=query)

@@ -21,8 +21,9 @@ MODES_WARM = timedelta(seconds=5)
 """How long it waits where new modes have to warm up first."""
 _LOOK_AGAIN = 5.0
 """Seconds between passes while something is awaited, should its event be lost."""
-_LOOK_AGAIN_AT_LAST = 60.0
-"""Seconds between passes at most: what has lasted for minutes is not looked at every few seconds, a thousand times."""
+_LOOK_AGAIN_AT_LAST = 300.0
+"""Seconds between passes at most: what has lasted for long is not looked at every minute, a thousand times. Its end is
+an event; only why it goes on may become another reason without one."""
 
 
 def decide(observed: Observed, now: datetime) -> Plan:

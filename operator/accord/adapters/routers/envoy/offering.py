@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accord.adapters.routers.envoy import looking
 from accord.adapters.routers.envoy.acknowledgements import WARM_AFTER, AckStore
@@ -44,7 +44,9 @@ class Published:
         """Names of the router's pods by address. Ready or not: a new proxy asks before it can be."""
         self._settings = settings
         self._proxies: tuple[Endpoint, ...] = ()
-        self._policy: TrafficPolicy | None = None
+        self._window = timedelta(0)
+        self._failures: dict[str, float] = {}
+        """Modes whose failures the proxies count, each with the seconds of its breaker's window."""
         self._intent: RoutingIntent | None = None
         self._ports: dict[str, int] = {}
         self._targets: dict[str, tuple[Target, ...]] = {}
@@ -70,15 +72,19 @@ class Published:
         self._polls_from = {pod: address for pod, address in self._polls_from.items() if pod in self.acks.proxies}
         changed: list[Key] = []
         before = self._intent
-        if policy != self._policy:
-            self._policy = policy
-            self._ports.update({mode.name: mode.port for mode in policy.spec.modes})
-            wanted = routing_intent(policy, accepted=not unsupported(policy))
-            # Weights that sum to nothing cannot be routed; the proxies keep what they have.
-            self._intent = wanted if wanted is not None and wanted.weights else self._intent
-        intent = self._intent
+        self._window = policy.spec.monitoring.window
+        self._failures = {
+            breaker.mode: breaker.window.total_seconds()
+            for breaker in policy.spec.breakers
+            if breaker.counted_by == "Proxies"
+        }
+        self._ports.update({mode.name: mode.port for mode in policy.spec.modes})
+        wanted = routing_intent(policy, accepted=not unsupported(policy))
+        # Weights that sum to nothing cannot be routed; the proxies keep what they have.
+        intent = wanted if wanted is not None and wanted.weights else before
         if intent is None:
             return []
+        self._intent = intent
         if intent != before:
             changed += self._offer_intent(intent, _revision(policy, revision))
         changed += self._offer_endpoints(intent, endpoints, revision, renewed=intent != before)
@@ -149,17 +155,14 @@ class Published:
 
     def look_at(self) -> looking.Target | None:
         """Where the ready proxies tell what they see; None where there is nothing to be seen."""
-        if self._intent is None or self._policy is None:
+        if self._intent is None:
             return None
-        window = self._policy.spec.monitoring.window.total_seconds()
-        failures = {
-            breaker.mode: breaker.window.total_seconds()
-            for breaker in self._policy.spec.breakers
-            if breaker.counted_by == "Proxies"
-        }
-        pause = looking.pause(self._intent.health_interval.total_seconds(), window, counts_failures=bool(failures))
+        window, interval = self._window.total_seconds(), self._intent.health_interval.total_seconds()
         return looking.Target(
-            {proxy.pod: self._statistics(proxy) for proxy in self._proxies if proxy.ready}, pause, window, failures
+            {proxy.pod: self._statistics(proxy) for proxy in self._proxies if proxy.ready},
+            looking.pause(interval, window, counts_failures=bool(self._failures)),
+            window,
+            self._failures,
         )
 
     def _statistics(self, proxy: Endpoint) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Literal
@@ -19,7 +20,7 @@ LONGEST_VERSION = 64
 """Characters of a version: the 20 digits of 64 bits at most, a dash and 16 hexadecimal digits, and room."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Version:
     """`revision` is the resourceVersion at which a replica saw the content change."""
 
@@ -38,12 +39,22 @@ class Version:
         return f"{self.revision}-{self.digest}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Offer:
-    """The current content of one subscription, ready to be sent."""
+    """The current content of one subscription. It is sent rarely and kept for long, so it is kept small."""
 
     version: Version
-    body: bytes
+    packed: bytes
+
+    @classmethod
+    def of(cls, version: Version, answer: Json) -> Offer:
+        """An offer of this answer."""
+        return cls(version, zlib.compress(json.dumps(answer).encode(), 1))
+
+    @property
+    def body(self) -> bytes:
+        """What is sent."""
+        return zlib.decompress(self.packed)
 
     def against(self, theirs: Version | None) -> Literal["same", "newer", "older"]:
         """How this offer stands to what a proxy has."""
@@ -59,23 +70,24 @@ class Snapshot:
     """All offers for one policy. `tags` says about recent contents of a key what later questions need to know."""
 
     offers: dict[Key, Offer] = field(default_factory=dict)
-    tags: dict[Key, OrderedDict[str, bool | None]] = field(default_factory=dict)
+    tags: dict[Key, OrderedDict[str, bool]] = field(default_factory=dict)
 
     def put(self, key: Key, resources: list[Json], revision: int, tag: bool | None = None) -> bool:
         """Offer these resources. False when the content is what is offered already; its version stays then."""
         named = [{"@type": key.kind.type_url, **resource} for resource in resources]
         digest = hashlib.sha256(canonical(named).encode()).hexdigest()[:16]
-        known = self.tags.setdefault(key, OrderedDict())
-        known[digest] = tag
-        known.move_to_end(digest)
-        while len(known) > _REMEMBERED:
-            known.popitem(last=False)
+        if tag is not None:
+            known = self.tags.setdefault(key, OrderedDict())
+            known[digest] = tag
+            known.move_to_end(digest)
+            while len(known) > _REMEMBERED:
+                known.popitem(last=False)
         current = self.offers.get(key)
         if current is not None and current.version.digest == digest:
             return False
         version = Version(max(revision, current.version.revision + 1 if current else 0), digest)
         answer = {"version_info": str(version), "type_url": key.kind.type_url, "resources": named}
-        self.offers[key] = Offer(version, json.dumps(answer).encode())
+        self.offers[key] = Offer.of(version, answer)
         return True
 
     def withdraw_endpoints(self, names: set[str]) -> None:
