@@ -13,7 +13,7 @@ from accord.runtime.index import version
 
 M = TypeVar("M", bound=BaseModel)
 
-KEPT = 128
+KEPT = 32
 """Models that are kept. One takes three times the memory of what it is read from, and reading it a tenth of a
 millisecond: it is kept for the pass that is at it, not for as long as the object is there."""
 
