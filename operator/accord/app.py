@@ -16,9 +16,10 @@ from accord import settings
 from accord.adapters.kubernetes.cluster import KubernetesCluster
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.leases import KubernetesLeases
-from accord.adapters.kubernetes.resources import TRAFFIC_POLICIES, Resource
+from accord.adapters.kubernetes.resources import HTTP_ROUTES, TRAFFIC_POLICIES, Resource
 from accord.adapters.prometheus.metrics import PrometheusMetrics
 from accord.adapters.routers.envoy import EnvoyRouter
+from accord.adapters.routers.gatewayapi import GatewayAPIRouter
 from accord.api.base import Manifest
 from accord.config import Config, Pod
 from accord.domain.plan import ObjectKey
@@ -27,6 +28,7 @@ from accord.observability import health
 from accord.observability.metrics import OperatorMetrics
 from accord.ports.clock import Clock, SystemClock
 from accord.ports.cluster import Cluster
+from accord.ports.router import Router
 from accord.runtime.departures import Departures
 from accord.runtime.dispatch import Dispatcher
 from accord.runtime.fence import FencedCluster
@@ -85,7 +87,11 @@ class Operator:
         )
         self._prometheus = PrometheusMetrics(settings.endpoints(config), metrics)
         self._served = Served(connection, watched(table), optional(table), self._on_discovery)
-        parts = Parts(self._index, {"Envoy": self._router}, self._served.knows)
+        routers: dict[str, Router] = {
+            "Envoy": self._router,
+            "GatewayAPI": GatewayAPIRouter(lambda: self._served.knows(HTTP_ROUTES)),
+        }
+        parts = Parts(self._index, routers, self._served.knows)
         self._kinds = {entry.kind.resource.kind: entry.make(parts) for entry in table}
         self._samplers = [
             Sampler(inquiry, self._prometheus, self._queue.add, self._clock)

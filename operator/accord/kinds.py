@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from accord import settings
 from accord.adapters.kubernetes.needs import Needs
 from accord.adapters.kubernetes.resources import SNAPSHOTS, Resource
+from accord.adapters.routers import gatewayapi
 from accord.adapters.routers.envoy import objects, offering
 from accord.adapters.stores import STORES
 from accord.adapters.workloads import WORKLOADS
@@ -37,6 +38,8 @@ from accord.runtime.kinds import Kind
 from accord.runtime.traffic import TrafficPolicies
 from accord.runtime.training import TrainingRuns
 
+_ROUTERS = [gatewayapi.NEEDS]
+"""What routers need; what the built-in one does stands with the kind."""
 _WORKLOADS = {name: row.workload for name, row in WORKLOADS.items()}
 
 
@@ -87,9 +90,15 @@ def _make_checkpoints(parts: Parts) -> Kind:
 
 def _rehearse_traffic(manifest: Manifest, given: Given, config: Config) -> Outcome:
     policy = TrafficPolicy.model_validate(manifest)
+    if policy.spec.router.type == "GatewayAPI":
+        router = gatewayapi.GatewayAPIRouter(installed=lambda: True)
+        unsupported = router.unsupported(policy)
+        return of_traffic.rehearse(
+            manifest, of_traffic.Stage(given, lambda now: router.objects(now, given), unsupported)
+        )
     unsupported = offering.unsupported(policy)
     made = objects.objects(policy, settings.envoy(config), given) if not unsupported else ()
-    return of_traffic.rehearse(manifest, of_traffic.Stage(given, made, unsupported))
+    return of_traffic.rehearse(manifest, of_traffic.Stage(given, lambda _: made, unsupported))
 
 
 def _rehearse_training(manifest: Manifest, _given: Given, _config: Config) -> Outcome:
@@ -101,7 +110,7 @@ def _rehearse_checkpoints(manifest: Manifest, given: Given, _config: Config) -> 
 
 
 KINDS: tuple[Entry, ...] = (
-    Entry(TrafficPolicy, TrafficPolicies, _make_traffic, _rehearse_traffic),
+    Entry(TrafficPolicy, TrafficPolicies, _make_traffic, _rehearse_traffic, _ROUTERS),
     Entry(TrainingRun, TrainingRuns, _make_training, _rehearse_training, [row.needs for row in WORKLOADS.values()]),
     Entry(
         CheckpointPolicy, CheckpointPolicies, _make_checkpoints, _rehearse_checkpoints, refers_to=of_checkpoints.run_of

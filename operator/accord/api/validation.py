@@ -19,6 +19,13 @@ from accord.api.v1alpha1.meta import API_VERSION, DNS_SUBDOMAIN_PATTERN, Resourc
 
 __all__ = ["FieldError", "stored", "validate"]
 
+_WORDS_OF_CEL = frozenset(
+    {
+        *("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if"),
+        *("import", "let", "loop", "package", "namespace", "return"),
+    }
+)
+
 _METADATA = dict.fromkeys(
     (
         *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences"),
@@ -128,12 +135,18 @@ def _judge(value: Any, old: Any, schema: Mapping[str, Any], path: str) -> Iterat
 def _visible(value: Any, schema: Mapping[str, Any]) -> Any:
     """`value` as a rule sees it: declared fields only, and a `number` always a double."""
     if isinstance(value, Mapping) and "properties" in schema:
-        return {name: _visible(value[name], child) for name, child in schema["properties"].items() if name in value}
+        properties = schema["properties"].items()
+        return {_in_cel(name): _visible(value[name], child) for name, child in properties if name in value}
     if isinstance(value, list):
         return [_visible(item, schema["items"]) for item in value]
     if schema.get("type") == "number" and value is not None:
         return float(value)
     return value
+
+
+def _in_cel(name: str) -> str:
+    """A field whose name is a word of CEL is called otherwise in rules (apiextensions/v1 ValidationRule)."""
+    return f"__{name}__" if name in _WORDS_OF_CEL else name
 
 
 def _evaluate(rule: Mapping[str, str], value: Any, old: Any, path: str) -> Iterator[FieldError]:

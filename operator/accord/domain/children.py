@@ -26,6 +26,15 @@ _IDENTITIES = (("uid",), ("mountPath",), ("name",), ("port", "protocol"), ("cont
 _ATOMIC = frozenset({("Service", "spec", "selector")})
 _NAMED_TEXTS = frozenset({"annotations", "labels"})
 """Maps that are not there at all when nothing is in them."""
+_WHOLE = ("HTTPRoute", "spec")
+"""A part whose lists are atomic, whatever names their items."""
+_UNTIL_SAID = frozenset(
+    {
+        *("hostnames", "useDefaultGateways", "namespace", "sectionName", "filters", "timeouts", "retry", "name"),
+        *("sessionPersistence", "headers", "queryParams", "method", "set", "add", "remove", "backendRefs", "port"),
+    }
+)
+"""Fields of that part which the API server fills with nothing: what is not wanted there must not be there."""
 _QUANTITIES = frozenset({"requests", "limits"})
 
 
@@ -69,7 +78,7 @@ def _amiss(live: Any, wanted: Any, kinds: tuple[str, ...], path: Path) -> Iterat
             yield from _amiss(live.get(key), value, (*kinds, key), (*path, key))
         return
     if _is_list(wanted) and _is_list(live):
-        identity = _identity_of(wanted)
+        identity = _identity_of(wanted) if kinds[:2] != _WHOLE else None
         known = {} if identity is None else {_identity(item, identity): item for item in live}
         if identity is not None:
             for item in wanted:
@@ -101,6 +110,8 @@ def _contains(live: Any, wanted: Any, path: tuple[str, ...]) -> bool:
     if isinstance(wanted, Mapping):
         if not isinstance(live, Mapping) or (path in _ATOMIC and live.keys() != wanted.keys()):
             return False
+        if path[:2] == _WHOLE and _UNTIL_SAID & (live.keys() - wanted.keys()):
+            return False
         return all(_contains(live.get(key), value, (*path, key)) for key, value in wanted.items())
     if _is_list(wanted):
         return _is_list(live) and _contains_list(live, wanted, path)
@@ -111,7 +122,7 @@ def _contains(live: Any, wanted: Any, path: tuple[str, ...]) -> bool:
 
 def _contains_list(live: Sequence[Any], wanted: Sequence[Any], path: tuple[str, ...]) -> bool:
     """Items are found by what identifies them where they have that; else the lists are compared place by place."""
-    identity = _identity_of(wanted)
+    identity = _identity_of(wanted) if path[:2] != _WHOLE else None
     if identity is None:
         return len(live) == len(wanted) and all(_contains(a, b, path) for a, b in zip(live, wanted, strict=True))
     known = {_identity(item, identity): item for item in live}

@@ -12,7 +12,7 @@ from accord.domain.plan import ObjectKey
 from accord.domain.traffic.observed import Counted, Endpoint, Seen, Unsupported
 from accord.domain.traffic.progress import Handover, Pending, Progress, Rejected, Settled, Unverifiable
 
-__all__ = ["Handover", "Pending", "Progress", "Proxies", "Rejected", "Router", "Settled", "Unverifiable"]
+__all__ = ["Handover", "HandsOver", "Pending", "Progress", "Proxies", "Rejected", "Router", "Settled", "Unverifiable"]
 
 
 class Router(Protocol):
@@ -38,6 +38,14 @@ class Router(Protocol):
 
     def progress(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> Progress:
         """How far it has come with the routing of the policy as it stands."""
+
+
+@runtime_checkable
+class HandsOver(Router, Protocol):
+    """A router whose word on when a mode may go is waited for, before the mode's Service is deleted."""
+
+    def left(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> bool:
+        """Whether it sends nothing any more to modes that the current routing does not name."""
 
 
 @runtime_checkable

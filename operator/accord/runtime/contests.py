@@ -12,7 +12,7 @@ from accord.domain.children import Difference
 from accord.domain.plan import ObjectKey
 
 LIMIT = 5
-"""Writes of one value within WINDOW after which it is left alone."""
+"""Writes of one value within WINDOW, with none of another value between them, after which it is left alone."""
 WINDOW = timedelta(minutes=5)
 TRUCE = timedelta(minutes=10)
 """Then it is tried again: the other side may have given up."""
@@ -58,6 +58,9 @@ class Contests:
         writes = children.setdefault(child, _Writes())
         kept = _recent(writes, now)
         for difference in differences:
+            # What is wanted there was something else in between: that it changes is our own doing.
+            for other in [each for each in kept if each.path == difference.path != () and each != difference]:
+                del kept[other]
             kept[difference] = [*kept.get(difference, ()), now][-LIMIT:]
         writes.times, writes.rewritten = kept, rewritten
 

@@ -27,8 +27,9 @@ from accord.domain.traffic import acceptance, distribution, failures, names
 from accord.domain.traffic.failures import Failures
 from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView
+from accord.domain.traffic.progress import Handover
 from accord.domain.traffic.resources import mode_service_key, owned
-from accord.ports.router import Proxies, Router
+from accord.ports.router import HandsOver, Proxies, Router
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, slice_service, version
 from accord.runtime.kinds import Traits
@@ -229,6 +230,8 @@ class TrafficPolicies:
             progress=router.progress(policy, live),
         )
         proxies = self._proxies.get(policy.spec.router.type)
+        if isinstance(router, HandsOver):
+            return replace(view, handover=Handover(left=router.left(policy, live)))
         if proxies is None:
             return view
         return replace(view, handover=proxies.handover(policy), seen=proxies.seen(policy))

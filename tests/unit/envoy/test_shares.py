@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.adapters.routers.envoy.cycle import LUA, in_cycle
-from accord.adapters.routers.envoy.shares import TOTAL, whole
+from accord.adapters.routers.weights import TOTAL, whole
 
 shares = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=16)
 

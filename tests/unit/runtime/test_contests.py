@@ -35,3 +35,16 @@ def test_other_writes_do_not_end_a_contest() -> None:
     assert contests.standing(OWNER, child(1), GONE, NOW + timedelta(minutes=1)) is None
     contests.forget(OWNER)
     assert contests._writes == {}
+
+
+def test_what_we_change_to_and_fro_ourselves_is_no_contest() -> None:
+    contests, path = Contests(), ("spec", "rules")
+    one, other = (Difference(path, "60"),), (Difference(path, "70"),)
+    for number in range(2 * LIMIT):
+        contests.wrote(OWNER, child(0), (one, other)[number % 2], NOW + timedelta(seconds=number))
+    later = NOW + timedelta(minutes=1)
+    assert contests.standing(OWNER, child(0), one, later) is None
+    assert contests.standing(OWNER, child(0), other, later) is None
+    for number in range(LIMIT):
+        contests.wrote(OWNER, child(0), one, later + timedelta(seconds=number))
+    assert contests.standing(OWNER, child(0), one, later + timedelta(seconds=LIMIT)) is not None

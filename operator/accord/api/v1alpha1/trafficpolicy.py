@@ -262,16 +262,62 @@ class EnvoyRouter(Model):
     """Resource requests and limits of the proxy container (core/v1 ResourceRequirements)."""
 
 
-class GatewayAPIRouter(Model):
-    """HTTPRoutes attached to an existing Gateway."""
+def _same(field: str) -> str:
+    """CEL: an optional field of `p` and `q` is the same. A conditional would lose the bound of the string's length."""
+    return f"has(q.{field}) == has(p.{field}) && (!has(q.{field}) || q.{field} == p.{field})"
 
-    parent_refs: Annotated[
-        list[LocalObjectReference],
-        Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]}),
-    ]
-    """Gateways in the policy's namespace."""
+
+_SAME_PARENT = f"q.group == p.group && q.kind == p.kind && q.name == p.name && {_same('__namespace__')}"
+
+
+class ParentReference(Model):
+    """A Gateway, or a listener of it, as in an HTTPRoute's `parentRefs`."""
+
+    group: DnsSubdomain = "gateway.networking.k8s.io"
+    """API group of the parent."""
+    kind: Annotated[str, Field(pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$", min_length=1, max_length=63)] = (
+        "Gateway"
+    )
+    """Kind of the parent."""
+    namespace: DnsLabel | None = None
+    """Namespace of the parent (default: the policy's). A Gateway says in `allowedRoutes` which namespaces it serves."""
+    name: DnsSubdomain
+    """Name of the parent."""
+    section_name: DnsSubdomain | None = None
+    """Name of a listener (default: all listeners)."""
+
+
+PathPrefix = Annotated[str, Field(pattern=r"^/[-A-Za-z0-9/._~!$&'()*+:@=]*$", max_length=1024)]
+"""A path prefix as an HTTPRoute takes it, without what would end a cookie's `Path`."""
+
+
+class GatewayAPIRouter(Model):
+    """An HTTPRoute that the operator owns, attached to Gateways that exist already."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"self.parentRefs.all(p, self.parentRefs.exists_one(q, {_SAME_PARENT} && {_same('sectionName')}))",
+            "parentRefs must not name the same Gateway and listener twice",
+            ".parentRefs",
+        ),
+        Rule(
+            f"self.parentRefs.all(p, has(p.sectionName) || self.parentRefs.exists_one(q, {_SAME_PARENT}))",
+            "parentRefs that name the same Gateway need a sectionName each",
+            ".parentRefs",
+        ),
+        Rule(
+            "!self.pathPrefix.contains('//') && !self.pathPrefix.matches('/[.][.]?(/|$)')",
+            "pathPrefix must not contain '//', '/.' or '/..' as a segment",
+            ".pathPrefix",
+        ),
+    )
+
+    parent_refs: Annotated[list[ParentReference], Field(min_length=1, max_length=8)]
+    """Gateways that serve this policy."""
     hostnames: Annotated[list[HostName], Field(max_length=16)] = []
     """Host names to serve (default: all)."""
+    path_prefix: PathPrefix = "/"
+    """Path prefix to serve. The sticky cookie is valid below it."""
 
 
 class IstioRouter(Model):
@@ -296,7 +342,7 @@ class Router(Model):
     )
 
     type: Literal["Envoy", "GatewayAPI", "Istio"] = "Envoy"
-    """`Envoy` is built in and requires nothing else in the cluster."""
+    """`Envoy` is built in and requires nothing else in the cluster. `GatewayAPI` uses Gateways that exist already."""
     envoy: EnvoyRouter = EnvoyRouter()
     """Settings of type Envoy."""
     gateway_api: Annotated[GatewayAPIRouter | None, Field(alias="gatewayAPI")] = None

@@ -6,7 +6,7 @@ cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -39,7 +39,8 @@ class Stage:
     """What there is besides the policy: manifests by identity, and what the router contributes."""
 
     given: Given
-    objects: tuple[Manifest, ...]
+    objects: Callable[[TrafficPolicy], tuple[Manifest, ...]]
+    """What the router wants in the cluster for the policy as it stands."""
     unsupported: tuple[Unsupported, ...]
 
 
@@ -90,7 +91,7 @@ def _problems(policy: TrafficPolicy, outcome: Outcome, given: Given) -> Iterator
 
 
 def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Manifest]) -> Observed:
-    namespace = policy.metadata.namespace
+    namespace, objects = policy.metadata.namespace, stage.objects(policy)
     found = {
         mode.deployment_ref.name: DeploymentView.of(stage.given[key])
         for mode in policy.spec.modes
@@ -99,7 +100,7 @@ def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Ma
     modes = [mode.name for mode in policy.spec.modes]
     leaving = [mode.name for mode in policy.status.modes if mode.name not in modes]
     wanted = {mode_service_key(policy, name) for name in modes}
-    wanted |= {ObjectKey.of({**m, "metadata": {**m["metadata"], "namespace": namespace}}) for m in stage.objects}
+    wanted |= {ObjectKey.of({**m, "metadata": {**m["metadata"], "namespace": namespace}}) for m in objects}
     conflicts = {key: _holder(stage.given[key]) for key in wanted & stage.given.keys() - children.keys()}
     ready = set(leaving) | {
         mode.name
@@ -115,7 +116,7 @@ def _gather(policy: TrafficPolicy, stage: Stage, children: Mapping[ObjectKey, Ma
         children=children,
         endpoints={name: (Endpoint("192.0.2.1", name in ready),) for name in (*modes, *leaving)},
         router=RouterView(
-            objects=stage.objects,
+            objects=objects,
             unsupported=stage.unsupported,
             progress=Settled("all ready proxies have accepted the routes"),
         ),

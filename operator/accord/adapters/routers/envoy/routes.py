@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from accord.adapters.routers.envoy.clusters import route_cluster
 from accord.adapters.routers.envoy.cycle import SLOT_HEADER, in_cycle
-from accord.adapters.routers.envoy.shares import whole
 from accord.adapters.routers.envoy.xds import METADATA, ROUTES, SUBSET_METADATA, Json, extension
+from accord.adapters.routers.weights import whole
 from accord.domain.traffic.routing import RoutingIntent, Sticky
 
 MODE_HEADER = "x-accord-mode"

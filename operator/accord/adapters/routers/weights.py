@@ -1,4 +1,4 @@
-"""Shares in percent as the whole numbers that Envoy wants."""
+"""Shares in percent as the whole numbers that routers want."""
 
 from __future__ import annotations
 
