@@ -65,6 +65,8 @@ class World:
         """Whether claims stay unbound."""
         self.replaces = False
         """Whether old pods go before new ones come."""
+        self.lingers = False
+        """Whether the last pod of a rollout that was undone takes its time."""
         self.snapshots_served = True
         """Whether the API server knows VolumeSnapshots."""
         self.unlistable: ClusterError | None = None
@@ -252,8 +254,10 @@ class World:
                 status.update(replicas=replicas, availableReplicas=replicas - 1)
         else:
             self.up = self._template(manifest)
+            if self.lingers:
+                status["replicas"] = replicas + 1
         conditions = self.rollout_conditions
-        if conditions and self.up != self._template(manifest):
+        if conditions and (self.lingers or self.up != self._template(manifest)):
             status["conditions"] = conditions
         if before != status:
             self.put(key, {**manifest, "status": status})

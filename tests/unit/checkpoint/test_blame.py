@@ -12,6 +12,7 @@ from tests.unit.checkpoint.checkpoint_world import DEPLOYMENT, NS, POLICY, RUN, 
 
 from accord.cli.approve.approving import ApprovalError, waiting
 from accord.domain.checkpoint.views import ClaimView
+from accord.domain.conditions import timestamp
 from accord.domain.plan import ObjectKey
 from accord.domain.training.pauses import Pause
 from accord.domain.warned import Warned
@@ -474,6 +475,20 @@ def without_deadline(**spec: Any) -> World:
     world.put(DEPLOYMENT, live, changed=True)
     world.save(500, 1000, 1500, 2000)
     return world
+
+
+def test_a_way_back_is_not_judged_by_the_deadline_of_the_rollout_that_it_ends() -> None:
+    world = trained()
+    world.crashing.add(2500)
+    world.save(2500)
+    world.rollout_conditions = [{**DEADLINE, "lastTransitionTime": timestamp(world.now_ + timedelta(seconds=20))}]
+    world.lingers = True
+    world.advance(30)
+    assert (step(world), world.condition("Reconciling")) == ("2000", ("True", "RollingOut"))
+    world.lingers = False
+    world.settle()
+    assert (step(world), quarantined(world)) == ("2000", {2500})
+    assert "setback" not in world.status
 
 
 def test_without_a_deadline_a_checkpoint_that_crashes_is_put_back_all_the_same() -> None:

@@ -211,12 +211,15 @@ def _finding(assessment: Assessment, switch: Switch, deployment: DeploymentView)
 
 
 def _given_up(switch: Switch, deployment: DeploymentView) -> bool:
-    """Whether the Deployment's controller has given this rollout up; what it said while pods waited is no matter."""
-    if deployment.stuck is None:
+    """Whether the Deployment's controller has given this rollout up.
+
+    What it said while pods waited is no matter, nor what it said of the rollout before: where one that timed out is
+    undone, its condition stays until its last pod is gone (kubernetes, pkg/controller/deployment/progress.go).
+    """
+    since = switch.timed_from or switch.patched_at
+    if deployment.stuck is None or since is None:
         return False
-    if switch.timed_from is None:
-        return True
-    return deployment.stuck_at is not None and deployment.stuck_at > parse_timestamp(switch.timed_from)
+    return deployment.stuck_at is not None and deployment.stuck_at > parse_timestamp(since)
 
 
 def _unready_before(setback: Setback | None, switch: Switch) -> int:
