@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from accord.adapters.routers.envoy.clusters import route_cluster
 from accord.adapters.routers.envoy.cycle import SLOT_HEADER, in_cycle
 from accord.adapters.routers.envoy.xds import METADATA, ROUTES, SUBSET_METADATA, Json, extension
+from accord.adapters.routers.headers import MODE_HEADER, TTL_HEADER, whole_seconds
 from accord.adapters.routers.weights import whole
 from accord.domain.traffic.routing import RoutingIntent, Sticky
 
-MODE_HEADER = "x-accord-mode"
-TTL_HEADER = "x-accord-cache-ttl"
 _ANSWERED_BY = f"%UPSTREAM_METADATA({METADATA}:mode)%"
 _IDEMPOTENT = "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"
 """RFC 9110, section 9.2.2."""
@@ -44,8 +43,8 @@ def route_configuration(intent: RoutingIntent) -> Json:
 def _told_to_pods(intent: RoutingIntent) -> Json:
     if intent.cache_ttl is None:
         return {}
-    seconds = max(1, round(intent.cache_ttl.total_seconds()))
-    return {"request_headers_to_add": [_header(TTL_HEADER, str(seconds), _OVERWRITE)]}
+    seconds = str(whole_seconds(intent.cache_ttl))
+    return {"request_headers_to_add": [_header(TTL_HEADER, seconds, _OVERWRITE)]}
 
 
 def _choices(intent: RoutingIntent) -> Iterator[tuple[Json, Json]]:
@@ -155,9 +154,8 @@ def _equals(name: str, value: str) -> Json:
 
 def _cookie(sticky: Sticky) -> str:
     """Max-Age counts from the first answer: only the route that draws a mode sets the cookie."""
-    age = max(1, round(sticky.ttl.total_seconds()))
     name = sticky.cookie.replace("%", "%%")  # a percent sign begins a command of Envoy's format strings
-    secure = "; Secure" if sticky.secure else ""
+    age, secure = whole_seconds(sticky.ttl), "; Secure" if sticky.secure else ""
     return f"{name}={_ANSWERED_BY}; Max-Age={age}; Path=/; HttpOnly{secure}; SameSite={sticky.same_site}"
 
 

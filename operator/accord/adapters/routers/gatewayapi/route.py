@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from accord.adapters.routers.headers import MODE_HEADER, TTL_HEADER, whole_seconds
 from accord.adapters.routers.weights import whole
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import GatewayAPIRouter, ParentReference, TrafficPolicy
@@ -21,8 +22,6 @@ from accord.domain.traffic.shares import effective_shares, stand_in
 
 API_VERSION = "gateway.networking.k8s.io/v1"
 KIND = "HTTPRoute"
-MODE_HEADER = "x-accord-mode"
-TTL_HEADER = "x-accord-cache-ttl"
 MOST_RULES = 16
 """`maxItems` of `spec.rules`."""
 
@@ -111,7 +110,7 @@ def _rule(
     sticky: Sticky | None = None,
 ) -> Manifest:
     path = {"path": {"type": "PathPrefix", "value": prefix}}
-    told = {} if intent.cache_ttl is None else {"filters": [_tell_pods(_seconds(intent.cache_ttl.total_seconds()))]}
+    told = {} if intent.cache_ttl is None else {"filters": [_tell_pods(whole_seconds(intent.cache_ttl))]}
     return {
         "matches": [{**path, "headers": [header]} for header in headers] or [path],
         **told,
@@ -154,10 +153,5 @@ def _weights(shares: Mapping[str, float]) -> dict[str, int]:
 def _cookie(sticky: Sticky, mode: str, prefix: str) -> str:
     """Max-Age counts from the first answer: only the rule that draws a mode sets the cookie."""
     path = prefix.rstrip("/") or "/"
-    secure = "; Secure" if sticky.secure else ""
-    age = _seconds(sticky.ttl.total_seconds())
+    age, secure = whole_seconds(sticky.ttl), "; Secure" if sticky.secure else ""
     return f"{sticky.cookie}={mode}; Max-Age={age}; Path={path}; HttpOnly{secure}; SameSite={sticky.same_site}"
-
-
-def _seconds(seconds: float) -> int:
-    return max(1, round(seconds))
