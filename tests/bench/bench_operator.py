@@ -1,6 +1,6 @@
 """How much one operator can bear: cold start, size, what it costs at rest, and how fast a change gets through.
 
-    python -m tests.bench.bench_operator [--policies 1000] [--rest 300]
+    python -m tests.bench.bench_operator [--policies 1000] [--age 630] [--rest 300]
 
 Needs the control plane's programs (`python -m devcluster build`) and `prometheus`. No pods run: this measures the
 operator, not the proxies. Prints one line a figure; exit code 1 where a promise is broken.
@@ -119,16 +119,23 @@ def percentiles(values: list[float]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policies", type=int, default=1000)
+    parser.add_argument(
+        "--age",
+        type=float,
+        default=630,
+        help="seconds that the policies have been without a proxy when the rest begins; a young one is looked at often",
+    )
     parser.add_argument("--rest", type=float, default=300, help="seconds to watch the operator at rest")
     parsed = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="accord-bench-"))
     with ControlPlane() as plane, prometheus(directory / "prometheus", Exporter(), "500ms") as metrics:
         plane.kubectl("apply", "--server-side", "-f", "-", input="---\n".join(files().values()))
         plane.kubectl("wait", "--for=condition=Established", "crd/trafficpolicies.accord.dev", "--timeout=30s")
-        return measure(plane.kubeconfig, directory, metrics.url, parsed.policies, parsed.rest)
+        return measure(plane.kubeconfig, directory, metrics.url, parsed)
 
 
-def measure(kubeconfig: Path, directory: Path, metrics: str, policies: int, rest: float) -> int:
+def measure(kubeconfig: Path, directory: Path, metrics: str, parsed: argparse.Namespace) -> int:
+    policies, rest = parsed.policies, parsed.rest
     api = Api(kubeconfig)
     namespaces = [Namespace(api) for _ in range(NAMESPACES)]
     for namespace in namespaces:
@@ -160,6 +167,7 @@ def measure(kubeconfig: Path, directory: Path, metrics: str, policies: int, rest
         say("RSS", f"{rss(operator):.0f} MiB")
         errors = operator.metric("accord_reconcile_errors_total")
 
+    time.sleep(max(0.0, parsed.age - (time.monotonic() - last)))
     began = time.monotonic()
     with OperatorProcess(kubeconfig, directory, **config).ready() as operator:
         say("restart with everything in place: ready", f"{time.monotonic() - began:.1f} s")

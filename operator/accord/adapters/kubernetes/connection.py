@@ -6,6 +6,7 @@ The kubeconfig in a user's home is never taken unasked: a caller outside of a cl
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import json
 import re
 from collections.abc import AsyncIterator
@@ -50,6 +51,15 @@ def _read(raw: bytes) -> Manifest:
     except ValueError:
         payload = None
     return payload if isinstance(payload, dict) else {"message": raw[:200].decode(errors="replace")}
+
+
+def read_in_small_pieces(size: int = 32 * 1024) -> None:
+    """Let each TLS connection that is opened from now on hold a buffer of so many bytes for what it reads.
+
+    asyncio gives each of them 256 KiB for as long as it is open. There is a watch for each kind, and nearly all of
+    them have nothing to read at nearly all times.
+    """
+    asyncio.sslproto.SSLProtocol.max_size = size
 
 
 class ConnectionNotFoundError(Exception):

@@ -22,7 +22,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace, _: Printer) -> Exit:
     # Imported here: the other commands need not load the operator.
     from accord import app, config
-    from accord.adapters.kubernetes.connection import ConnectionNotFoundError
+    from accord.adapters.kubernetes.connection import ConnectionNotFoundError, read_in_small_pieces
     from accord.cli import connection, documents
     from accord.observability import logs
 
@@ -33,6 +33,7 @@ def _run(args: argparse.Namespace, _: Printer) -> Exit:
         raise InputError(str(error)) from error
     target = connection.find(args)
     logs.configure(settings.log.level, settings.log.format)
+    read_in_small_pieces()
     # What was loaded so far stays for good: the collector need not look at it again.
     gc.freeze()
     try:
