@@ -43,13 +43,17 @@ class Story:
 
     def end(self) -> None:
         """The namespace goes, and everything in it."""
+        self.ask_to_go()
+        wait_until(f"namespace {self.namespace} is gone", self._gone, 120)
 
-        def gone() -> bool:
-            return self.cluster.get("Namespace", self.namespace) is None
-
-        if not gone():
+    def ask_to_go(self) -> None:
+        """As `end`, without waiting: pods may take as long as their grace period."""
+        found = self.cluster.get("Namespace", self.namespace)
+        if found is not None and "deletionTimestamp" not in found["metadata"]:
             self.cluster.delete("Namespace", self.namespace)
-            wait_until(f"namespace {self.namespace} is gone", gone, 120)
+
+    def _gone(self) -> bool:
+        return self.cluster.get("Namespace", self.namespace) is None
 
     def apply(self, api_version: str, kind: str, name: str, spec: Manifest) -> Manifest:
         """Server-side apply of an object here."""

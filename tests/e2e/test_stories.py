@@ -44,6 +44,8 @@ def stories(installation: World) -> Iterator[dict[str, Story]]:
     _answers_by_itself(found["own-health"])
     yield found
     for story in found.values():
+        story.ask_to_go()
+    for story in found.values():
         story.end()
 
 
