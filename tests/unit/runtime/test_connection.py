@@ -26,7 +26,7 @@ def test_half_a_surrogate_pair_is_replaced_as_the_api_server_would() -> None:
 
 
 def test_a_tls_connection_holds_a_buffer_of_the_size_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asyncio.sslproto.SSLProtocol, "max_size", asyncio.sslproto.SSLProtocol.max_size)
+    monkeypatch.setattr(asyncio.sslproto.SSLProtocol, "max_size", 256 * 1024)
 
     async def buffered() -> int:
         loop = asyncio.get_running_loop()
