@@ -55,6 +55,7 @@ def checks() -> Iterator[Check]:
     yield Check("alerts (promtool)", (debian_program("promtool", "prometheus"), "test", "rules", RULES))
     yield Check("paths and leftovers", (python, "-m", "tools.hygiene"))
     yield Check("words that users read", (python, "-m", "tools.words"), "the list is in tools/words.py")
+    yield Check("links of the documentation", (python, "-m", "tools.links"))
     yield Check("shell", ("bash", "-n", ".ci/run"))
 
 
