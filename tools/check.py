@@ -56,7 +56,8 @@ def checks() -> Iterator[Check]:
     yield Check("paths and leftovers", (python, "-m", "tools.hygiene"))
     yield Check("words that users read", (python, "-m", "tools.words"), "the list is in tools/words.py")
     yield Check("links of the documentation", (python, "-m", "tools.links"))
-    yield Check("shell", ("bash", "-n", ".ci/run"))
+    for script in (".ci/run", "tools/docker-cluster.sh"):
+        yield Check(f"shell: {script}", ("bash", "-n", script))
 
 
 def run(check: Check) -> Result:
