@@ -94,6 +94,10 @@ bench: .venv/.bench ## Measure latencies, scale and idleness
 site: .venv/.site ## The documentation as a site in build/site, every link of it checked
 	@$(PY) -m tools.site
 
+.PHONY: release
+release: .venv/.ready ## Everything that is published of HEAD, in dist/VERSION (VERSION=1.2.3)
+	@$(PY) -m tools.release "$(VERSION)"
+
 .PHONY: clean
 clean: ## Remove .venv and what tools left in the checkout; the cache of programs stays
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .hypothesis
