@@ -72,7 +72,7 @@ down: ## Remove the local cluster without a trace
 
 .PHONY: lock
 lock: .venv/.ready ## Pin the dependencies in requirements/ (UPGRADE=1 for newer ones)
-	for name in requirements/operator requirements/cli requirements/build requirements/dev requirements/bench examples/service/requirements devcluster/csi/requirements; do \
+	for name in requirements/operator requirements/cli requirements/build requirements/dev requirements/bench requirements/site examples/service/requirements devcluster/csi/requirements; do \
 	  $(COMPILE) --output-file $$name.txt $$name.in || exit 1; done
 	$(PY) -m tools.pins requirements/trainer
 
@@ -90,6 +90,14 @@ golden: .venv/.ready ## Rewrite the expected outputs in tests/golden; read the d
 bench: .venv/.bench ## Measure latencies, scale and idleness
 	for bench in tests/bench/bench_*.py; do PYTHONPATH=.:operator:trainer $(PY) $$bench || exit 1; done
 
+.PHONY: site
+site: .venv/.site ## The documentation as a site in build/site, every link of it checked
+	@$(PY) -m tools.site
+
+.PHONY: release
+release: .venv/.ready ## Everything that is published of HEAD, in dist/VERSION (VERSION=1.2.3)
+	@$(PY) -m tools.release "$(VERSION)"
+
 .PHONY: clean
 clean: ## Remove .venv and what tools left in the checkout; the cache of programs stays
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .hypothesis
@@ -106,4 +114,8 @@ clean: ## Remove .venv and what tools left in the checkout; the cache of program
 
 .venv/.bench: requirements/bench.txt .venv/.ready
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bench.txt
+	@touch $@
+
+.venv/.site: requirements/site.txt .venv/.ready
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/site.txt
 	@touch $@

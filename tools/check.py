@@ -55,7 +55,9 @@ def checks() -> Iterator[Check]:
     yield Check("alerts (promtool)", (debian_program("promtool", "prometheus"), "test", "rules", RULES))
     yield Check("paths and leftovers", (python, "-m", "tools.hygiene"))
     yield Check("words that users read", (python, "-m", "tools.words"), "the list is in tools/words.py")
-    yield Check("shell", ("bash", "-n", ".ci/run"))
+    yield Check("links of the documentation", (python, "-m", "tools.links"))
+    for script in (".ci/run", "tools/docker-cluster.sh"):
+        yield Check(f"shell: {script}", ("bash", "-n", script))
 
 
 def run(check: Check) -> Result:
