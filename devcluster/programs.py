@@ -122,14 +122,25 @@ STORES = (
 )
 """Stores of metrics that `make test-stores` asks. No part of the cluster, and built for nothing else."""
 
+QUEUES = (
+    Module(
+        "kueue",
+        {"kueue": "sigs.k8s.io/kueue/cmd/kueue"},
+        version_of="sigs.k8s.io/kueue",
+        minutes=8,
+    ),
+)
+"""What admits the Jobs of a queue, for the tests that run it beside a control plane. No part of the cluster either."""
+
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 EVERYTHING = tuple(program for module in MODULES for program in module.programs)
 OF_STORES = tuple(program for module in STORES for program in module.programs)
+OF_QUEUES = tuple(program for module in QUEUES for program in module.programs)
 
 
 def module_of(program: str) -> Module:
     """The module that a program is built from."""
-    for module in (*MODULES, *STORES):
+    for module in (*MODULES, *STORES, *QUEUES):
         if program in module.programs:
             return module
     raise DevclusterError(f"{program} is not one of the cluster's programs: {', '.join(EVERYTHING)}")
@@ -157,7 +168,7 @@ def missing(programs: Iterable[str]) -> list[str]:
 
 def ensure(programs: Sequence[str], progress: Progress) -> None:
     """Build what is missing, one stage per module."""
-    for module in (*MODULES, *STORES):
+    for module in (*MODULES, *STORES, *QUEUES):
         wanted = [program for program in module.programs if program in programs]
         lacking = missing(wanted)
         if not lacking:

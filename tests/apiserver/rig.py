@@ -86,9 +86,12 @@ class Api:
     def items(self, path: str, selector: str = "") -> list[Any]:
         return self.call("GET", path, labelSelector=selector)["items"]
 
-    def events(self, path: str, since: str) -> list[tuple[str, Any]]:
-        """What became of the objects of a collection since a resourceVersion: ADDED, MODIFIED or DELETED, and what."""
-        query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": "10"}
+    def events(self, path: str, since: str, seconds: int = 10) -> list[tuple[str, Any]]:
+        """What became of the objects of a collection since a resourceVersion: ADDED, MODIFIED or DELETED, and what.
+
+        What is so by now comes at once; it is watched for so many seconds.
+        """
+        query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": str(seconds)}
         answer = self._session.get(self.server + path, params=query, timeout=120)
         assert answer.ok, f"watch of {path}: {answer.status_code} {answer.text[:500]}"
         found = [json.loads(line) for line in answer.text.splitlines()]

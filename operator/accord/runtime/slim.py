@@ -24,6 +24,8 @@ _FOREIGN_META = (
 )
 _ROLLOUT = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "conditions")
 _POD_SPEC = ("nodeName", "activeDeadlineSeconds")
+_ADMISSION = frozenset({"QuotaReserved", "Admitted", "Evicted", "Finished"})
+"""Conditions of a Workload that are read."""
 _OUR_MANAGER = "accord"
 
 
@@ -59,6 +61,8 @@ def slim(manifest: Manifest, with_status: Collection[tuple[str, str]] = ()) -> M
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, **_pod(manifest)}
     if kind == "EndpointSlice":
         return _slice(manifest)
+    if kind == "Workload":
+        return _workload(manifest)
     made = is_made_by_us(manifest)
     resource = find(manifest["apiVersion"], kind)
     is_shared = resource is not None and resource.is_shared
@@ -100,6 +104,26 @@ def _slice(manifest: Manifest) -> Manifest:
         for endpoint in manifest.get("endpoints") or ()
     ]
     return {**_identity(manifest), "endpoints": endpoints, "ports": manifest.get("ports")}
+
+
+def _workload(manifest: Manifest) -> Manifest:
+    """Of a Workload of Kueue its queue, whether it may be admitted and who said so, and the conditions of that."""
+    spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
+    conditions = [
+        {name: entry[name] for name in ("type", "status", "reason", "message", "lastTransitionTime") if name in entry}
+        for entry in status.get("conditions") or ()
+        if entry.get("type") in _ADMISSION
+    ]
+    entries = manifest["metadata"].get("managedFields") or ()
+    by_us = any(
+        entry.get("manager") == _OUR_MANAGER and "f:active" in _at(entry.get("fieldsV1"), "f:spec") for entry in entries
+    )
+    return {
+        **_identity(manifest),
+        "spec": {name: spec[name] for name in ("queueName", "active") if name in spec},
+        "status": {"conditions": conditions},
+        "managers": {"active": _OUR_MANAGER} if by_us else {},
+    }
 
 
 def _pod(manifest: Manifest) -> Manifest:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from accord.adapters.kubernetes.needs import OWN, Needs, Permission
-from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, PODS, TRAINING_RUNS
+from accord.adapters.kubernetes.resources import CHECKPOINT_POLICIES, CLAIMS, PODS, TRAINING_RUNS, WORKLOADS
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey, Plan
 from accord.domain.training import progress as measuring
 from accord.domain.training import ratings as rating
 from accord.domain.training import resources
+from accord.domain.training.admission import Admission
 from accord.domain.training.assessment import is_finished
 from accord.domain.training.names import INPUTS_ANNOTATION, RUN_LABEL
 from accord.domain.training.observed import Observed
@@ -27,7 +29,7 @@ from accord.domain.training.workload import chosen
 from accord.domain.warned import Warned
 from accord.ports.workload import Workload
 from accord.runtime.book import AnyInquiry, Book, Inquiry
-from accord.runtime.index import Change, Index, controller_of, is_ours
+from accord.runtime.index import Change, Index, controller_of, is_ours, version
 from accord.runtime.kinds import Traits
 from accord.runtime.parsed import Parsed
 from accord.runtime.refusals import Refusals
@@ -112,6 +114,8 @@ class TrainingRuns:
             return () if change.new is None else (key,)
         if key.kind == CHECKPOINT_POLICIES.kind:
             return self._paused(change)
+        if key.kind == WORKLOADS.kind:
+            return self._queued(change)
         if key.kind not in (*self._by_kind, PODS.kind, CLAIMS.kind):
             return ()
         return {run for run in map(_run_of, (change.old, change.new)) if run is not None}
@@ -193,6 +197,21 @@ class TrainingRuns:
         concerned = [run for pause, run in ((before, old), (after, new)) if pause is not None and run is not None]
         return [run for run in concerned if self._index.get(run) is not None]
 
+    def _queued(self, change: Change) -> Iterable[ObjectKey]:
+        """The run of the Job that a Workload of Kueue was made for. That of a Job not seen yet is found with it."""
+        owner = controller_of(change.new or change.old or {"metadata": {}})
+        if owner is None or owner["kind"] not in self._by_kind:
+            return ()
+        job = self._index.get(ObjectKey(owner["apiVersion"], owner["kind"], change.key.namespace, owner["name"]))
+        run = _run_of(job)
+        return () if run is None else (run,)
+
+    def _admission(self, job: AttemptView) -> Admission | None:
+        """What Kueue says of a Job: in its Workload, or the newest of several."""
+        children = self._index.children(job.manifest["metadata"]["uid"]).values()
+        found = [child for child in children if child["kind"] == WORKLOADS.kind]
+        return Admission.of(max(found, key=version)) if found else None
+
     def _gather(
         self,
         key: ObjectKey,
@@ -225,7 +244,8 @@ class TrainingRuns:
         newest = self._index.get(chosen(self._workloads, run).key(run, run.status.attempt or 1))
         if newest is not None and controller_of(newest) is None and _is_made_for(run.metadata.name, newest):
             found.append(newest)
-        return tuple(self._by_kind[each["kind"]].view(each) for each in found)
+        views = (self._by_kind[each["kind"]].view(each) for each in found)
+        return tuple(replace(view, admission=self._admission(view)) for view in views)
 
 
 def _ours(manifest: Manifest | None, run: str) -> Manifest | None:

@@ -236,8 +236,13 @@ class World:
             return
         assert wanted["spec"]["template"] == old["spec"]["template"], "a Job's template cannot change"
         annotations = {**old["metadata"].get("annotations", {}), **wanted["metadata"].get("annotations", {})}
-        meta = {**old["metadata"], "annotations": annotations}
-        self.jobs[name] = {**old, "metadata": meta, "spec": copy.deepcopy(wanted["spec"])}
+        labels = {**old["metadata"].get("labels", {}), **wanted["metadata"].get("labels", {})}
+        meta = {**old["metadata"], "annotations": annotations, "labels": labels}
+        self.jobs[name] = {
+            **old,
+            "metadata": meta,
+            "spec": {"suspend": old["spec"]["suspend"], **copy.deepcopy(wanted["spec"])},
+        }
 
     def settle(self, rounds: int = 12) -> Plan:
         """Everybody does their part until nothing moves."""

@@ -72,6 +72,8 @@ CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", s
 SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot", status=True)
 # An addition to Kubernetes as well.
 HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", _OURS, status=True)
+# An addition to Kubernetes: what Kueue makes for each Job (or other object) that it manages, whoever made that.
+WORKLOADS = Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", "kueue.x-k8s.io/job-uid", status=True)
 # Those of TrainingRuns alone: routers have pods of ours, too.
 PODS = Resource("", "v1", "pods", "Pod", RUN_LABEL)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
@@ -79,7 +81,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 _OTHERS = (
     *(SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS, SNAPSHOTS, HTTP_ROUTES),
-    *(EVENTS, LEASES),
+    *(WORKLOADS, EVENTS, LEASES),
 )
 _BY_KIND = {(r.api_version, r.kind): r for r in (*map(own, KINDS), *_OTHERS)}
 

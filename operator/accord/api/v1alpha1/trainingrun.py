@@ -297,6 +297,9 @@ class TrainingRunSpec(Model):
     logs. 0s: not at all. A Job in a Kueue queue is always deleted."""
     queue_name: DnsLabel | None = None
     """Kueue LocalQueue that admits the run. Kueue then controls the Job's `suspend`."""
+    priority_class: DnsLabel | None = None
+    """Kueue WorkloadPriorityClass: the run's rank in the queue, and which runs it may preempt. It can change while the
+    run is queued or running; to give a first one to a running run, or to remove it, takes a new attempt."""
     monitoring: RunMonitoring = RunMonitoring()
     """How the run's metrics are exposed and queried."""
     retuning: Retuning = Retuning()

@@ -162,8 +162,9 @@ def _course(
     if refused is not None:
         return "Refused"
     if job is not None and not job.deleting and not job.given_up:
-        # Kueue owns the suspension of a Job that it holds, so a run that is suspended has none.
-        parked = run.spec.suspend and (queueing.is_held(run, job) or queueing.is_to_move(run, job))
+        # Kueue owns the suspension of a Job that it holds, and is told by the Workload. Without one, the Job goes.
+        stays = queueing.keeps_place(job) or not queueing.is_held(run, job)
+        parked = run.spec.suspend and (not stays or queueing.is_to_move(run, job))
         ends = asked.restart is not None and not asked.stop
         return "Replace" if job.inputs != wanted or parked or ends or gives_up else "Keep"
     if any(other.end is None for other in observed.jobs) or any(pod.at_work for pod in observed.pods):

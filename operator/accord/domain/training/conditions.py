@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from accord.domain.conditions import Wanted
-from accord.domain.training import restart
+from accord.domain.training import queueing, restart
 from accord.domain.training.assessment import Assessment
 from accord.domain.training.verdict import Verdict, where_to_look
 
@@ -36,6 +36,13 @@ def _rolled_back(assessment: Assessment, *, finished: bool) -> Wanted | None:
     said = restart.condition(assessment.asked, assessment.restart, assessment.attempt, finished=finished)
     if said is None or said.reason != "RestartedFromCheckpoint" or assessment.restart is None:
         return said
+    job, done = assessment.job, assessment.restart
+    if job is not None and job.suspended and queueing.is_held(assessment.run, job) and done.saved_in_attempt is None:
+        message = (
+            f"attempt {done.ended_attempt} was rolled back; attempt {assessment.attempt} is queued and resumes from "
+            f"{restart.Restart.of(done).resume_from} when it is admitted"
+        )
+        said = replace(said, message=message)
     return replace(said, message=f"{said.message}{where_to_look(assessment, assessment.restart.ended_attempt)}")
 
 

@@ -49,7 +49,7 @@ def decide(observed: Observed, workload: Workload, now: datetime) -> Plan:
     )
     merged = merge(run.status.conditions, said, generation=run.metadata.generation, now=now)
     after = status.full(assessment, verdict, advice, merged)
-    told = (*_lost_claim(assessment), *events.transitions(run.status, after))
+    told = (*_lost_claim(assessment), *events.transitions(run.status, after, queueing.queue_of(run, assessment.job)))
     kept = keeping.seconds_left(assessment.run, observed.jobs, now)
     again = [delay for delay in (verdict.look_again, missed, unseen, left, kept) if delay is not None]
     return Plan(
@@ -93,13 +93,16 @@ def _to_apply(assessment: Assessment) -> tuple[Manifest, ...]:
 
 
 def _to_patch(assessment: Assessment) -> tuple[Manifest, ...]:
-    """A pod whose trainer has failed, and that its other containers keep; or one that is given up, and stays."""
+    """A pod whose trainer has failed, and that its other containers keep; or one that is given up, and stays. And the
+    Workload of a Job that Kueue holds, where the run is to rest or to go on.
+    """
     pods, namespace = assessment.observed.pods, assessment.run.metadata.namespace
     if assessment.course == "Keep":
-        part = sidecars.to_end(pods, assessment.attempt, namespace, assessment.now)
+        ended = sidecars.to_end(pods, assessment.attempt, namespace, assessment.now)
+        parts = (ended, queueing.switched(assessment.run, assessment.job))
     else:
-        part = keeping.to_end(assessment.job, pods, namespace)
-    return () if part is None else (part,)
+        parts = (keeping.to_end(assessment.job, pods, namespace), None)
+    return tuple(part for part in parts if part is not None)
 
 
 def _to_delete(assessment: Assessment) -> tuple[ObjectKey, ...]:

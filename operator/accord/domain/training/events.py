@@ -17,25 +17,32 @@ _TOLD_BY_METRICS = ("NoMetrics", "Stale", "NoEndpoint")
 _NORMAL = frozenset({"Succeeded", "Suspended", "Restarting"})
 
 
-def transitions(before: TrainingRunStatus, after: TrainingRunStatus) -> tuple[Event, ...]:
-    """Everything that happened between two statuses of one run."""
+def transitions(before: TrainingRunStatus, after: TrainingRunStatus, queue: str | None = None) -> tuple[Event, ...]:
+    """Everything that happened between two statuses of one run. `queue` is the one that the newest attempt is in."""
     return (
-        *_attempts(before, after),
+        *_attempts(before, after, queue),
         *_rollbacks(before, after),
         *_milestones(before, after),
         *_pods(before, after),
-        *_readiness(before, after),
+        *_readiness(before, after, queue),
         *_acceptance(before, after),
         *_measurement(before, after),
         *_suggestions(before, after),
     )
 
 
-def _attempts(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event]:
+def _attempts(before: TrainingRunStatus, after: TrainingRunStatus, queue: str | None) -> Iterator[Event]:
+    """In a queue an attempt is made, and starts whenever it is let."""
     attempt = after.attempt or 0
+    how = f" and resumes from {_origin(after)}" if attempt > 1 else ""
     if attempt > (before.attempt or 0) and after.job_ref is not None:
-        how = f" and resumes from {_origin(after)}" if attempt > 1 else ""
-        yield Event("Normal", "AttemptStarted", f"attempt {attempt} starts as Job {after.job_ref.name}{how}")
+        name = after.job_ref.name
+        if queue is None:
+            yield Event("Normal", "AttemptStarted", f"attempt {attempt} starts as Job {name}{how}")
+        else:
+            yield Event("Normal", "AttemptQueued", f"attempt {attempt} waits in queue {queue} as Job {name}")
+    elif queue is not None and before.phase != "Running" and after.phase == "Running":
+        yield Event("Normal", "AttemptStarted", f"attempt {attempt}, admitted by queue {queue}, is running{how}")
 
 
 def _origin(after: TrainingRunStatus) -> str:
@@ -74,7 +81,7 @@ def _pods(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event
         yield Event("Warning", "PodFailed", f"{failed} pods have failed so far{why}")
 
 
-def _readiness(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Event]:
+def _readiness(before: TrainingRunStatus, after: TrainingRunStatus, queue: str | None) -> Iterator[Event]:
     old, new = find(before.conditions, "Ready"), find(after.conditions, "Ready")
     was_stalled = find(before.conditions, "Stalled") is not None
     is_stalled = find(after.conditions, "Stalled") is not None
@@ -82,7 +89,8 @@ def _readiness(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[
         return
     at_rest = ("Suspended", "StoppedByRollback", "AwaitingApproval", "AwaitingRollback")
     if old is not None and old.reason in at_rest and new.reason not in at_rest:
-        yield Event("Normal", "Resumed", "no longer suspended: training resumes")
+        when = "" if queue is None else f" when queue {queue} admits it"
+        yield Event("Normal", "Resumed", f"no longer suspended: training resumes{when}")
     if new.reason not in (*_QUIET, *_TOLD_BY_METRICS):
         yield Event("Normal" if new.reason in _NORMAL else "Warning", new.reason, new.message)
 

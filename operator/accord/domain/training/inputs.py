@@ -10,6 +10,7 @@ from accord.api.v1alpha1.trainingrun import TrainingRun
 
 _OF_THE_RUN = {
     "suspend",
+    "priority_class",
     "backoff_limit",
     "active_deadline_seconds",
     "ttl_after_finished",

@@ -2,14 +2,20 @@
 
 A run may name its LocalQueue, in its spec or, as all of Kueue's own kinds do, by a label. But a cluster may also put a
 Job under Kueue that names none: a LocalQueue called `default` labels it, and `manageJobsWithoutQueueName` takes all.
-So whether a Job is Kueue's is read from the Job as it lives. If it is, its `suspend` and its template are never
-written: Kueue would put back what it wants, and the pods that start between are killed.
+So whether a Job is Kueue's is read from the Job as it lives, and from the Workload that Kueue makes for it. If it is,
+its `suspend` and its template are never written: Kueue would put back what it wants, and the pods that start between
+are killed. A run that is suspended is so by its Workload (`spec.active`), which keeps its place in the queue.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import NamedTuple
+
+from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
-from accord.domain.training import names
+from accord.domain.training import admission, names
+from accord.domain.training.admission import Admission
 from accord.domain.training.views import AttemptView
 
 _MANAGER = "kueue"
@@ -25,13 +31,113 @@ def queue(run: TrainingRun) -> str | None:
     return run.spec.queue_name or run.metadata.labels.get(names.QUEUE_LABEL) or None
 
 
+def queue_of(run: TrainingRun, job: AttemptView | None) -> str | None:
+    """The LocalQueue of the newest attempt, or of the one that is about to be made."""
+    if job is None or job.given_up or job.deleting:
+        return queue(run)
+    return job.queue or (job.admission.queue or None if job.admission is not None else None)
+
+
+def priority(run: TrainingRun) -> str | None:
+    """The WorkloadPriorityClass of the next attempt: that of the spec, or else that of the label."""
+    return run.spec.priority_class or run.metadata.labels.get(names.PRIORITY_LABEL) or None
+
+
+def priority_to_be(run: TrainingRun, job: AttemptView) -> str | None:
+    """The WorkloadPriorityClass that a Job can have by now.
+
+    Kueue's webhook refuses to take it away, and to give one to a Job that runs (pkg/controller/jobframework,
+    validation.go).
+    """
+    wanted = priority(run)
+    if wanted is None or (job.priority is None and not job.suspended):
+        return job.priority
+    return wanted
+
+
 def is_held(run: TrainingRun, job: AttemptView) -> bool:
     """Whether Kueue starts and stops this Job.
 
     The operator makes a Job suspended only for a queue. One that is suspended as it was made was so by admission.
     """
     by_admission = job.suspended and job.generation == 1
-    return run.spec.queue_name is not None or bool(job.queue) or _is_signed(job) or by_admission
+    named = run.spec.queue_name is not None or bool(job.queue)
+    return named or job.admission is not None or _is_signed(job) or by_admission
+
+
+def keeps_place(job: AttemptView) -> bool:
+    """Whether a Job that is held can be suspended in its place: it has a Workload to say it to."""
+    return job.admission is not None and not job.admission.finished
+
+
+def switched(run: TrainingRun, job: AttemptView | None) -> Manifest | None:
+    """The part of the Workload that suspends an attempt or lets it go on; None where it is as it should be.
+
+    What somebody else has stopped, a person or Kueue itself, is theirs to start.
+    """
+    found = None if job is None or job.deleting or job.end is not None else job.admission
+    if found is None or found.finished or run.spec.suspend == (not found.active):
+        return None
+    if not found.active and not found.stopped_by_us:
+        return None
+    return {
+        "apiVersion": found.key.api_version,
+        "kind": found.key.kind,
+        "metadata": {"namespace": found.key.namespace, "name": found.key.name, "uid": found.uid},
+        "spec": {"active": not run.spec.suspend},
+    }
+
+
+class Wait(NamedTuple):
+    """Why a Job that is held is not started."""
+
+    reason: str
+    message: str
+    needs_person: bool = False
+    """Whether nobody but a person can end that."""
+    since: datetime | None = None
+
+
+def waiting(run: TrainingRun, job: AttemptView, *, has_pod: bool) -> Wait:
+    """What a suspended Job that is held waits for, as Kueue says it. `has_pod`: one of it still ends."""
+    found = job.admission
+    if found is None:
+        return Wait("Queued", waits(run, job))
+    why, evicted = found.why(), found.why_evicted()
+    if has_pod and evicted is not None:
+        message = f"Kueue stops attempt {job.attempt}, its pod is saving and terminating: {evicted.message}"
+        return Wait(evicted.reason, message)
+    if not found.active and not found.stopped_by_us:
+        return _deactivated(found)
+    if found.admitted:
+        return Wait("Queued", f"admitted by queue {found.queue}: {job.title} is about to start")
+    if why is None or _was_suspended(found):
+        return Wait("Queued", waits(run, job))
+    if why.reason == "Queued":
+        return Wait("Queued", f"{waits(run, job)}: {why.message}")
+    needs_person = why.reason in (admission.NOT_FOUND, admission.TOO_LARGE, "Inadmissible")
+    return Wait(why.reason, f"Kueue cannot admit {job.title}: {why.message}", needs_person, why.since)
+
+
+def _was_suspended(found: Admission) -> bool:
+    """Whether it was inactive, is not any more, and Kueue has not said anything since."""
+    evicted, quota = found.evicted, found.quota
+    return (
+        evicted is not None
+        and evicted.reason == "Deactivated"
+        and quota is not None
+        and quota.message == evicted.message
+    )
+
+
+def _deactivated(found: Admission) -> Wait:
+    said = found.evicted
+    why = f": {said.message}" if said is not None and said.message else ""
+    message = (
+        f"Workload {found.key.name} was deactivated{why}; to queue it again: kubectl patch workload {found.key.name} "
+        """--type merge -p '{"spec":{"active":true}}'"""
+    )
+    return Wait("Deactivated", message, needs_person=True)
 
 
 def is_to_move(run: TrainingRun, job: AttemptView) -> bool:

@@ -75,13 +75,15 @@ def attempt_metadata(
     failed_before: int,
     restart: Restart | None = None,
     queue: str | None = None,
+    priority: str | None = None,
     more: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Metadata of the object of an attempt: what it is watched and known by, and `more` annotations."""
+    kueue = ((names.QUEUE_LABEL, queue), (names.PRIORITY_LABEL, priority))
     return {
         "name": key.name,
         "namespace": key.namespace,
-        "labels": names.labels(run.metadata.name, attempt) | ({names.QUEUE_LABEL: queue} if queue else {}),
+        "labels": names.labels(run.metadata.name, attempt) | {label: name for label, name in kueue if name},
         "annotations": {
             names.INPUTS_ANNOTATION: inputs,
             names.FAILED_BEFORE_ANNOTATION: str(failed_before),

@@ -32,6 +32,10 @@ _POD_DUE = timedelta(seconds=20)
 """The Job controller makes a pod within a second; much later it was refused."""
 _PATIENCE = {
     "ClaimMissing": timedelta(minutes=1),
+    "QueueNotFound": timedelta(minutes=1),
+    "ExceedsQuota": timedelta(minutes=1),
+    "Inadmissible": timedelta(minutes=1),
+    "Deactivated": timedelta(0),
     "PodNotCreated": timedelta(minutes=1),
     "ImagePull": timedelta(minutes=5),
 }
@@ -289,7 +293,11 @@ def _queued(kept: _Kept) -> Verdict | None:
     run, job = kept.assessment.run, kept.job
     if not job.suspended or not queueing.is_held(run, job):
         return None
-    return Verdict("Pending", "Reconciling", "Queued", queueing.waits(run, job))
+    wait = queueing.waiting(run, job, has_pod=bool(kept.working))
+    if wait.needs_person:
+        return _patient(Problem(wait.reason, wait.message), wait.since or job.created, kept.assessment.now)
+    left = _until_lost(kept.assessment) if kept.working else None
+    return Verdict(_phase_of_pods(kept.assessment), "Reconciling", wait.reason, wait.message, left)
 
 
 def _ending(kept: _Kept) -> Verdict | None:

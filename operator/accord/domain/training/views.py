@@ -14,6 +14,7 @@ from accord.domain.conditions import parse_timestamp
 from accord.domain.numbers import whole
 from accord.domain.plan import ObjectKey
 from accord.domain.training import names
+from accord.domain.training.admission import Admission
 from accord.domain.training.restart import Restart
 from accord.domain.warned import Warned
 from accord.domain.words import NO_REASON, quote
@@ -56,6 +57,10 @@ class AttemptView:
     end: End | None
     given_up: bool = False
     """Whether a rollback has ended it, and it only stays for its logs."""
+    priority: str | None = None
+    """Kueue's WorkloadPriorityClass, by the label as it lives."""
+    admission: Admission | None = None
+    """What Kueue says of it, where it does."""
 
     @property
     def name(self) -> str:

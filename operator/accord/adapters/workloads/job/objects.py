@@ -35,7 +35,14 @@ def job(run: TrainingRun, attempt: int, failed_before: int, restart: Restart | N
         "apiVersion": key.api_version,
         "kind": key.kind,
         "metadata": attempt_metadata(
-            run, key, attempt, inputs=inputs(run), failed_before=failed_before, restart=restart, queue=queue
+            run,
+            key,
+            attempt,
+            inputs=inputs(run),
+            failed_before=failed_before,
+            restart=restart,
+            queue=queue,
+            priority=queueing.priority(run),
         ),
         "spec": {
             **_changeable(run, suspend=queue is not None),
@@ -56,7 +63,9 @@ def job_to_apply(run: TrainingRun, live: AttemptView) -> Manifest | None:
     """The Job of the current attempt with what changes in place; None where nothing is to be written.
 
     The template is the live one: it cannot change, and another version of the operator may have written it. A Job that
-    Kueue holds is left to it; only where it lost what it is watched by, that is put back, with a spec as it lives.
+    Kueue holds is left to it; only where it lost what it is watched by, that is put back, and its priority follows the
+    run, with a spec as it lives. Kueue may write that at any moment: such a write counts for this very version of the
+    Job, and leaves out `suspend` once Kueue has set it.
     """
     if live.deleting:
         return None
@@ -67,19 +76,32 @@ def job_to_apply(run: TrainingRun, live: AttemptView) -> Manifest | None:
     labels = names.labels(run.metadata.name, live.attempt)
     is_labelled = labels.items() <= (meta.get("labels") or {}).items()
     is_owned = any(owner.get("uid") == run.metadata.uid for owner in meta.get("ownerReferences") or ())
-    if as_it_lives == wanted and is_labelled and is_owned:
+    priority = queueing.priority_to_be(run, live)
+    if as_it_lives == wanted and is_labelled and is_owned and priority == live.priority:
         return None
     kept = {name: value for name, value in spec.items() if name not in _MUTABLE and name != "selector"}
-    return _again(run, live, {**kept, **wanted})
+    if not is_held:
+        return _again(run, live, {**kept, **wanted}, priority=priority)
+    if live.suspended_by is not None:
+        wanted = {name: value for name, value in wanted.items() if name != "suspend"}
+    again = _again(run, live, {**kept, **wanted}, priority=priority)
+    return {**again, "metadata": {**again["metadata"], "resourceVersion": meta.get("resourceVersion")}}
 
 
 def job_given_up(run: TrainingRun, live: AttemptView) -> Manifest:
     """The Job of an attempt that a rollback ends, so that it fails with its pod and makes no other one."""
     kept = {name: value for name, value in (live.manifest.get("spec") or {}).items() if name != "selector"}
-    return _again(run, live, {**kept, "backoffLimit": live.failed}, keeping.given_up(live))
+    return _again(run, live, {**kept, "backoffLimit": live.failed}, keeping.given_up(live), priority=live.priority)
 
 
-def _again(run: TrainingRun, live: AttemptView, spec: Manifest, more: Mapping[str, str] | None = None) -> Manifest:
+def _again(
+    run: TrainingRun,
+    live: AttemptView,
+    spec: Manifest,
+    more: Mapping[str, str] | None = None,
+    *,
+    priority: str | None,
+) -> Manifest:
     """A Job that is there, with another spec and with more annotations. What was applied before is applied again:
     server-side apply takes away what its manager gives no more.
     """
@@ -94,6 +116,7 @@ def _again(run: TrainingRun, live: AttemptView, spec: Manifest, more: Mapping[st
             failed_before=live.failed_before,
             restart=live.restart,
             queue=live.queue,
+            priority=priority,
             more=more,
         ),
         "spec": spec,

@@ -34,6 +34,7 @@ class JobView(AttemptView):
             suspended=bool(spec.get("suspend")),
             suspended_by=(manifest.get("managers") or {}).get("suspend"),
             queue=labels.get(names.QUEUE_LABEL),
+            priority=labels.get(names.PRIORITY_LABEL),
             deleting=bool(meta.get("deletionTimestamp")),
             started=parse_timestamp(started) if started else None,
             # That one is made to fail says nothing about its trainer.
