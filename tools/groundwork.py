@@ -12,7 +12,7 @@ from demo.steps import images
 from devcluster.errors import DevclusterError, MachineError
 from devcluster.progress import Progress
 
-from devcluster import cluster, preflight
+from devcluster import cluster, preflight, programs
 from tools.programs import debian_program
 
 
@@ -20,6 +20,7 @@ def lay(progress: Progress) -> None:
     """Everything; what is there already is left as it is. Raises DevclusterError."""
     preflight.check_machine()
     cluster.prepare(progress)
+    programs.ensure(programs.OF_GATEWAYS, progress)
     for name in images.NAMES:
         with progress.stage(f"image accord-{name}"):
             images.build(name)

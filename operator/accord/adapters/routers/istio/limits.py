@@ -1,0 +1,36 @@
+"""What a VirtualService cannot do, field by field: said in condition `Accepted`, before anything is written.
+
+A field that has its default is not refused: it then means what Istio does by itself (docs/how-to/istio.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from accord.adapters.routers import others
+from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
+from accord.domain.traffic.observed import Unsupported
+
+REASON = "NotSupported"
+_IGNORED = frozenset({"uri", "scheme", "method", "authority"})
+"""Istio's HTTPMatchRequest: these keys of `headers` are ignored."""
+
+
+def unsupported(policy: TrafficPolicy) -> tuple[Unsupported, ...]:
+    """Every field of this spec that a VirtualService and DestinationRules cannot honour."""
+    return tuple(Unsupported(f"spec.{field}", REASON, message) for field, message in _found(policy))
+
+
+def _found(policy: TrafficPolicy) -> Iterator[tuple[str, str]]:
+    spec = policy.spec
+    if spec.strategy == "RoundRobin":
+        yield "strategy", "a VirtualService has weights and no order; use WeightedRandom or UserPreference"
+    if spec.sticky_session.enabled and spec.sticky_session.header is not None:
+        yield (
+            "stickySession.header",
+            "a consistent hash of Istio does not choose between modes; only the cookie keeps a user with a mode",
+        )
+    if spec.strategy == "UserPreference" and spec.user_preference.header.lower() in _IGNORED:
+        yield "userPreference.header", f"a VirtualService cannot match a header named {spec.user_preference.header}"
+    yield from others.check_limits(policy, "Istio makes no health checks")
+    yield from others.limits(policy, "Istio leaves that to the mesh configuration (numTrustedProxies)")
