@@ -182,6 +182,8 @@ def test_there_is_none_where_the_cluster_has_no_such_kinds_or_they_could_not_hon
         ({"strategy": "RoundRobin"}, "spec.strategy"),
         ({"stickySession": {"header": "x-user"}}, "spec.stickySession.header"),
         ({"strategy": "UserPreference", "userPreference": {"header": "Authority"}}, "spec.userPreference.header"),
+        ({"router": mesh(hosts=["chat.example.com", "*.example.com"])}, "spec.router.istio.hosts"),
+        ({"router": mesh(hosts=["*", "chat"])}, "spec.router.istio.hosts"),
         ({"loadBalancing": {"healthCheck": {"path": "/up"}}}, "spec.loadBalancing.healthCheck.path"),
         ({"loadBalancing": {"healthCheck": {"interval": "5s"}}}, "spec.loadBalancing.healthCheck.interval"),
         ({"modes": [{**mode("fast", 100), "healthCheck": {"port": 1}}]}, "spec.modes[0].healthCheck"),
@@ -213,6 +215,7 @@ def test_what_istio_cannot_do_is_named(spec: dict[str, Any], field: str) -> None
 
 def test_what_is_left_at_its_default_is_honoured() -> None:
     assert ROUTER.unsupported(policy()) == ()
+    assert ROUTER.unsupported(policy(router=mesh(hosts=["*.example.com", "chat-example.com", "example.com"]))) == ()
     sixteen = [mode(f"m{n}", 85 if n == 0 else 1) for n in range(16)]
     assert ROUTER.unsupported(policy(strategy="UserPreference", modes=sixteen)) == ()
     assert ROUTER.unsupported(policy(strategy="UserPreference", circuitBreaker=BREAKER)) == ()

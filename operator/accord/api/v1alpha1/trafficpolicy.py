@@ -336,11 +336,6 @@ class IstioRouter(Model):
             "host '*' needs gateways, and is not possible for the mesh",
             ".hosts",
         ),
-        Rule(
-            "self.hosts.all(h, !h.startsWith('*') || self.hosts.all(o, o == h || !o.endsWith(h.substring(1))))",
-            "hosts must not have a wildcard and a host that it includes",
-            ".hosts",
-        ),
     )
 
     hosts: Annotated[list[IstioHost], Field(min_length=1, max_length=16)]

@@ -32,5 +32,20 @@ def _found(policy: TrafficPolicy) -> Iterator[tuple[str, str]]:
         )
     if spec.strategy == "UserPreference" and spec.user_preference.header.lower() in _IGNORED:
         yield "userPreference.header", f"a VirtualService cannot match a header named {spec.user_preference.header}"
+    yield from _of_hosts(policy)
     yield from others.check_limits(policy, "Istio makes no health checks")
     yield from others.limits(policy, "Istio leaves that to the mesh configuration (numTrustedProxies)")
+
+
+def _of_hosts(policy: TrafficPolicy) -> Iterator[tuple[str, str]]:
+    """Istio takes a VirtualService with such hosts for invalid, and none of it."""
+    settings = policy.spec.router.istio
+    hosts = () if settings is None else tuple(settings.hosts)
+    twice = ((wide, host) for wide in hosts for host in hosts if wide != host and _includes(wide, host))
+    for wide, host in twice:
+        yield "router.istio.hosts", f"{wide} includes {host}, and a VirtualService may have only one of them"
+        return
+
+
+def _includes(wide: str, host: str) -> bool:
+    return wide.startswith("*") and host.endswith(wide.removeprefix("*"))
