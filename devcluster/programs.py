@@ -132,15 +132,28 @@ QUEUES = (
 )
 """What admits the Jobs of a queue, for the tests that run it beside a control plane. No part of the cluster either."""
 
+GATEWAYS = (
+    Module(
+        "istio",
+        {
+            "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
+            "istioctl": "istio.io/istio/istioctl/cmd/istioctl",
+        },
+        version_of="istio.io/istio",
+        minutes=20,
+    ),
+)
+"""Control planes of gateways that `tests/gateways` run. No part of the cluster."""
+
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 EVERYTHING = tuple(program for module in MODULES for program in module.programs)
 OF_STORES = tuple(program for module in STORES for program in module.programs)
-OF_QUEUES = tuple(program for module in QUEUES for program in module.programs)
+    for module in _ALL:
 
 
 def module_of(program: str) -> Module:
     """The module that a program is built from."""
-    for module in (*MODULES, *STORES, *QUEUES):
+    for module in _ALL:
         if program in module.programs:
             return module
     raise DevclusterError(f"{program} is not one of the cluster's programs: {', '.join(EVERYTHING)}")
@@ -168,7 +181,7 @@ def missing(programs: Iterable[str]) -> list[str]:
 
 def ensure(programs: Sequence[str], progress: Progress) -> None:
     """Build what is missing, one stage per module."""
-    for module in (*MODULES, *STORES, *QUEUES):
+    for module in _ALL:
         wanted = [program for program in module.programs if program in programs]
         lacking = missing(wanted)
         if not lacking:

@@ -16,10 +16,17 @@ from accord import settings
 from accord.adapters.kubernetes.cluster import KubernetesCluster
 from accord.adapters.kubernetes.connection import Connection
 from accord.adapters.kubernetes.leases import KubernetesLeases
-from accord.adapters.kubernetes.resources import HTTP_ROUTES, TRAFFIC_POLICIES, Resource
+from accord.adapters.kubernetes.resources import (
+    DESTINATION_RULES,
+    HTTP_ROUTES,
+    TRAFFIC_POLICIES,
+    VIRTUAL_SERVICES,
+    Resource,
+)
 from accord.adapters.prometheus.metrics import PrometheusMetrics
 from accord.adapters.routers.envoy import EnvoyRouter
 from accord.adapters.routers.gatewayapi import GatewayAPIRouter
+from accord.adapters.routers.istio import IstioRouter
 from accord.api.base import Manifest
 from accord.config import Config, Pod
 from accord.domain.plan import ObjectKey
@@ -90,6 +97,9 @@ class Operator:
         routers: dict[str, Router] = {
             "Envoy": self._router,
             "GatewayAPI": GatewayAPIRouter(lambda: self._served.knows(HTTP_ROUTES)),
+            "Istio": IstioRouter(
+                lambda: self._served.knows(VIRTUAL_SERVICES) and self._served.knows(DESTINATION_RULES), self._clock
+            ),
         }
         parts = Parts(self._index, routers, self._served.knows)
         self._kinds = {entry.kind.resource.kind: entry.make(parts) for entry in table}

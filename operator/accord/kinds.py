@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from accord import settings
 from accord.adapters.kubernetes.needs import Needs
 from accord.adapters.kubernetes.resources import SNAPSHOTS, Resource
-from accord.adapters.routers import gatewayapi
+from accord.adapters.routers import gatewayapi, istio
 from accord.adapters.routers.envoy import objects, offering
 from accord.adapters.stores import STORES
 from accord.adapters.workloads import WORKLOADS
@@ -30,6 +30,7 @@ from accord.domain.traffic import rehearsal as of_traffic
 from accord.domain.traffic.decide import decide as decide_traffic
 from accord.domain.training import rehearsal as of_training
 from accord.domain.training.decide import decide as decide_training
+from accord.ports.clock import SystemClock
 from accord.ports.router import Router
 from accord.runtime.book import Book
 from accord.runtime.checkpoints import CheckpointPolicies
@@ -38,8 +39,13 @@ from accord.runtime.kinds import Kind
 from accord.runtime.traffic import TrafficPolicies
 from accord.runtime.training import TrainingRuns
 
-_ROUTERS = [gatewayapi.NEEDS]
+_ROUTERS = [gatewayapi.NEEDS, istio.NEEDS]
 """What routers need; what the built-in one does stands with the kind."""
+_TOLD: Mapping[str, Router] = {
+    "GatewayAPI": gatewayapi.GatewayAPIRouter(installed=lambda: True),
+    "Istio": istio.IstioRouter(installed=lambda: True, clock=SystemClock()),
+}
+"""Those that are told by their objects alone, in a cluster that has the kinds."""
 _WORKLOADS = {name: row.workload for name, row in WORKLOADS.items()}
 
 
@@ -90,8 +96,8 @@ def _make_checkpoints(parts: Parts) -> Kind:
 
 def _rehearse_traffic(manifest: Manifest, given: Given, config: Config) -> Outcome:
     policy = TrafficPolicy.model_validate(manifest)
-    if policy.spec.router.type == "GatewayAPI":
-        router = gatewayapi.GatewayAPIRouter(installed=lambda: True)
+    router = _TOLD.get(policy.spec.router.type)
+    if router is not None:
         unsupported = router.unsupported(policy)
         return of_traffic.rehearse(
             manifest, of_traffic.Stage(given, lambda now: router.objects(now, given), unsupported)

@@ -26,8 +26,10 @@ _IDENTITIES = (("uid",), ("mountPath",), ("name",), ("port", "protocol"), ("cont
 _ATOMIC = frozenset({("Service", "spec", "selector")})
 _NAMED_TEXTS = frozenset({"annotations", "labels"})
 """Maps that are not there at all when nothing is in them."""
-_WHOLE = ("HTTPRoute", "spec")
-"""A part whose lists are atomic, whatever names their items."""
+_WHOLE = frozenset({("HTTPRoute", "spec"), ("VirtualService", "spec")})
+"""Parts whose lists are atomic, whatever names their items."""
+_EXACT = ("VirtualService", "spec")
+"""One of them in which the API server fills in nothing: its lists are there item by item and field by field."""
 _UNTIL_SAID = frozenset(
     {
         *("hostnames", "useDefaultGateways", "namespace", "sectionName", "filters", "timeouts", "retry", "name"),
@@ -78,7 +80,7 @@ def _amiss(live: Any, wanted: Any, kinds: tuple[str, ...], path: Path) -> Iterat
             yield from _amiss(live.get(key), value, (*kinds, key), (*path, key))
         return
     if _is_list(wanted) and _is_list(live):
-        identity = _identity_of(wanted) if kinds[:2] != _WHOLE else None
+        identity = _identity_of(wanted) if kinds[:2] not in _WHOLE else None
         known = {} if identity is None else {_identity(item, identity): item for item in live}
         if identity is not None:
             for item in wanted:
@@ -110,7 +112,7 @@ def _contains(live: Any, wanted: Any, path: tuple[str, ...]) -> bool:
     if isinstance(wanted, Mapping):
         if not isinstance(live, Mapping) or (path in _ATOMIC and live.keys() != wanted.keys()):
             return False
-        if path[:2] == _WHOLE and _UNTIL_SAID & (live.keys() - wanted.keys()):
+        if path[:2] in _WHOLE and _UNTIL_SAID & (live.keys() - wanted.keys()):
             return False
         return all(_contains(live.get(key), value, (*path, key)) for key, value in wanted.items())
     if _is_list(wanted):
@@ -122,7 +124,9 @@ def _contains(live: Any, wanted: Any, path: tuple[str, ...]) -> bool:
 
 def _contains_list(live: Sequence[Any], wanted: Sequence[Any], path: tuple[str, ...]) -> bool:
     """Items are found by what identifies them where they have that; else the lists are compared place by place."""
-    identity = _identity_of(wanted) if path[:2] != _WHOLE else None
+    if path[:2] == _EXACT:
+        return False  # they are not equal, or nobody would ask
+    identity = _identity_of(wanted) if path[:2] not in _WHOLE else None
     if identity is None:
         return len(live) == len(wanted) and all(_contains(a, b, path) for a, b in zip(live, wanted, strict=True))
     known = {_identity(item, identity): item for item in live}

@@ -15,6 +15,21 @@ from accord.domain.traffic.resources import owned
 
 ROUTER = GatewayAPIRouter(installed=lambda: True)
 KEY = ObjectKey("gateway.networking.k8s.io/v1", "HTTPRoute", "demo", "shop-router")
+OPEN: dict[str, Any] = {
+    "circuitBreakers": [
+        {
+            "mode": "creative",
+            "phase": "Open",
+            "share": 0,
+            "since": "2026-03-01T11:59:00Z",
+            "opened": "2026-03-01T11:59:00Z",
+            "until": "2026-03-01T12:04:00Z",
+            "openings": 1,
+            "cacheTTL": "5m",
+        }
+    ]
+}
+BREAKER = {"mode": "creative", "shiftTo": [{"mode": "balanced", "weight": 100}]}
 
 
 def gateway(**settings: Any) -> dict[str, Any]:

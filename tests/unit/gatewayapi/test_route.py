@@ -9,27 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.builders import mode
-from tests.unit.gatewayapi.routes import ROUTER, cookies, gateway, headers, policy, route, rules, weights
+from tests.unit.gatewayapi.routes import BREAKER, OPEN, ROUTER, cookies, gateway, headers, policy, route, rules, weights
 
 from accord.adapters.routers.gatewayapi import GatewayAPIRouter
 from accord.domain.children import needs_apply
 from accord.domain.traffic.resources import owned
-
-OPEN = {
-    "circuitBreakers": [
-        {
-            "mode": "creative",
-            "phase": "Open",
-            "share": 0,
-            "since": "2026-03-01T11:59:00Z",
-            "opened": "2026-03-01T11:59:00Z",
-            "until": "2026-03-01T12:04:00Z",
-            "openings": 1,
-            "cacheTTL": "5m",
-        }
-    ]
-}
-BREAKER = {"mode": "creative", "shiftTo": [{"mode": "balanced", "weight": 100}]}
 
 
 def test_the_last_rule_draws_a_mode_by_weight_and_says_which_it_was() -> None:

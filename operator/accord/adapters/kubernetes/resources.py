@@ -70,10 +70,12 @@ CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", s
 # An addition to Kubernetes, which not every cluster has. Not only ours: one that loses its label must not be lost, or
 # serving would go back to the one before.
 SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "VolumeSnapshot", status=True)
-# An addition to Kubernetes as well.
+# Additions to Kubernetes as well.
 HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", _OURS, status=True)
 # An addition to Kubernetes: what Kueue makes for each Job (or other object) that it manages, whoever made that.
 WORKLOADS = Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", "kueue.x-k8s.io/job-uid", status=True)
+VIRTUAL_SERVICES = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService", _OURS, status=True)
+DESTINATION_RULES = Resource("networking.istio.io", "v1", "destinationrules", "DestinationRule", _OURS, status=True)
 # Those of TrainingRuns alone: routers have pods of ours, too.
 PODS = Resource("", "v1", "pods", "Pod", RUN_LABEL)
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
@@ -81,7 +83,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 _OTHERS = (
     *(SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS, SNAPSHOTS, HTTP_ROUTES),
-    *(WORKLOADS, EVENTS, LEASES),
+    *(WORKLOADS, VIRTUAL_SERVICES, DESTINATION_RULES, EVENTS, LEASES),
 )
 _BY_KIND = {(r.api_version, r.kind): r for r in (*map(own, KINDS), *_OTHERS)}
 

@@ -320,13 +320,29 @@ class GatewayAPIRouter(Model):
     """Path prefix to serve. The sticky cookie is valid below it."""
 
 
-class IstioRouter(Model):
-    """VirtualService and DestinationRule for an Istio mesh."""
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+IstioHost = Annotated[str, Field(pattern=rf"^(\*|(\*\.)?{_LABEL}(\.{_LABEL})*)$", min_length=1, max_length=253)]
+"""A DNS name in lower case, whose first label may be `*`, or `*` alone."""
+IstioGateway = Annotated[str, Field(pattern=rf"^({_LABEL}/)?{_LABEL}$", min_length=1, max_length=127)]
+"""`namespace/name`, or a name alone."""
 
-    hosts: Annotated[list[HostName], Field(min_length=1, max_length=16)]
-    """Hosts of the VirtualService."""
-    gateways: Annotated[list[DnsLabel], Field(max_length=16)] = []
-    """Istio Gateways in the policy's namespace (default: the sidecars of the mesh)."""
+
+class IstioRouter(Model):
+    """A VirtualService and DestinationRules that the operator owns, for gateways and sidecars of an Istio mesh."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.hosts.all(h, h != '*') || (size(self.gateways) > 0 && self.gateways.all(g, g != 'mesh'))",
+            "host '*' needs gateways, and is not possible for the mesh",
+            ".hosts",
+        ),
+    )
+
+    hosts: Annotated[list[IstioHost], Field(min_length=1, max_length=16)]
+    """Hosts to serve: host names of a gateway, Services of the mesh. `*` is possible for gateways alone."""
+    gateways: Annotated[list[IstioGateway], Field(max_length=16)] = []
+    """Istio Gateways that serve this policy, as `namespace/name`, or `name` in the policy's namespace. `mesh` stands
+    for the sidecars (default: `mesh` alone)."""
 
 
 class Router(Model):
@@ -342,7 +358,8 @@ class Router(Model):
     )
 
     type: Literal["Envoy", "GatewayAPI", "Istio"] = "Envoy"
-    """`Envoy` is built in and requires nothing else in the cluster. `GatewayAPI` uses Gateways that exist already."""
+    """`Envoy` is built in and requires nothing else in the cluster. `GatewayAPI` uses Gateways that exist already,
+    `Istio` the gateways and sidecars of a mesh."""
     envoy: EnvoyRouter = EnvoyRouter()
     """Settings of type Envoy."""
     gateway_api: Annotated[GatewayAPIRouter | None, Field(alias="gatewayAPI")] = None

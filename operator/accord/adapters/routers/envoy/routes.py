@@ -14,13 +14,11 @@ from accord.adapters.routers.envoy.clusters import route_cluster
 from accord.adapters.routers.envoy.cycle import SLOT_HEADER, in_cycle
 from accord.adapters.routers.envoy.xds import METADATA, ROUTES, SUBSET_METADATA, Json, extension
 from accord.adapters.routers.headers import MODE_HEADER, TTL_HEADER, whole_seconds
+from accord.adapters.routers.retries import ANY_FAILURE, IDEMPOTENT, UNSEEN, attempts
 from accord.adapters.routers.weights import whole
 from accord.domain.traffic.routing import RoutingIntent, Sticky
 
 _ANSWERED_BY = f"%UPSTREAM_METADATA({METADATA}:mode)%"
-_IDEMPOTENT = "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"
-"""RFC 9110, section 9.2.2."""
-_MOST_RETRIES = 3
 _OVERWRITE = "OVERWRITE_IF_EXISTS_OR_ADD"
 
 
@@ -86,18 +84,17 @@ def _drawn(intent: RoutingIntent) -> Json:
 
 
 def _by_method(intent: RoutingIntent, match: Json, rest: Json) -> Iterator[Json]:
-    idempotent = {"name": ":method", "string_match": {"safe_regex": {"regex": _IDEMPOTENT}}}
+    idempotent = {"name": ":method", "string_match": {"safe_regex": {"regex": IDEMPOTENT}}}
     headers = [*match.get("headers", []), idempotent]
     yield {
         **rest,
         "match": {"prefix": "/", **match, "headers": headers},
-        "route": {**rest["route"], "timeout": "0s", "retry_policy": _retries(intent, "5xx")},
+        "route": {**rest["route"], "timeout": "0s", "retry_policy": _retries(intent, ANY_FAILURE)},
     }
-    unseen = "connect-failure,refused-stream,reset-before-request"
     yield {
         **rest,
         "match": {"prefix": "/", **match},
-        "route": {**rest["route"], "timeout": "0s", "retry_policy": _retries(intent, unseen)},
+        "route": {**rest["route"], "timeout": "0s", "retry_policy": _retries(intent, UNSEEN)},
     }
 
 
@@ -105,7 +102,7 @@ def _retries(intent: RoutingIntent, retry_on: str) -> Json:
     """Each further attempt goes to the next member of the aggregate cluster, and never to the same pod again."""
     return {
         "retry_on": retry_on,
-        "num_retries": max(1, min(len(intent.weights) - 1, _MOST_RETRIES)),
+        "num_retries": attempts(len(intent.weights)),
         "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.100s"},
         "retry_priority": extension(
             "envoy.retry_priorities.previous_priorities",

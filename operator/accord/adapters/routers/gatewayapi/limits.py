@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from accord.adapters.routers import others
 from accord.adapters.routers.gatewayapi import route
-from accord.api.v1alpha1.trafficpolicy import EnvoyRouter, LoadBalancing, TrafficPolicy
+from accord.api.v1alpha1.trafficpolicy import LoadBalancing, TrafficPolicy
 from accord.domain.traffic.observed import Unsupported
 
 REASON = "NotSupported"
 _OWN = "an HTTPRoute leaves that to the gateway"
-_UNTOLD = "gateways do not tell the operator what they count"
 
 
 def unsupported(policy: TrafficPolicy) -> tuple[Unsupported, ...]:
@@ -24,7 +24,7 @@ def unsupported(policy: TrafficPolicy) -> tuple[Unsupported, ...]:
 def _found(policy: TrafficPolicy) -> Iterator[tuple[str, str]]:
     yield from _of_choice(policy)
     yield from _of_pods(policy)
-    yield from _of_proxies(policy)
+    yield from others.limits(policy, _OWN)
     yield from _too_many(policy)
 
 
@@ -42,28 +42,7 @@ def _of_pods(policy: TrafficPolicy) -> Iterator[tuple[str, str]]:
         yield "loadBalancing.algorithm", _OWN
     if balancing.max_queue_size != default.max_queue_size:
         yield "loadBalancing.maxQueueSize", _OWN
-    if balancing.health_check.path is not None:
-        yield "loadBalancing.healthCheck.path", f"{_OWN}; pods that are not ready get no requests"
-    if balancing.health_check.interval != default.health_check.interval:
-        yield "loadBalancing.healthCheck.interval", _OWN
-    for index, mode in enumerate(policy.spec.modes):
-        if mode.health_check is not None:
-            yield f"modes[{index}].healthCheck", f"{_OWN}; pods that are not ready get no requests"
-
-
-def _of_proxies(policy: TrafficPolicy) -> Iterator[tuple[str, str]]:
-    spec = policy.spec
-    if spec.router.envoy.trusted_hops:
-        yield "router.envoy.trustedHops", _OWN
-    if spec.router.envoy.model_copy(update={"trusted_hops": 0}) != EnvoyRouter():
-        yield "router.envoy", "these are settings of router type Envoy"
-    further = ((f"circuitBreakers[{index}]", breaker) for index, breaker in enumerate(spec.circuit_breakers))
-    for where, breaker in (("circuitBreaker", spec.circuit_breaker), *further):
-        if breaker is not None and breaker.counted_by == "Proxies":
-            yield f"{where}.countedBy", _UNTOLD
-    for index, phase in enumerate(spec.phases):
-        if phase.gate is not None and phase.gate.max_error_rate is not None:
-            yield f"phases[{index}].gate.maxErrorRate", _UNTOLD
+    yield from others.check_limits(policy, _OWN)
 
 
 def _too_many(policy: TrafficPolicy) -> Iterator[tuple[str, str]]:

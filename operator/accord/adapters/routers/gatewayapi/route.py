@@ -9,23 +9,20 @@ their cookie and return.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
-from accord.adapters.routers.headers import MODE_HEADER, TTL_HEADER, whole_seconds
-from accord.adapters.routers.weights import whole
+from accord.adapters.routers import others
+from accord.adapters.routers.headers import MODE_HEADER, TTL_HEADER, cookie_pattern, set_cookie, whole_seconds
+from accord.adapters.routers.others import Named
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import GatewayAPIRouter, ParentReference, TrafficPolicy
 from accord.domain.traffic import names
 from accord.domain.traffic.routing import RoutingIntent, Sticky
-from accord.domain.traffic.shares import effective_shares, stand_in
 
 API_VERSION = "gateway.networking.k8s.io/v1"
 KIND = "HTTPRoute"
 MOST_RULES = 16
 """`maxItems` of `spec.rules`."""
-
-_PLAIN = re.compile(r"[A-Za-z0-9_-]")
 
 
 def http_route(policy: TrafficPolicy, settings: GatewayAPIRouter, intent: RoutingIntent) -> Manifest:
@@ -58,47 +55,24 @@ def count(modes: int, *, sticky: bool, wish: bool, breakers: bool) -> int:
 
 
 def _rules(policy: TrafficPolicy, prefix: str, intent: RoutingIntent) -> Iterator[Manifest]:
-    ready = _ready(policy, intent)
-    drawn = {name: share for name, share in effective_shares(intent, ready).items() if share > 0}
-    for match, mode in _named(intent):
-        yield _rule(policy, prefix, [match], {stand_in(intent, mode, ready) or mode: 1}, intent)
+    drawn = others.drawn(policy, intent)
+    for named in others.named(policy, intent):
+        yield _rule(policy, prefix, [_match(named)], {named.answers: 1}, intent)
     if intent.sticky is not None and intent.paused:
         # Their users are served by others for now, and return: the cookie that they have is left alone.
         matches = [_cookie_is(intent.sticky.cookie, mode) for mode in sorted(intent.paused)]
-        yield _rule(policy, prefix, matches, _weights(drawn), intent)
-    yield _rule(policy, prefix, [], _weights(drawn), intent, intent.sticky)
+        yield _rule(policy, prefix, matches, drawn, intent)
+    yield _rule(policy, prefix, [], drawn, intent, intent.sticky)
 
 
-def _ready(policy: TrafficPolicy, intent: RoutingIntent) -> frozenset[str]:
-    """Modes with ready pods, as the status records them; all while it records none."""
-    recorded = policy.status.modes
-    return frozenset(mode.name for mode in recorded if mode.ready_pods) if recorded else frozenset(intent.clusters)
-
-
-def _named(intent: RoutingIntent) -> Iterator[tuple[Manifest, str]]:
-    """(match of a header, the mode that it names) in order of precedence."""
-    modes = sorted(intent.weights.keys() - intent.paused)
-    if intent.wish is not None:
-        for mode in modes:
-            yield {"type": "Exact", "name": intent.wish.header, "value": mode}, mode
-        for mode in modes:
-            yield _cookie_is(intent.wish.cookie, mode), mode
-    if intent.sticky is not None:
-        for mode in modes:
-            yield _cookie_is(intent.sticky.cookie, mode), mode
+def _match(named: Named) -> Manifest:
+    if named.header is not None:
+        return {"type": "Exact", "name": named.header, "value": named.mode}
+    return _cookie_is(named.cookie, named.mode)
 
 
 def _cookie_is(name: str, value: str) -> Manifest:
-    """Gateways search for the expression or match the whole header by it: it means the same for both."""
-    escaped = "".join(map(_escaped, name))
-    return {"type": "RegularExpression", "name": "cookie", "value": f"^(.*; *)?{escaped}={value}( *;.*)?$"}
-
-
-def _escaped(character: str) -> str:
-    """For RE2 and Go. A backtick by its number: some gateways write expressions between two of them."""
-    if _PLAIN.fullmatch(character):
-        return character
-    return r"\x60" if character == "`" else f"\\{character}"
+    return {"type": "RegularExpression", "name": "cookie", "value": cookie_pattern(name, value)}
 
 
 def _rule(
@@ -109,13 +83,13 @@ def _rule(
     intent: RoutingIntent,
     sticky: Sticky | None = None,
 ) -> Manifest:
-    path = {"path": {"type": "PathPrefix", "value": prefix}}
+    path, below = {"path": {"type": "PathPrefix", "value": prefix}}, prefix.rstrip("/") or "/"
     told = {} if intent.cache_ttl is None else {"filters": [_tell_pods(whole_seconds(intent.cache_ttl))]}
     return {
         "matches": [{**path, "headers": [header]} for header in headers] or [path],
         **told,
         "backendRefs": [
-            _backend(policy, mode, weight, None if sticky is None else _cookie(sticky, mode, prefix))
+            _backend(policy, mode, weight, None if sticky is None else set_cookie(sticky, mode, below))
             for mode, weight in weights.items()
         ],
     }
@@ -140,18 +114,3 @@ def _tell_pods(seconds: int) -> Manifest:
         "type": "RequestHeaderModifier",
         "requestHeaderModifier": {"set": [{"name": TTL_HEADER, "value": str(seconds)}]},
     }
-
-
-def _weights(shares: Mapping[str, float]) -> dict[str, int]:
-    """Percents where they are whole, for people read them; else hundredths. Never all 0."""
-    if all(share == int(share) for share in shares.values()):
-        return {mode: int(shares[mode]) for mode in sorted(shares)}
-    weights = whole(shares)
-    return {mode: weights[mode] for mode in sorted(weights)}
-
-
-def _cookie(sticky: Sticky, mode: str, prefix: str) -> str:
-    """Max-Age counts from the first answer: only the rule that draws a mode sets the cookie."""
-    path = prefix.rstrip("/") or "/"
-    age, secure = whole_seconds(sticky.ttl), "; Secure" if sticky.secure else ""
-    return f"{sticky.cookie}={mode}; Max-Age={age}; Path={path}; HttpOnly{secure}; SameSite={sticky.same_site}"
