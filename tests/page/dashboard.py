@@ -106,8 +106,9 @@ class Dashboard:
 
     def stop(self) -> int:
         """Ctrl-C; the exit code."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.communicate(timeout=120)
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.communicate(timeout=120)
         return self._process.returncode
 
 

@@ -137,7 +137,7 @@ class Night:
         status: dict[str, Any] = {
             "observedGeneration": 1,
             "conditions": [
-                self.condition("Ready", "True", "Ready", "traffic is split as specified"),
+                self.condition("Ready", "True", "Ready", "creative is downshifted" if waiting else "as specified"),
                 self.condition("Accepted", "True", "Accepted"),
                 *([self.condition("CircuitsClosed", "False", "CircuitOpen", "creative is open")] if waiting else []),
             ],

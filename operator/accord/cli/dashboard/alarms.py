@@ -27,8 +27,8 @@ TONES: dict[str, Literal["good", "warning", "bad", "dim"]] = {
 """By the outcome of a check."""
 _OF_A_ROLLBACK = ("AwaitingApproval", "AwaitingRollback")
 """Reasons of a run that its CheckpointPolicy has an alarm about."""
-_AT_REST = {"Suspended": "Paused", "StoppedByRollback": "Stopped by a rollback"}
-"""Titles, by the reason of what is ready and rests."""
+_AT_REST = {"Suspended": "Paused", "StoppedByRollback": "Stopped"}
+"""By the reason of what is ready and rests; the others are waiting."""
 _WHOLE = 100
 
 
@@ -80,8 +80,13 @@ def of(seen: Seen, now: datetime) -> Iterator[Alarm]:
 
 
 def _title(seen: Seen) -> str:
-    state, reason, _ = seen.verdict
-    return _AT_REST.get(reason, reason) if state == "Ready" else f"Not ready: {state}"
+    return resting(seen) or f"Not ready: {seen.verdict[0]}"
+
+
+def resting(seen: Seen) -> str | None:
+    """What is ready and rests, in a word; None for what does not."""
+    state, tone, _ = summary(seen)
+    return _AT_REST.get(seen.verdict[1], "Waiting") if state == "Ready" and tone != "good" else None
 
 
 def _of_checkpoints(seen: Seen, policy: CheckpointPolicy) -> Iterator[Alarm]:

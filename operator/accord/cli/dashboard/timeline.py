@@ -116,9 +116,16 @@ def _rollback(record: RollbackRecord) -> dict[str, Any]:
         "at": parse_timestamp(record.completed_at or record.started_at).timestamp(),
         "from": record.from_step,
         "to": record.to_step,
-        "phase": record.phase,
-        "signal": record.signal,
+        "label": _told(record),
     }
+
+
+def _told(record: RollbackRecord) -> str:
+    if record.phase == "Done":
+        return f"rolled back to {record.to_step}"
+    if record.phase == "AwaitingApproval":
+        return f"back to {record.to_step}?"
+    return "rejected" if record.phase == "Rejected" else f"{record.phase.lower()}: {record.to_step}"
 
 
 def _said(policy: CheckpointPolicy, count: int, rollbacks: int) -> str:

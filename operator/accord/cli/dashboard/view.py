@@ -107,7 +107,7 @@ def _object(page: _Page, seen: Seen) -> Json:
         "kind": seen.kind,
         "namespace": seen.namespace,
         "name": seen.name,
-        "state": state,
+        "state": alarms.resting(seen) or state,
         "tone": tone,
         "said": said,
         "actions": [_action(page, seen, offer) for offer in _offers(page, seen)],

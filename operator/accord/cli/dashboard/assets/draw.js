@@ -80,7 +80,7 @@ export function timeline(line, width) {
   return s("svg", { viewBox: `0 0 ${width} ${base + 8}`, role: "img", "aria-label": line.said },
     line.rollbacks.map((each) => [
       s("path", { class: "back", d: `M${x(each.at).toFixed(1)} 18V${base - 18}` }),
-      label(each.at, each.phase === "Rejected" ? "rejected" : `rolled back to ${whole(each.to ?? 0)}`, 12, "back-text"),
+      label(each.at, each.label, 12, "back-text"),
     ]),
     s("path", { class: "grid", d: `M${left} ${dots}H${width - right}` }),
     line.served.map((each, index) => {
