@@ -148,7 +148,9 @@ GATEWAYS = (
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 EVERYTHING = tuple(program for module in MODULES for program in module.programs)
 OF_STORES = tuple(program for module in STORES for program in module.programs)
-    for module in _ALL:
+OF_QUEUES = tuple(program for module in QUEUES for program in module.programs)
+OF_GATEWAYS = tuple(program for module in GATEWAYS for program in module.programs)
+_ALL = (*MODULES, *STORES, *QUEUES, *GATEWAYS)
 
 
 def module_of(program: str) -> Module:

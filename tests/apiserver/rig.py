@@ -62,17 +62,17 @@ class Api:
         config = yaml.safe_load(Path(kubeconfig).read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         self.server = cluster["server"]
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.verify = _file(cluster, "certificate-authority")
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.verify = _file(cluster, "certificate-authority")
         if "token" in user:
-            self._session.headers["Authorization"] = f"Bearer {user['token']}"
+            self.session.headers["Authorization"] = f"Bearer {user['token']}"
         else:
-            self._session.cert = (_file(user, "client-certificate"), _file(user, "client-key"))
+            self.session.cert = (_file(user, "client-certificate"), _file(user, "client-key"))
 
     def call(self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str) -> Any:
         """The answer as JSON; None for 404; AssertionError for every other refusal."""
-        answer = self._session.request(
+        answer = self.session.request(
             method, self.server + path, json=body, params=query, headers={"Content-Type": kind}, timeout=120
         )
         if answer.status_code == 404:
@@ -92,7 +92,7 @@ class Api:
         What is so by now comes at once; it is watched for so many seconds.
         """
         query = {"watch": "1", "resourceVersion": since, "timeoutSeconds": str(seconds)}
-        answer = self._session.get(self.server + path, params=query, timeout=120)
+        answer = self.session.get(self.server + path, params=query, timeout=120)
         assert answer.ok, f"watch of {path}: {answer.status_code} {answer.text[:500]}"
         found = [json.loads(line) for line in answer.text.splitlines()]
         assert all(event["type"] != "ERROR" for event in found), found

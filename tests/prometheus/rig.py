@@ -38,7 +38,7 @@ def serving(handle: Handler) -> Iterator[str]:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 handle(self)
 
-        do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+        do_POST = do_PATCH = do_GET  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: Any) -> None:
             return None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from accord.adapters.kubernetes.connection import MERGE
+from accord.adapters.kubernetes.connection import MERGE, Connection
 from accord.adapters.kubernetes.resources import Resource
 from accord.api.base import Manifest
 from accord.cli import connection
@@ -48,14 +48,11 @@ Decide = Callable[[Manifest], Change]
 def change(args: argparse.Namespace, kind: str, name: str, decide: Decide, printer: Printer) -> Exit:
     """Do it, or with `args.dry_run` only say what would be done."""
     target = connection.find(args)
-    resource = _entry(kind).kind.resource
+    resource = resource_of(kind)
     before, decided, after = asyncio.run(_change(target, resource, name, decide, is_dry=args.dry_run))
-    warning = gitops(before)
-    if decided.patch is not None and decided.field is not None and warning is not None:
-        printer.note(
-            f"warning: {kind} {name} is managed by {warning}: if Git sets {decided.field}, it will be set back, so "
-            "change it in Git, too"
-        )
+    told = warning(before, decided)
+    if told is not None:
+        printer.note(f"warning: {kind} {name} {told}")
     if args.output != "table":
         printer.data(after, args.output)
         return Exit.OK
@@ -73,8 +70,21 @@ def command(args: argparse.Namespace, resource: Resource, namespace: str, name: 
     return connection.kubectl(args, "patch", short, name, "-n", namespace, "--type", "merge", "-p", body)
 
 
+def resource_of(kind: str) -> Resource:
+    """Where the API server keeps a kind of ours."""
+    return _entry(kind).kind.resource
+
+
 def _entry(kind: str) -> Entry:
     return next(entry for entry in KINDS if entry.model.kind == kind)
+
+
+def warning(manifest: Manifest, decided: Change) -> str | None:
+    """What is to be known before the object is changed, in words that follow its name; None where there is nothing."""
+    tool = gitops(manifest)
+    if decided.patch is None or decided.field is None or tool is None:
+        return None
+    return f"is managed by {tool}: if Git sets {decided.field}, it will be set back, so change it in Git, too"
 
 
 def gitops(manifest: Manifest) -> str | None:
@@ -92,16 +102,22 @@ def gitops(manifest: Manifest) -> str | None:
     return next((tool for start, tool in _MANAGERS.items() if any(each.startswith(start) for each in managers)), None)
 
 
+async def carry_out(
+    api: Connection, resource: Resource, namespace: str, name: str, decide: Decide, *, is_dry: bool = False
+) -> tuple[Manifest, Change, Manifest]:
+    """The object as it was, what was decided, and the object after it. Raises ClusterError, and what `decide` does."""
+    path = resource.path(namespace, name)
+    before = await api.request("get", "GET", resource, path)
+    decided = decide(before)
+    if decided.patch is None:
+        return before, decided, before
+    query = {"dryRun": "All"} if is_dry else None
+    after = await api.request("patch", "PATCH", resource, path, query=query, body=decided.patch, content_type=MERGE)
+    return before, decided, after
+
+
 async def _change(
     target: connection.Target, resource: Resource, name: str, decide: Decide, *, is_dry: bool
 ) -> tuple[Manifest, Change, Manifest]:
-    """The object as it was, what was decided, and the object after it."""
-    path = resource.path(target.namespace, name)
     async with connection.connected(target) as api:
-        before = await api.request("get", "GET", resource, path)
-        decided = decide(before)
-        if decided.patch is None:
-            return before, decided, before
-        query = {"dryRun": "All"} if is_dry else None
-        after = await api.request("patch", "PATCH", resource, path, query=query, body=decided.patch, content_type=MERGE)
-        return before, decided, after
+        return await carry_out(api, resource, target.namespace, name, decide, is_dry=is_dry)

@@ -20,6 +20,7 @@ _FOLDERS = (
     "retune",
     "logs",
     "report",
+    "dashboard",
     "doctor",
 )
 COMMANDS: tuple[Command, ...] = tuple(import_module(f"accord.cli.{folder}").COMMAND for folder in _FOLDERS)

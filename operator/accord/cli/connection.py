@@ -76,20 +76,26 @@ async def connected(target: Target) -> AsyncIterator[Connection]:
     """A connection to the cluster, closed in the end. CommandError for what the API server refuses meanwhile, or if it
     is not reachable; InputError for a kubeconfig that cannot be used.
     """
-    from accord.adapters.kubernetes.connection import Connection, ConnectionNotFoundError
-    from accord.observability.metrics import OperatorMetrics
     from accord.ports.cluster import ClusterError
 
-    try:
-        connection = await Connection.open(OperatorMetrics(), target.kubeconfig, target.context)
-    except ConnectionNotFoundError as error:
-        raise InputError(str(error)) from error
+    connection = await opened(target)
     try:
         yield connection
     except ClusterError as error:
         raise CommandError(str(error)) from error
     finally:
         await connection.close()
+
+
+async def opened(target: Target) -> Connection:
+    """A connection that the caller closes. InputError for a kubeconfig that cannot be used."""
+    from accord.adapters.kubernetes.connection import Connection, ConnectionNotFoundError
+    from accord.observability.metrics import OperatorMetrics
+
+    try:
+        return await Connection.open(OperatorMetrics(), target.kubeconfig, target.context)
+    except ConnectionNotFoundError as error:
+        raise InputError(str(error)) from error
 
 
 def _read(explicit: Path | None) -> Iterator[tuple[Path, Mapping[str, Any]]]:

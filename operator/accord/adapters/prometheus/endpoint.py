@@ -151,7 +151,12 @@ class PrometheusEndpoint:
         return _short(f"HTTP {self._answer.status}: {said if isinstance(said, str) else self._answer.text}")
 
     def _read(self, result: object, shape: Shape) -> Answer:
-        body = self._answer.body
+        return reading(self._answer.body, result, shape, self._answer.size)
+
+
+def reading(body: Mapping[str, Any], result: object, shape: Shape, size: int = 0) -> Answer:
+    """What the body of a successful response says; `result` is the part of it with the series. Total."""
+    try:
         if body.get("status") != "success" or body["data"].get("resultType") != shape:
             wanted = "an instant vector" if shape == "vector" else "a range of samples"
             return Answer(failure="Malformed", message=f"the query must return {wanted}")
@@ -160,13 +165,11 @@ class PrometheusEndpoint:
         lacking = [each for each in warnings if not each.startswith(_INFO)]
         if lacking:
             return Answer(failure="Partial", message=_short("; ".join(lacking)))
-        try:
-            size = self._answer.size
-            if shape == "matrix":
-                return Answer(series=tuple(_series(each) for each in result), size=size)  # type: ignore[attr-defined]
-            return Answer(samples=tuple(_sample(each) for each in result), size=size)  # type: ignore[attr-defined]
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError):
-            return Answer(failure="Malformed", message="invalid series in the response")
+        if shape == "matrix":
+            return Answer(series=tuple(_series(each) for each in result), size=size)  # type: ignore[attr-defined]
+        return Answer(samples=tuple(_sample(each) for each in result), size=size)  # type: ignore[attr-defined]
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError, OSError):
+        return Answer(failure="Malformed", message="invalid series in the response")
 
 
 def _sample(series: Mapping[str, Any]) -> Sample:

@@ -15,11 +15,12 @@ from accord.cli.errors import InputError, NegativeError
 from accord.cli.exits import Exit
 from accord.cli.printer import Printer
 
-_MEANS = {
+MEANS = {
     TrafficPolicy.kind: "routing stays as it is",
     TrainingRun.kind: "the pod saves a checkpoint and ends",
     CheckpointPolicy.kind: "no snapshot, promotion, rollback or deletion",
 }
+"""What suspended means, by kind."""
 
 
 def run(args: argparse.Namespace, printer: Printer, *, suspend: bool) -> Exit:
@@ -47,5 +48,5 @@ def suspended(manifest: Manifest, *, suspend: bool) -> Change:
 
 
 def _set(kind: str, *, suspend: bool) -> Change:
-    said = f"suspended: {_MEANS[kind]}" if suspend else "resumed"
+    said = f"suspended: {MEANS[kind]}" if suspend else "resumed"
     return Change(said, {"spec": {"suspend": suspend}}, "spec.suspend")

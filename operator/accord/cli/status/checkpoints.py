@@ -16,10 +16,10 @@ def lines(policy: CheckpointPolicy, now: datetime) -> Iterator[Node]:
     """What is below a policy."""
     if policy.spec.source is not None:
         yield node(f"source claim {policy.spec.source.claim_name}")
-    yield from _serving(policy, now)
-    yield _snapshots(policy)
-    yield _rollbacks(policy, now)
-    yield from _waiting(policy, now)
+    yield from serving(policy, now)
+    yield snapshots(policy)
+    yield rollbacks(policy, now)
+    yield from waiting(policy, now)
 
 
 def serves(policy: CheckpointPolicy) -> str:
@@ -30,7 +30,8 @@ def serves(policy: CheckpointPolicy) -> str:
     return f"serves step {served.step} of CheckpointPolicy {policy.metadata.name}"
 
 
-def _serving(policy: CheckpointPolicy, now: datetime) -> Iterator[Node]:
+def serving(policy: CheckpointPolicy, now: datetime) -> Iterator[Node]:
+    """What is served, and what is to be."""
     spec, served = policy.spec.serving, policy.status.serving
     if spec is None:
         yield node(Span("serves nothing: spec.serving is not set", "dim"))
@@ -56,7 +57,8 @@ def _serving(policy: CheckpointPolicy, now: datetime) -> Iterator[Node]:
         yield node(Span(f"step {setback.step} not served", "warning"), f"{tries}: {setback.reason}: {setback.message}")
 
 
-def _snapshots(policy: CheckpointPolicy) -> Node:
+def snapshots(policy: CheckpointPolicy) -> Node:
+    """Which checkpoints there are."""
     status = policy.status
     kept = status.checkpoints
     usable = sum(1 for each in kept if each.ready and each.verified and not each.quarantined)
@@ -81,7 +83,8 @@ def _snapshots(policy: CheckpointPolicy) -> Node:
     return node(*spans)
 
 
-def _rollbacks(policy: CheckpointPolicy, now: datetime) -> Node:
+def rollbacks(policy: CheckpointPolicy, now: datetime) -> Node:
+    """How many there were, and the last one."""
     done, most = policy.status.rollbacks or 0, policy.spec.rollback.max
     spent = done >= most
     spans = [Span(f"rollbacks {done} of {most}", "bad" if spent else "warning" if done else "plain")]
@@ -100,7 +103,7 @@ def _rollbacks(policy: CheckpointPolicy, now: datetime) -> Node:
     return node(*spans, children=below)
 
 
-def _waiting(policy: CheckpointPolicy, now: datetime) -> Iterator[Node]:
+def waiting(policy: CheckpointPolicy, now: datetime) -> Iterator[Node]:
     """What is under way, and what holds it."""
     hold, record = policy.status.hold, policy.status.rollback
     if hold is not None:

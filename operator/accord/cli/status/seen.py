@@ -106,16 +106,22 @@ class Seen:
 
 def headline(seen: Seen, children: tuple[Node, ...]) -> Node:
     """The line of an object: kind, name, state, and what the operator says of it."""
-    state, reason, message = seen.verdict
-    tone = "warning" if reason in _AT_REST else _TONES.get(state, "bad")
+    state, tone, said = summary(seen)
     return node(
         f"{seen.kind} ",
         Span(f"{seen.namespace}/{seen.name}", "strong"),
         "  ",
         Span(state, tone),
-        Span(f"  {message if reason == state else _told(reason, message)}", "dim" if tone == "good" else "plain"),
+        Span(f"  {said}", "dim" if tone == "good" else "plain"),
         children=children,
     )
+
+
+def summary(seen: Seen) -> tuple[State, Tone, str]:
+    """State, how it looks, and what the operator says of it."""
+    state, reason, message = seen.verdict
+    tone = "warning" if reason in _AT_REST else _TONES.get(state, "bad")
+    return state, tone, message if reason == state else told(reason, message)
 
 
 def problems(seen: Seen) -> Iterator[Node]:
@@ -125,11 +131,11 @@ def problems(seen: Seen) -> Iterator[Node]:
         yield node(
             Span("✗ " if is_bad else "? ", "bad" if is_bad else "warning"),
             Span(condition.type, "bad" if is_bad else "warning"),
-            f"  {_told(condition.reason, condition.message)}",
+            f"  {told(condition.reason, condition.message)}",
         )
 
 
-def _told(reason: str, message: str) -> str:
+def told(reason: str, message: str) -> str:
     """Both, if the message does not begin with that word already."""
     if message.lower().startswith(f"{reason.lower()}:"):
         return message

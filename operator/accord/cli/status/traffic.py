@@ -19,7 +19,13 @@ def lines(policy: TrafficPolicy, serves: Mapping[str, str], now: datetime) -> It
     status = policy.status
     routed = [policy.spec.strategy] + ([status.address] if status.address is not None else [])
     yield node(f"routes {', '.join(routed)}")
-    yield node("modes", Span(_measured(policy, now), "dim"), children=_modes(policy, serves))
+    yield node("modes", Span(measured(policy, now), "dim"), children=_modes(policy, serves))
+    yield from moving(policy, now)
+
+
+def moving(policy: TrafficPolicy, now: datetime) -> Iterator[Node]:
+    """What moves the shares: circuit breakers that are not closed, and the phase that is on."""
+    status = policy.status
     for breaker in status.circuit_breakers:
         if breaker.share < _WHOLE:
             part = f" gets {breaker.share}% of its share" if breaker.share else ""
@@ -38,7 +44,8 @@ def _phase(phase: PhaseStatus, now: datetime) -> Span:
     return Span(f" {phase.state.lower()}{f': {phase.message}' if phase.message else ''}, {following}", "warning")
 
 
-def _measured(policy: TrafficPolicy, now: datetime) -> str:
+def measured(policy: TrafficPolicy, now: datetime) -> str:
+    """Whether, by whom and when the shares were measured."""
     status = policy.status
     if status.actual is None or status.last_report is None:
         return "  not measured"
@@ -62,29 +69,38 @@ def _modes(policy: TrafficPolicy, serves: Mapping[str, str]) -> list[Node]:
 
 
 def _row(mode: ModeStatus, serves: str, *, is_removed: bool) -> tuple[Span, ...]:
-    shifted = abs(mode.effective - mode.target) >= _WORTH_SAYING
+    shifted = is_shifted(mode)
     actual = "–" if mode.actual is None else wording.percent(mode.actual)
-    remarks = []
-    if mode.alert and mode.deviation is not None:
-        remarks.append(f"alert: off by {mode.deviation:+.1f} points")
-    if mode.ejected_pods:
-        remarks.append(f"{wording.count(mode.ejected_pods, 'pod')} ejected")
-    if mode.errors and mode.errors >= _WORTH_SAYING:
-        remarks.append(f"{wording.percent(mode.errors)} errors")
-    if is_removed:
-        remarks.append("is being removed")
     return (
         Span(mode.name, "strong"),
         Span(f"target {wording.percent(mode.target)}"),
         Span(f"effective {wording.percent(mode.effective)}", "warning" if shifted else "plain"),
         Span(f"measured {actual}", "bad" if mode.alert else "dim" if mode.actual is None else "plain"),
-        _pods(mode),
+        pods(mode),
         Span(serves, "dim"),
-        Span(", ".join(remarks), "bad" if mode.alert else "warning"),
+        Span(", ".join(remarks(mode, is_removed=is_removed)), "bad" if mode.alert else "warning"),
     )
 
 
-def _pods(mode: ModeStatus) -> Span:
+def is_shifted(mode: ModeStatus) -> bool:
+    """Whether the router has another share than the spec."""
+    return abs(mode.effective - mode.target) >= _WORTH_SAYING
+
+
+def remarks(mode: ModeStatus, *, is_removed: bool) -> Iterator[str]:
+    """What is out of the ordinary about a mode."""
+    if mode.alert and mode.deviation is not None:
+        yield f"alert: off by {mode.deviation:+.1f} points"
+    if mode.ejected_pods:
+        yield f"{wording.count(mode.ejected_pods, 'pod')} ejected"
+    if mode.errors and mode.errors >= _WORTH_SAYING:
+        yield f"{wording.percent(mode.errors)} errors"
+    if is_removed:
+        yield "is being removed"
+
+
+def pods(mode: ModeStatus) -> Span:
+    """How many pods of a mode serve."""
     ready = wording.count(mode.ready_pods, "pod")
     if not mode.ready_pods:
         return Span("no pod ready", "bad" if mode.target else "dim")

@@ -10,19 +10,24 @@ from accord.cli.status import wording
 from accord.cli.trees import Node, Span, node
 from accord.domain.conditions import find
 
-_QUARTERS = (0, 25, 50, 75, 100)
+QUARTERS = (0, 25, 50, 75, 100)
 
 
 def lines(run: TrainingRun, now: datetime) -> Iterator[Node]:
     """What is below a run."""
     yield _progress(run, now)
     if run.status.attempt:
-        yield _attempt(run)
+        yield attempt(run)
     figures = _figures(run)
     if figures:
-        yield node(figures, _schedule(run))
+        yield node(figures, schedule(run))
     if run.status.milestones:
         yield _milestones(run)
+    yield from suggestions(run)
+
+
+def suggestions(run: TrainingRun) -> Iterator[Node]:
+    """What ratings suggest."""
     for suggestion in run.status.suggestions:
         applied = suggestion.applied_in_attempt
         yield node(
@@ -49,7 +54,8 @@ def _progress(run: TrainingRun, now: datetime) -> Node:
     return node(*spans)
 
 
-def _attempt(run: TrainingRun) -> Node:
+def attempt(run: TrainingRun) -> Node:
+    """Which attempt it is, and why."""
     status = run.status
     said = [f"attempt {status.attempt}"]
     if status.job_ref is not None:
@@ -72,7 +78,8 @@ def _figures(run: TrainingRun) -> str:
     return "  ".join(f"{name} {wording.figure(value)}" for name, value in named if value is not None)
 
 
-def _schedule(run: TrainingRun) -> Span:
+def schedule(run: TrainingRun) -> Span:
+    """Whether it keeps to its schedules; empty where that is not known."""
     told = find(run.status.conditions, "OnSchedule")
     return Span("  on schedule", "good") if told is not None and told.status == "True" else Span("")
 
@@ -80,7 +87,7 @@ def _schedule(run: TrainingRun) -> Span:
 def _milestones(run: TrainingRun) -> Node:
     reached = {each.percent: each for each in run.status.milestones}
     spans = [Span("milestones")]
-    for percent in _QUARTERS:
+    for percent in QUARTERS:
         found = reached.get(percent)
         if found is None:
             spans.append(Span(f"  – {percent}%", "dim"))
