@@ -43,4 +43,8 @@ if ready.status == "True" then
   end
   return {status = "Healthy", message = said(ready)}
 end
-return {status = "Progressing", message = said(conditions["Reconciling"] or ready)}
+local reconciling = conditions["Reconciling"]
+if reconciling ~= nil and reconciling.status == "True" and reconciling.reason == "PhasePaused" then
+  return {status = "Suspended", message = said(reconciling)}
+end
+return {status = "Progressing", message = said(reconciling or ready)}
