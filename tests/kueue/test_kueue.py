@@ -98,6 +98,15 @@ def test_a_queue_that_is_missing_stopped_or_too_small_is_named(queued: Namespace
     until(queued, "b", "ExceedsQuota", "maximum capacity")
 
 
+def behind(namespace: Namespace, job: str) -> None:
+    """Until what is made now is behind that in the queue: Kueue goes by creation, which is kept in whole seconds."""
+    path, made = namespace.path("configmaps"), workload(namespace, job)["metadata"]["creationTimestamp"]
+    probe = {"metadata": {"generateName": "clock-"}}
+    wait_until(
+        lambda: namespace.api.create(path, probe)["metadata"]["creationTimestamp"] > made, 10, "the clock stands still"
+    )
+
+
 def test_a_suspended_run_keeps_its_place_in_the_queue(queued: Namespace, start: StartOperator) -> None:
     cluster_queue(queued, "1")
     local_queue(queued)
@@ -105,9 +114,11 @@ def test_a_suspended_run_keeps_its_place_in_the_queue(queued: Namespace, start: 
     since = version(queued)
     train(queued, "a", queueName="main")
     first = runs(queued, "a")
-    for name in ("b", "c"):
-        train(queued, name, queueName="main")
-        until(queued, name, "Queued", "insufficient unused quota")
+    train(queued, "b", queueName="main")
+    until(queued, "b", "Queued", "insufficient unused quota")
+    behind(queued, "b-1")
+    train(queued, "c", queueName="main")
+    until(queued, "c", "Queued", "insufficient unused quota")
     uid = workload(queued, "b-1")["metadata"]["uid"]
     suspend(queued, "b", suspend=True)
     until(queued, "b", "Suspended")
