@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
     """Returns the exit code."""
     try:
         debian_program("prometheus", "prometheus")
+        debian_program("chromium", "chromium")
         if "--few" not in arguments:
             lay(Progress())
     except DevclusterError as error:

@@ -153,10 +153,10 @@ class Chromium:
         return answer["result"].get("value")
 
     def until(self, script: str, what: str, seconds: float = 30) -> Any:
-        """The first true value of an expression."""
+        """The first true value of an expression; True for an element."""
         deadline = time.monotonic() + patience(seconds)
         while True:
-            value = self.run(script)
+            value = self.run(f"((value) => value instanceof Node || value)({script})")
             if value:
                 return value
             assert time.monotonic() < deadline, f"{what}: {self.run('document.body.innerText')[:3000]}"

@@ -150,7 +150,6 @@ def test_a_lost_api_server_is_shown_and_text_stays_text(browser: Chromium, names
         assert browser.complaints == []
         assert started.stop() == Exit.INTERRUPTED
         browser.until("document.body.innerText.includes('accord dashboard is not responding')", "its end is not shown")
-    browser.open("about:blank")
 
 
 def test_only_its_own_page_is_answered_and_no_more_than_the_user_may(

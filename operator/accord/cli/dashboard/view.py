@@ -87,8 +87,8 @@ def _prometheus(facts: Facts) -> str:
     """What is missing; empty where all was found."""
     if not facts.asks_prometheus:
         return "Without Prometheus the charts show milestones and current values only: --prometheus URL"
-    found = [each.problem for each in facts.curves.values()] + [each.problem for each in facts.spells.values()]
-    problems = [problem for problem in dict.fromkeys(found) if problem]
+    told = [*(each.problem for each in facts.curves.values()), *(each.problem for each in facts.spells.values())]
+    problems = list(dict.fromkeys(each for each in told if each))
     return f"Prometheus: {problems[0]}" if problems else ""
 
 

@@ -37,6 +37,7 @@ _IDLE = 20.0
 """Seconds without a question of any page after which nothing is read: a browser asks every two seconds, one in the
 background at least every now and then."""
 _RIGHTS_EVERY, _CHARTS_EVERY = 60.0, 15.0
+_RETRY = 5.0  # seconds until rights that could not be asked for are asked for again
 _TIMEOUT = 10.0  # seconds that a query may take
 _AT_ONCE = 4
 _ALL = Selection(None, None)
@@ -194,6 +195,8 @@ class Watcher:
         asked = sorted(wanted - rights.keys())
         answers = await asyncio.gather(*(self._may(*key) for key in asked))
         rights |= {key: may for key, may in zip(asked, answers, strict=True) if may is not None}
+        if None in answers:
+            self._rights_at += _RETRY - _RIGHTS_EVERY
         self.facts = replace(self.facts, rights=rights)
 
     async def _may(self, namespace: str, kind: str) -> bool | None:

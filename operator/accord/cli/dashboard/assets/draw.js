@@ -89,7 +89,7 @@ export function timeline(line, width) {
       return s("g", {},
         s("title", {}, `step ${each.step} served from ${clock(each.begin, days)} to ${clock(each.end, days)}`),
         s("rect", { class: index % 2 ? "spell-b" : "spell-a", x: from.toFixed(1), y: bar, width: Math.max(1.5, to - from - 1).toFixed(1), height: 20, rx: 3 }),
-        to - from > text.length * 7 + 8 && s("text", { class: "on-bar", x: ((from + to) / 2).toFixed(1), y: bar + 14, "text-anchor": "middle" }, text));
+        to - from > text.length * 6.6 + 6 && s("text", { class: "on-bar", x: ((from + to) / 2).toFixed(1), y: bar + 14, "text-anchor": "middle" }, text));
     }),
     line.checkpoints.map((each) => {
       const at = Number(x(each.at).toFixed(1));
