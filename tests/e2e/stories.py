@@ -160,11 +160,11 @@ class Story:
         )
 
     def deployment(self, name: str, pod: Manifest, replicas: int = 1) -> None:
-        """A Deployment that gives up the wait for its pods after 20 s: what waits longer has seen that."""
+        """A Deployment that waits long for its pods: where the machine is busy, they are slow and not at fault."""
         labels = {"app": name}
         spec = {
             "replicas": replicas,
-            "progressDeadlineSeconds": 20,
+            "progressDeadlineSeconds": 300,
             "selector": {"matchLabels": labels},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {"metadata": {"labels": labels}, "spec": pod},
@@ -187,6 +187,10 @@ class Story:
         """Names of the snapshots that are never served again."""
         found = self.cluster.find("VolumeSnapshot", self.namespace, "accord.dev/policy=p,accord.dev/quarantined")
         return [each["metadata"]["name"] for each in found]
+
+    def lose_patience(self) -> None:
+        """From now on serve gives up the wait for its pods after 20 s."""
+        self.cluster.patch("Deployment", "serve", self.namespace, {"spec": {"progressDeadlineSeconds": 20}})
 
     def gave_up(self) -> bool:
         """Whether the Deployment controller has: the progress deadline of serve is over."""

@@ -54,6 +54,7 @@ def test_without_room_for_a_pod_nothing_is_blamed_and_the_rollback_is_made_when_
 ) -> None:
     story = stories["no-room"]
     story.until("a later checkpoint is served", lambda: story.served() >= 1000, 180, "CheckpointPolicy", "p")
+    story.lose_patience()
     # Given a cluster that takes no further pod of this Deployment
     (pod,) = story.cluster.ready_pods(story.namespace, "app=serve")
     # The scheduler would not put it beside such a pod either.
@@ -83,6 +84,7 @@ def test_without_room_for_a_pod_nothing_is_blamed_and_the_rollback_is_made_when_
 def test_a_rollout_that_is_paused_is_waited_for(stories: dict[str, Story]) -> None:
     story = stories["paused"]
     story.until("a checkpoint is served", lambda: story.served() >= 500, 180, "CheckpointPolicy", "p")
+    story.lose_patience()
     story.cluster.patch("Deployment", "serve", story.namespace, {"spec": {"paused": True}})
     story.until(
         "the policy says so",
@@ -115,6 +117,8 @@ def test_two_pods_on_a_volume_that_takes_one_are_refused_before_anything_is_touc
 
 def test_a_checkpoint_whose_pods_crash_is_put_back_and_never_served_again(stories: dict[str, Story]) -> None:
     story = stories["crashes"]
+    story.until("step 500 is served", lambda: story.served() >= 500, 180, "CheckpointPolicy", "p")
+    story.lose_patience()
     story.until("a checkpoint is quarantined", story.quarantined, 300, "CheckpointPolicy", "p")
     story.until("step 500 is served again", lambda: story.served() == 500, 90, "CheckpointPolicy", "p")
     assert "p-500" not in story.quarantined()

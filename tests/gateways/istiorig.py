@@ -15,8 +15,8 @@ from tests.gateways.rig import SPLIT, World, own_address
 
 VIRTUAL_SERVICES = f"{GROUP}/v1/virtualservices"
 DESTINATION_RULES = f"{GROUP}/v1/destinationrules"
-HOST = "test"
-"""The `Host` that the clients of the tests name."""
+HOST = "*"
+"""All hosts of the gateway: a name without a dot, as the clients of the tests have it, is a Service to Istio."""
 
 
 class Mesh(World):
