@@ -71,23 +71,30 @@ def served(replies: list[Reply]) -> dict[str, float]:
     return shares(replies)
 
 
+def by_chance(replies: list[Reply]) -> None:
+    """Each request is drawn by itself, so a share of few requests may well be some points off."""
+    split = served(replies)
+    assert split.keys() == SPLIT.keys(), split
+    off = sum(
+        (len(replies) * (split[mode] - share) / 100) ** 2 / (len(replies) * share / 100)
+        for mode, share in SPLIT.items()
+    )
+    assert off < _LIKELY, f"no chance, but a fault: chi-square {off} of {split}"
+
+
 async def test_requests_are_split_by_weight_and_a_user_stays(mesh: Mesh) -> None:
     await mesh.start()
     first = await send(mesh.port, 10_000)
-    split = served(first)
-    assert near(split, SPLIT), split
-    off = sum(
-        (len(first) * (split[mode] - share) / 100) ** 2 / (len(first) * share / 100) for mode, share in SPLIT.items()
-    )
-    assert off < _LIKELY, f"no chance, but a fault: chi-square {off}"
+    assert near(served(first), SPLIT), served(first)
+    by_chance(first)
     assert all(reply.cookie == reply.body for reply in first)
     for mode in SPLIT:
         again = await send(mesh.port, 200, cookie=f"theme=dark; accord-mode={mode}; lang=de")
         assert served(again) == {mode: 100}
         assert {reply.cookie for reply in again} == {None}, "the hour counts from the first answer"
     strangers = await send(mesh.port, 2000, cookie="accord-mode=unknown; x-accord-mode=creative")
-    assert near(served(strangers), SPLIT)
-    assert near(served(await send(mesh.port, 2000, method="POST")), SPLIT)
+    by_chance(strangers)
+    by_chance(await send(mesh.port, 2000, method="POST"))
     assert mesh.condition("Ready") == ("True", "Ready", "traffic is split as specified")
     assert "Istio does not report whether its proxies have it" in mesh.condition("Programmed")[2]
     assert mesh.proxy is not None
@@ -102,7 +109,7 @@ async def test_a_wish_wins_in_the_header_before_the_cookie_before_stickiness(mes
         assert served(await send(mesh.port, 20, cookie=cookies)) == {preferred: 100}
         assert served(await send(mesh.port, 20, cookie=f"accord-mode={stuck}")) == {stuck: 100}
     nobody = await send(mesh.port, 2000, x_accord_mode="nobody")
-    assert near(served(nobody), SPLIT), "a wish for an unknown mode falls through to the weights"
+    by_chance(nobody)  # a wish for an unknown mode falls through to the weights
 
 
 async def test_a_mode_without_pods_gets_nothing_and_its_users_return(mesh: Mesh) -> None:
