@@ -133,7 +133,7 @@ async def test_a_downshift_moves_the_share_and_the_users_and_gives_them_back(
     breaker = {
         "mode": "creative",
         "window": "2s",
-        "cooldown": "2s",
+        "cooldown": "10m",
         "shiftTo": [{"mode": "balanced", "weight": 100}],
         "query": 'failures_now{mode="$mode"}',
     }
@@ -146,6 +146,8 @@ async def test_a_downshift_moves_the_share_and_the_users_and_gives_them_back(
     assert {reply.cookie for reply in users} == {None}, "they return to the mode that they had"
     assert mesh.pods["balanced"].seen[-1]["x-accord-cache-ttl"] == "300"
     failing.failures = 0
+    shortened = {"spec": {"circuitBreaker": {"cooldown": "1s"}}}
+    await mesh.call(mesh.namespace.patch, "trafficpolicies", "shop", shortened)
     await mesh.ready(SPLIT)
     await mesh.follows(SPLIT)
     assert served(await send(mesh.port, 200, cookie="accord-mode=creative")) == {"creative": 100}
