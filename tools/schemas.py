@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from devcluster import gosource, paths, programs
+from devcluster.buildlock import one_build
 from tools.programs import ROOT
 
 Schema = dict[str, Any]
@@ -40,14 +41,22 @@ def ensure() -> str:
         key.update(source.read_bytes())
     target = paths.cache_dir() / "schemas" / f"{version}-{key.hexdigest()[:12]}"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
-        try:
-            _write_all(scratch, version, crds)
-            scratch.rename(target)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        # Of the checks that run beside each other more than one asks for them.
+        with one_build("schemas"):
+            _make(target, version, crds)
     return f"{target}/{{{{.Group}}}}_{{{{.ResourceAPIVersion}}}}_{{{{.ResourceKind}}}}.json"
+
+
+def _make(target: Path, version: str, crds: list[Path]) -> None:
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
+    try:
+        _write_all(scratch, version, crds)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write_all(folder: Path, version: str, crds: list[Path]) -> None:
