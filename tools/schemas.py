@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from devcluster.buildlock import one_build
 
 from devcluster import gosource, paths, programs
-from devcluster.buildlock import one_build
 from tools.programs import ROOT
 
 Schema = dict[str, Any]

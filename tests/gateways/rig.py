@@ -169,6 +169,11 @@ class World:
         except AssertionError as error:
             raise AssertionError(f"{error}: {json.dumps(self.policy().get('status'))}") from None
 
+    async def keeps_up(self, shares: Mapping[str, float]) -> None:
+        """Until these are in the route and in force, whatever the policy says of itself."""
+        await self.until(lambda: self.weights() == shares, f"weights {shares} in the route")
+        await self.follows(shares)
+
     async def follows(self, wanted: Mapping[str, float]) -> None:
         """Until requests are split so: Traefik says that it has accepted a route a moment before it uses it."""
         replies: list[Reply] = []

@@ -125,6 +125,12 @@ async def test_a_mode_without_pods_gets_nothing_and_its_users_return(mesh: Mesh)
     await mesh.follows(SPLIT)
     assert served(await send(mesh.port, 200, cookie="accord-mode=creative")) == {"creative": 100}
 
+    suspended = {"spec": {"suspend": True}}
+    await mesh.call(mesh.namespace.patch, "trafficpolicies", "shop", suspended)
+    for ready, split in ((False, {"fast": 70, "balanced": 30}), (True, SPLIT)):
+        await mesh.list_pod("creative", ready=ready)
+        await mesh.keeps_up(split)
+
 
 async def test_a_downshift_moves_the_share_and_the_users_and_gives_them_back(
     mesh: Mesh, store: Prometheus, failing: Failing

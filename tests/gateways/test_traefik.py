@@ -58,6 +58,12 @@ async def test_a_mode_without_pods_gets_nothing_and_its_users_return(world: Worl
     await world.follows(SPLIT)
     assert served(await send(world.port, 200, cookie="accord-mode=creative")) == {"creative": 100}
 
+    suspended = {"spec": {"suspend": True}}
+    await world.call(world.namespace.patch, "trafficpolicies", "shop", suspended)
+    for ready, split in ((False, {"fast": 70, "balanced": 30}), (True, SPLIT)):
+        await world.list_pod("creative", ready=ready)
+        await world.keeps_up(split)
+
 
 async def test_a_weight_that_somebody_edits_is_put_back(world: World) -> None:
     operator = await world.start()

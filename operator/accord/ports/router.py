@@ -12,7 +12,18 @@ from accord.domain.plan import ObjectKey
 from accord.domain.traffic.observed import Counted, Endpoint, Seen, Unsupported
 from accord.domain.traffic.progress import Handover, Pending, Progress, Rejected, Settled, Unverifiable
 
-__all__ = ["Handover", "HandsOver", "Pending", "Progress", "Proxies", "Rejected", "Router", "Settled", "Unverifiable"]
+__all__ = [
+    "Handover",
+    "HandsOver",
+    "KeepsUp",
+    "Pending",
+    "Progress",
+    "Proxies",
+    "Rejected",
+    "Router",
+    "Settled",
+    "Unverifiable",
+]
 
 
 class Router(Protocol):
@@ -46,6 +57,16 @@ class HandsOver(Router, Protocol):
 
     def left(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> bool:
         """Whether it sends nothing any more to modes that the current routing does not name."""
+
+
+@runtime_checkable
+class KeepsUp(Router, Protocol):
+    """A router that has to be told when a mode loses its pods, even while the spec is not followed."""
+
+    def kept_up(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
+        """Of a policy that is suspended or not accepted: those of its live objects that route, with another mode in
+        place of one without pods, and otherwise as they live. Of any other policy none.
+        """
 
 
 @runtime_checkable

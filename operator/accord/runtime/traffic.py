@@ -29,7 +29,7 @@ from accord.domain.traffic.membership import known_modes
 from accord.domain.traffic.observed import DeploymentView, Endpoint, Measurement, Observed, RouterView
 from accord.domain.traffic.progress import Handover
 from accord.domain.traffic.resources import mode_service_key, owned
-from accord.ports.router import HandsOver, Proxies, Router
+from accord.ports.router import HandsOver, KeepsUp, Proxies, Router
 from accord.runtime.book import AnyInquiry, Book, Inquiry
 from accord.runtime.index import Change, Index, controller_of, slice_service, version
 from accord.runtime.kinds import Traits
@@ -225,6 +225,7 @@ class TrafficPolicies:
             return RouterView(unsupported=(acceptance.no_router(policy, self._routers),))
         view = RouterView(
             objects=router.objects(policy, live),
+            kept_up=router.kept_up(policy, live) if isinstance(router, KeepsUp) else (),
             address=router.address(policy),
             unsupported=router.unsupported(policy),
             progress=router.progress(policy, live),

@@ -6,11 +6,14 @@ names it, goes to the mode that stands in for it. What they count they do not te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from accord.adapters.routers.weights import whole
+from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import EnvoyRouter, TrafficPolicy
+from accord.domain.children import needs_apply
+from accord.domain.traffic import names
 from accord.domain.traffic.routing import RoutingIntent
 from accord.domain.traffic.shares import effective_shares, stand_in
 
@@ -27,9 +30,10 @@ class Named(NamedTuple):
     answers: str
 
 
-def named(policy: TrafficPolicy, intent: RoutingIntent) -> Iterator[Named]:
-    """In order of precedence: the wish in the header, the wish in the cookie, the sticky cookie."""
-    ready = with_pods(policy, intent)
+def named(intent: RoutingIntent, ready: Set[str]) -> Iterator[Named]:
+    """In order of precedence: the wish in the header, the wish in the cookie, the sticky cookie. `ready` are the modes
+    with pods.
+    """
     modes = {mode: stand_in(intent, mode, ready) or mode for mode in sorted(intent.weights.keys() - intent.paused)}
     if intent.wish is not None:
         for mode, answers in modes.items():
@@ -41,11 +45,11 @@ def named(policy: TrafficPolicy, intent: RoutingIntent) -> Iterator[Named]:
             yield Named(None, intent.sticky.cookie, mode, answers)
 
 
-def drawn(policy: TrafficPolicy, intent: RoutingIntent) -> dict[str, int]:
-    """Weights of the modes that are drawn. Percents where they are whole, for people read them; else hundredths. Never
-    all 0.
+def drawn(intent: RoutingIntent, ready: Set[str]) -> dict[str, int]:
+    """Weights of the modes that are drawn, of which `ready` have pods. Percents where they are whole, for people read
+    them; else hundredths. Never all 0.
     """
-    shares = effective_shares(intent, with_pods(policy, intent))
+    shares = effective_shares(intent, ready)
     return _weights({name: share for name, share in shares.items() if share > 0})
 
 
@@ -53,6 +57,23 @@ def with_pods(policy: TrafficPolicy, intent: RoutingIntent) -> frozenset[str]:
     """Modes with ready pods, as the status records them; all while it records none."""
     recorded = policy.status.modes
     return frozenset(mode.name for mode in recorded if mode.ready_pods) if recorded else frozenset(intent.clusters)
+
+
+def kept_up(
+    policy: TrafficPolicy,
+    intent: RoutingIntent,
+    live: Manifest,
+    services: Collection[str],
+    make: Callable[[Set[str]], Manifest],
+) -> Manifest:
+    """What a live object becomes while the spec is not followed: another mode stands in for one that lost its pods, as
+    the built-in router's proxies have it, and nothing else changes.
+
+    `services` are those that `live` draws from, and `make` is the object for the modes with pods. `live` itself is the
+    answer where it is none that we would have made for any of them: an edit of somebody's is left alone.
+    """
+    before = {mode for mode in intent.clusters if names.mode_service(policy.metadata.name, mode) in services}
+    return live if needs_apply(make(before), live) else make(with_pods(policy, intent))
 
 
 def limits(policy: TrafficPolicy, own: str) -> Iterator[tuple[str, str]]:

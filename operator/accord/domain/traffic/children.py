@@ -23,7 +23,8 @@ def to_apply(observed: Observed, wanted: tuple[Manifest, ...]) -> tuple[Manifest
 
 
 def to_repair(observed: Observed) -> tuple[Manifest, ...]:
-    """Where nothing else may change: children that lost a label of ours, or their owner, otherwise as they live.
+    """Where nothing else may change: children that lost a label of ours, or their owner, otherwise as they live. But a
+    router that has to be told so still lets another mode stand in for one without pods.
 
     Services and PodDisruptionBudgets are watched by label, and the EndpointSlices of a Service take its labels: without
     them the proxies would hear of no pod that comes or goes. Deployments are watched without.
@@ -32,12 +33,13 @@ def to_repair(observed: Observed) -> tuple[Manifest, ...]:
     expected = {mode_service_key(policy, mode): mode for mode in sorted(known_modes(policy))}
     router = (ObjectKey.of(owned(policy, manifest)) for manifest in observed.router.objects)
     keys: dict[ObjectKey, str | None] = {**expected, **dict.fromkeys(key for key in router if key.kind != "Deployment")}
+    kept_up = {ObjectKey.of(manifest): manifest for manifest in observed.router.kept_up}
     return tuple(
         wanted
         for key, mode in keys.items()
         if (live := observed.children.get(key) or observed.orphans.get(key)) is not None
         and key not in observed.conflicts
-        and needs_apply(wanted := _as_it_lives(policy, live, mode), live)
+        and needs_apply(wanted := _as_it_lives(policy, kept_up.get(key, live), mode), live)
     )
 
 

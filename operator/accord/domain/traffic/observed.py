@@ -201,6 +201,8 @@ class RouterView:
     progress: Progress = NOBODY
     handover: Handover = field(default_factory=Handover)
     seen: Seen = Seen()
+    kept_up: tuple[Manifest, ...] = ()
+    """Of a policy whose spec is not followed: live objects, with another mode in place of one that lost its pods."""
 
 
 @dataclass(frozen=True)

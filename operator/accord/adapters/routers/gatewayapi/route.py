@@ -9,7 +9,7 @@ their cookie and return.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from accord.adapters.routers import others
 from accord.adapters.routers.headers import MODE_HEADER, TTL_HEADER, cookie_pattern, set_cookie, whole_seconds
@@ -27,6 +27,7 @@ MOST_RULES = 16
 
 def http_route(policy: TrafficPolicy, settings: GatewayAPIRouter, intent: RoutingIntent) -> Manifest:
     """The route that does what `intent` says. `intent.weights` must not be empty."""
+    ready = others.with_pods(policy, intent)
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -34,9 +35,22 @@ def http_route(policy: TrafficPolicy, settings: GatewayAPIRouter, intent: Routin
         "spec": {
             "parentRefs": [parent(each) for each in settings.parent_refs],
             **({"hostnames": list(settings.hostnames)} if settings.hostnames else {}),
-            "rules": list(_rules(policy, settings.path_prefix, intent)),
+            "rules": list(_rules(policy, settings.path_prefix, intent, ready)),
         },
     }
+
+
+def kept_up(policy: TrafficPolicy, live: Manifest, intent: RoutingIntent) -> Manifest:
+    """The live route while the spec is not followed: see `others.kept_up`. Its parents, hosts and path stay."""
+    rules = live["spec"].get("rules") or [{}]
+    paths = [match.get("path") or {} for match in rules[-1].get("matches") or ()]
+    prefix = paths[0].get("value", "/") if paths else "/"
+    services = [each["name"] for each in rules[-1].get("backendRefs") or ()]
+
+    def make(ready: Set[str]) -> Manifest:
+        return {**live, "spec": {**live["spec"], "rules": list(_rules(policy, prefix, intent, ready))}}
+
+    return others.kept_up(policy, intent, live, services, make)
 
 
 def parent(reference: ParentReference) -> Manifest:
@@ -54,9 +68,9 @@ def count(modes: int, *, sticky: bool, wish: bool, breakers: bool) -> int:
     return modes * (int(sticky) + 2 * int(wish)) + int(sticky and breakers) + 1
 
 
-def _rules(policy: TrafficPolicy, prefix: str, intent: RoutingIntent) -> Iterator[Manifest]:
-    drawn = others.drawn(policy, intent)
-    for named in others.named(policy, intent):
+def _rules(policy: TrafficPolicy, prefix: str, intent: RoutingIntent, ready: Set[str]) -> Iterator[Manifest]:
+    drawn = others.drawn(intent, ready)
+    for named in others.named(intent, ready):
         yield _rule(policy, prefix, [_match(named)], {named.answers: 1}, intent)
     if intent.sticky is not None and intent.paused:
         # Their users are served by others for now, and return: the cookie that they have is left alone.

@@ -54,6 +54,15 @@ class GatewayAPIRouter:
             return ()
         return (route.http_route(policy, settings, intent),)
 
+    def kept_up(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
+        """The live route with another mode in place of one without pods, while the spec is not followed."""
+        accepted, name = not self.unsupported(policy), names.router(policy.metadata.name)
+        found = live.get(ObjectKey(route.API_VERSION, route.KIND, policy.metadata.namespace, name))
+        if found is None or (accepted and not policy.spec.suspend):
+            return ()
+        intent = routing_intent(policy, accepted=accepted)
+        return () if intent is None or not intent.weights else (route.kept_up(policy, found, intent),)
+
     def address(self, policy: TrafficPolicy) -> str | None:
         """That of the Gateway, which others manage."""
         return None

@@ -11,7 +11,7 @@ No field has a default in the schemas of both kinds: what is written here is wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from accord.adapters.routers import others
 from accord.adapters.routers.headers import MODE_HEADER, TTL_HEADER, cookie_pattern, set_cookie, whole_seconds
@@ -38,6 +38,7 @@ def objects(policy: TrafficPolicy, settings: IstioRouter, intent: RoutingIntent)
 
 def virtual_service(policy: TrafficPolicy, settings: IstioRouter, intent: RoutingIntent) -> Manifest:
     """How requests for the hosts find their mode."""
+    ready = others.with_pods(policy, intent)
     return {
         "apiVersion": API_VERSION,
         "kind": VIRTUAL_SERVICE,
@@ -45,9 +46,20 @@ def virtual_service(policy: TrafficPolicy, settings: IstioRouter, intent: Routin
         "spec": {
             "hosts": list(settings.hosts),
             "gateways": list(settings.gateways) or [_MESH],
-            "http": list(_rules(policy, intent)),
+            "http": list(_rules(policy, intent, ready)),
         },
     }
+
+
+def kept_up(policy: TrafficPolicy, live: Manifest, intent: RoutingIntent) -> Manifest:
+    """The live VirtualService while the spec is not followed: see `others.kept_up`. Its hosts and gateways stay."""
+    rules = live["spec"].get("http") or [{}]
+    services = [each["destination"]["host"] for each in rules[-1].get("route") or ()]
+
+    def make(ready: Set[str]) -> Manifest:
+        return {**live, "spec": {**live["spec"], "http": list(_rules(policy, intent, ready))}}
+
+    return others.kept_up(policy, intent, live, services, make)
 
 
 def destination_rule(policy: TrafficPolicy, mode: str, intent: RoutingIntent) -> Manifest:
@@ -84,9 +96,9 @@ def destination_rule(policy: TrafficPolicy, mode: str, intent: RoutingIntent) ->
     }
 
 
-def _rules(policy: TrafficPolicy, intent: RoutingIntent) -> Iterator[Manifest]:
-    drawn = others.drawn(policy, intent)
-    for named in others.named(policy, intent):
+def _rules(policy: TrafficPolicy, intent: RoutingIntent, ready: Set[str]) -> Iterator[Manifest]:
+    drawn = others.drawn(intent, ready)
+    for named in others.named(intent, ready):
         yield from _by_method(policy, [_match(named)], {named.answers: _WHOLE}, intent)
     if intent.sticky is not None and intent.paused:
         # Their users are served by others for now, and return: the cookie that they have is left alone.

@@ -65,6 +65,15 @@ class IstioRouter:
             return ()
         return objects.objects(policy, settings, intent)
 
+    def kept_up(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
+        """The live VirtualService with another mode in place of one without pods, while the spec is not followed."""
+        accepted, name = not self.unsupported(policy), names.router(policy.metadata.name)
+        found = live.get(ObjectKey(objects.API_VERSION, objects.VIRTUAL_SERVICE, policy.metadata.namespace, name))
+        if found is None or (accepted and not policy.spec.suspend):
+            return ()
+        intent = routing_intent(policy, accepted=accepted)
+        return () if intent is None or not intent.weights else (objects.kept_up(policy, found, intent),)
+
     def address(self, policy: TrafficPolicy) -> str | None:
         """That of the Istio Gateway or of the Service that clients call, which others manage."""
         return None
