@@ -10,6 +10,7 @@ sent. `ROUTERS` is the table: another router is another line.
 from __future__ import annotations
 
 import asyncio
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
@@ -44,22 +46,14 @@ class BuiltIn(rig.World):
 
     proxy = "shop-router-0"
 
-    async def start_operator(self) -> OperatorProcess:
-        self.xds, self._http, self._probe, self._admin = free_ports(4)
-        operator = OperatorProcess(
-            self.control_plane.kubeconfig,
-            self.directory,
-            namespaces=[self.namespace.name],
-            leaderElection={"enabled": False},
-            xds={"host": "127.0.0.1", "port": self.xds, "verifyPeers": False},
-        )
-        self.stack.enter_context(operator)
-        await self.call(operator.ready)
-        return operator
+    def settings(self) -> dict[str, Any]:
+        """Of the operator, which tells every proxy to listen where those in pods do."""
+        self.xds, self._admin = free_ports(2)
+        return {**super().settings(), "xds": {"host": "127.0.0.1", "port": self.xds, "verifyPeers": False}}
 
     @property
     def port(self) -> int:
-        return self._http
+        return EnvoySettings.http_port
 
     async def start(self, **spec: object) -> OperatorProcess:
         await self.start_pods()
@@ -69,6 +63,7 @@ class BuiltIn(rig.World):
         await self.until(lambda: self.namespace.get("services", "shop-router"), "no Service of the router")
         await self._start_proxy()
         await self._list_proxy()
+        await self.until(self._listens, "the proxy does not listen")
         await self.follows(rig.SPLIT)
         return operator
 
@@ -77,9 +72,6 @@ class BuiltIn(rig.World):
             image="envoy",
             xds_host="127.0.0.1",
             xds_port=self.xds,
-            listen_address="127.0.0.1",
-            http_port=self._http,
-            probe_port=self._probe,
             admin_port=self._admin,
         )
         policy = TrafficPolicy.model_validate(self.policy())
@@ -90,6 +82,10 @@ class BuiltIn(rig.World):
             )
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
+
+    def _listens(self) -> bool:
+        with socket.socket() as channel:
+            return channel.connect_ex(("127.0.0.1", self.port)) == 0
 
     async def _list_proxy(self) -> None:
         labels = {
@@ -104,7 +100,7 @@ class BuiltIn(rig.World):
                 "kind": "EndpointSlice",
                 "metadata": {"name": "shop-router-test", "namespace": self.namespace.name, "labels": labels},
                 "addressType": "IPv4",
-                "ports": [{"name": "http", "port": self._http, "protocol": "TCP"}],
+                "ports": [{"name": "http", "port": self.port, "protocol": "TCP"}],
                 "endpoints": [
                     {
                         "addresses": [rig.own_address()],

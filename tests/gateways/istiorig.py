@@ -32,18 +32,6 @@ class Mesh(World):
         assert self.proxy is not None
         return self.proxy.port
 
-    async def start_operator(self) -> OperatorProcess:
-        operator = OperatorProcess(
-            self.control_plane.kubeconfig,
-            self.directory,
-            namespaces=[self.namespace.name],
-            leaderElection={"enabled": False},
-            prometheus={"endpoints": {"default": {"url": self.prometheus}}},
-        )
-        self.stack.enter_context(operator)
-        await self.call(operator.ready)
-        return operator
-
     async def start_istio(self) -> None:
         """Istiod and the proxy that is its gateway."""
         await self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})

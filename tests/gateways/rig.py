@@ -67,6 +67,7 @@ class World:
         self.pods: dict[str, Backend] = {}
         self.stack = contextlib.ExitStack()
         self.traefik: Traefik | None = None
+        self.prometheus: str | None = None
 
     @property
     def port(self) -> int:
@@ -102,18 +103,28 @@ class World:
         }
         await self.apply(body)
 
+    def settings(self) -> dict[str, Any]:
+        """Of the operator."""
+        endpoints = {} if self.prometheus is None else {"default": {"url": self.prometheus}}
+        return {
+            "namespaces": [self.namespace.name],
+            "leaderElection": {"enabled": False},
+            **({"prometheus": {"endpoints": endpoints}} if endpoints else {}),
+        }
+
     async def start_operator(self) -> OperatorProcess:
-        settings = {"namespaces": [self.namespace.name], "leaderElection": {"enabled": False}}
-        operator = OperatorProcess(self.control_plane.kubeconfig, self.directory, **settings)
+        operator = OperatorProcess(self.control_plane.kubeconfig, self.directory, **self.settings())
         self.stack.enter_context(operator)
         await self.call(operator.ready)
         return operator
 
-    async def start_traefik(self) -> None:
-        self.traefik = await self.call(Traefik, self.control_plane.kubeconfig, self.directory, self.namespace.name)
+    async def start_traefik(self, *others: str) -> None:
+        """For the Gateways of this namespace, and of others."""
+        namespaces = (self.namespace.name, *others)
+        self.traefik = await self.call(Traefik, self.control_plane.kubeconfig, self.directory, *namespaces)
         self.stack.callback(self.traefik.stop)
 
-    async def create_gateway(self) -> None:
+    async def create_gateway(self, namespace: str | None = None, *, routes_from: str = "Same") -> None:
         """The class is the cluster's, and so of all tests."""
         kind = f"{GROUP}/v1"
         meta = {"name": "traefik"}
@@ -124,19 +135,19 @@ class World:
             "name": "web",
             "protocol": "HTTP",
             "port": self.port,
-            "allowedRoutes": {"namespaces": {"from": "Same"}},
+            "allowedRoutes": {"namespaces": {"from": routes_from}},
         }
         await self.apply(
             {
                 "apiVersion": kind,
                 "kind": "Gateway",
-                "metadata": {"name": "public", "namespace": self.namespace.name},
+                "metadata": {"name": "public", "namespace": namespace or self.namespace.name},
                 "spec": {"gatewayClassName": "traefik", "listeners": [listener]},
             }
         )
 
     async def create_policy(self, weights: Mapping[str, int] = SPLIT, **spec: Any) -> None:
-        router = {"type": "GatewayAPI", "gatewayAPI": {"parentRefs": [{"name": "public"}]}}
+        router = spec.pop("router", {"type": "GatewayAPI", "gatewayAPI": {"parentRefs": [{"name": "public"}]}})
         await self.call(lambda: self.namespace.policy("shop", dict(weights), router=router, **spec))
 
     async def start(self, **spec: Any) -> OperatorProcess:

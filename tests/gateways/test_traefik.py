@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from tests.apiserver.rig import Namespace
 from tests.envoy.http1 import Reply
 from tests.envoy.load import send, shares, steady_load
 from tests.gateways.rig import GROUP, SPLIT, World, install, near
@@ -127,6 +128,23 @@ async def test_a_missing_gateway_is_told_and_mended_when_it_comes(world: World) 
     assert f"Gateway {world.namespace.name}/public" in message
     assert "make sure that" in message
     await world.create_gateway()
+    await world.ready(SPLIT)
+    await world.follows(SPLIT)
+
+
+async def test_a_gateway_of_another_namespace_takes_the_route_once_it_allows_that(world: World) -> None:
+    infra = await world.call(Namespace, world.api)
+    await world.start_pods()
+    await world.start_traefik(infra.name)
+    await world.create_gateway(infra.name, routes_from="Same")
+    await world.start_operator()
+    parent = {"name": "public", "namespace": infra.name, "sectionName": "web"}
+    await world.create_policy(router={"type": "GatewayAPI", "gatewayAPI": {"parentRefs": [parent]}})
+    await world.until(lambda: world.condition("Programmed")[1] == "RouteNotAccepted", "its refusal is not told")
+    status, _, message = world.condition("Programmed")
+    assert status == "False"
+    assert f"Gateway {infra.name}/public (listener web) does not accept" in message
+    await world.create_gateway(infra.name, routes_from="All")
     await world.ready(SPLIT)
     await world.follows(SPLIT)
 

@@ -56,9 +56,9 @@ def _download(folder: Path) -> Path:
 
 
 class Traefik:
-    """One process that serves the Gateways of one namespace on `port` of loopback."""
+    """One process that serves the Gateways of these namespaces on `port` of loopback."""
 
-    def __init__(self, kubeconfig: Path, directory: Path, namespace: str) -> None:
+    def __init__(self, kubeconfig: Path, directory: Path, *namespaces: str) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
         server, user = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]
         authority = kubeconfig.parent / "pki" / "apiserver.crt"
@@ -74,7 +74,7 @@ class Traefik:
                     f"--entrypoints.web.address=127.0.0.1:{self.port}",
                     *(provider, f"{provider}.endpoint={server}", f"{provider}.token={user['token']}"),
                     f"{provider}.certauthfilepath={authority}",
-                    f"{provider}.namespaces={namespace}",
+                    f"{provider}.namespaces={','.join(namespaces)}",
                     "--providers.providersthrottleduration=50ms",
                     *("--global.checknewversion=false", "--global.sendanonymoususage=false"),
                 ],
