@@ -1,0 +1,94 @@
+"""A run that trains, a Deployment that serves, and their manifests as somebody changes them."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.apiserver import checkpoints as cp
+from tests.apiserver.checkpoints import Cluster, Trainers, Training
+from tests.apiserver.rig import Api, Namespace, OperatorProcess
+from tests.prometheus.rig import Prometheus, prometheus
+
+TEAM = Path(__file__).parent / "team"
+
+
+class Manifests:
+    """A working copy of what `team/` holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(TEAM, folder)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace what is in a file exactly once."""
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+
+
+@dataclass
+class Scene:
+    """One namespace."""
+
+    namespace: Namespace
+    trainers: Trainers
+    training: Training
+    prometheus: Prometheus
+    operator: OperatorProcess
+    manifests: Manifests
+
+    def trained(self) -> None:
+        """The run is there, and its trainer reports: three checkpoints, the newest served."""
+        # Not before: series that are half a minute older than a run are those of an earlier one of its name.
+        self.trainers.trainings[self.namespace.name] = self.training
+        self.prometheus.wait_for("ppo_training_step")
+        cp.save(self.namespace, self.training, 1000, 1500, 2000)
+
+    def break_down(self) -> None:
+        """The loss is NaN from step 2100 on."""
+        self.training.step, self.training.sick = 2100, True
+
+    def taken_back(self) -> tuple[str, str | None]:
+        """When the way back is over; claim and step that are served then."""
+        cp.finished(self.namespace)
+        # The next attempt begins where this one is taken back to, and is well.
+        self.training.attempt, self.training.step, self.training.saved, self.training.sick = 2, 1500, 1500, False
+        served = cp.serves(self.namespace)
+        assert served[1] == "1500"
+        return served
+
+    def rolled_back(self) -> tuple[str, str | None]:
+        """All of this."""
+        self.trained()
+        self.break_down()
+        return self.taken_back()
+
+    @property
+    def image(self) -> str:
+        """Of the serving pods."""
+        template = self.namespace.get(cp.DEPLOYMENTS, "serve")["spec"]["template"]
+        return str(template["spec"]["containers"][0]["image"])
+
+
+@contextlib.contextmanager
+def playing(kubeconfig: Path, api: Api, directory: Path) -> Iterator[Scene]:
+    """An empty namespace with its operator, a Prometheus, and a played kubelet and snapshot-controller."""
+    namespace, trainers = Namespace(api), Trainers()
+    with (
+        prometheus(directory / "prometheus", trainers, every="2s") as server,
+        Cluster(api, namespace),
+        OperatorProcess(
+            kubeconfig,
+            directory,
+            namespaces=[namespace.name],
+            leaderElection={"enabled": False},
+            prometheus={"endpoints": {"default": {"url": server.url, "timeout": "30s"}}},
+        ) as operator,
+    ):
+        operator.ready()
+        yield Scene(namespace, trainers, Training(), server, operator, Manifests(directory / "git" / "team"))
