@@ -21,6 +21,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from devcluster import credentials, programs
 from devcluster.errors import DevclusterError
@@ -38,8 +39,11 @@ ATTEMPTS = 3
 class ControlPlane:
     """A throw-away control plane. `kubeconfig` and `kubectl` are valid between `start` and `stop`."""
 
-    def __init__(self, directory: Path | str | None = None) -> None:
-        """`directory` keeps the data and logs; by default a temporary one that `stop` removes."""
+    def __init__(self, directory: Path | str | None = None, *, audited: bool = False) -> None:
+        """`directory` keeps the data and logs; by default a temporary one that `stop` removes. `audited`: the requests
+        of service accounts are recorded, see `requests`.
+        """
+        self._audited = audited
         self._given = Path(directory) if directory is not None else None
         self._scratch: Scratch | None = None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -114,6 +118,15 @@ class ControlPlane:
         file = self.directory / "logs" / f"{component}.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
+    def requests(self) -> list[dict[str, Any]]:
+        """What service accounts have asked for so far, answered, as audit.k8s.io/v1 Events of level Metadata.
+
+        The API server writes each before it sends the answer (audit-log-mode `blocking`, the default).
+        """
+        file = self.directory / "logs" / "audit.json"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [json.loads(line) for line in lines]
+
     def __enter__(self) -> ControlPlane:
         return self.start()
 
@@ -167,6 +180,19 @@ class ControlPlane:
             f"--token-auth-file={pki / 'tokens.csv'}",
             "--authorization-mode=Node,RBAC",
             "--allow-privileged=true",
+            *(self._audit_flags() if self._audited else ()),
+        ]
+
+    def _audit_flags(self) -> list[str]:
+        policy = self.directory / "audit-policy.json"
+        recorded = {"level": "Metadata", "userGroups": ["system:serviceaccounts"]}
+        body = {"omitStages": ["RequestReceived", "ResponseStarted"], "rules": [recorded, {"level": "None"}]}
+        policy.write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", **body}))
+        return [
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.directory / 'logs' / 'audit.json'}",
+            # as one file, whatever its size
+            "--audit-log-maxsize=0",
         ]
 
     def _controller_manager_flags(self) -> list[str]:

@@ -43,5 +43,5 @@ def control_plane() -> Iterator[ControlPlane]:
     Always a throw-away one, also where the reader named a cluster: these tests set the state of pods by hand, which
     only a cluster without kubelets leaves alone. It has `kubeconfig` and `kubectl(*arguments, input=None) -> str`.
     """
-    with ControlPlane() as started:
+    with ControlPlane(audited=True) as started:
         yield started

@@ -162,6 +162,14 @@ def rbac_page() -> str:
         f"{_rules_table(permissions['watched'])}\n"
         "## In its own namespace\n\n"
         f"{_rules_table(permissions['release'])}\n"
+        "## What holds it to that\n\n"
+        "Roles know no fields: an account that may patch Deployments may put any image into any of them. So the chart\n"
+        "adds a ValidatingAdmissionPolicy for the operator's ServiceAccount alone, named `<name>.<namespace>`.\n"
+        "Whatever roles the account is given, the API server takes only these writes from it:\n\n"
+        f"{_HELD}\n"
+        "A refusal is said in the object's conditions, with the policy's name. Nobody else's writes are concerned.\n"
+        "What it does not hold, and how to turn it off: [Threat model](../explanation/threat-model.md),\n"
+        "[Install](../how-to/install.md#what-the-operator-may-write).\n\n"
         "## People\n\n"
         "With `rbac.aggregate` (the default) the built-in roles learn about Accord's kinds: `view` may read policies,\n"
         "`edit` and `admin` may also change them. Status belongs to the operator alone.\n\n"
@@ -173,6 +181,23 @@ def rbac_page() -> str:
         "| `approve`, `rollback` | get and patch `checkpointpolicies` | `edit` |\n"
         "| `retune` | get and patch `trainingruns` | `edit` |\n"
     )
+
+
+_HELD = """\
+| object | what it may write |
+| --- | --- |
+| policies and runs | status; of a TrainingRun also the annotations `accord.dev/restart-from`, `restart-attempt` and \
+`stop-attempt`, and its deletion when it has finished and says `ttlAfterFinished` |
+| a Deployment that it did not make | `claimName` of one volume, `subPath` of the mounts of such a volume \
+(`step-…`), pod annotation `accord.dev/checkpoint-step` |
+| Deployments, Services, Jobs, budgets and routes that it makes | all of it, while a policy or run is their controller |
+| volumes and snapshots | its own: labels, annotations, size; it deletes volumes that were made from a snapshot, never \
+that of a training |
+| pods of a TrainingRun | `spec.activeDeadlineSeconds` |
+| Kueue's Workloads | `spec.active` |
+| Events, the Lease | Events in its own name about policies and runs; the one Lease |
+| everything else | nothing |
+"""
 
 
 def _rules_table(rules: list[dict[str, Any]]) -> str:

@@ -6,7 +6,7 @@ of HEAD in which the version is set. Times are that of the commit (SOURCE_DATE_E
 - the wheels of the operator and of the trainer's SDK
 - the chart, with that version and as that of the operator
 - the CRDs in one file, for `kubectl apply --server-side -f`
-- SBOMs, where there are some: `*.json` in build/sbom
+- an SBOM of each wheel, as CycloneDX (`tools/sbom.py`); and others, where there are some: `*.json` in build/sbom
 - CHANGELOG.md: what has changed since the tag before
 - SHA256SUMS of all of them, for `sha256sum --check`
 """
@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from tools import sbom
 from tools.programs import ROOT, CommandError, go_program
 
 SBOMS = Path("build") / "sbom"
@@ -85,12 +86,13 @@ def release(version: str, root: Path = ROOT, target: Path | None = None) -> Path
         _set_version(source, version)
         for folder in (source, source / "trainer"):
             _wheel(folder, made, epoch)
+        sbom.write(source, made, python_version(version), datetime.fromtimestamp(epoch, UTC))
         _chart(source, made, epoch)
         crds = sorted((source / "crds").glob("accord.dev_*.yaml"))
         bundle = "---\n".join(crd.read_text(encoding="utf-8") for crd in crds)
         (made / f"accord-crds-{version}.yaml").write_text(bundle, encoding="utf-8")
-    for sbom in sorted((root / SBOMS).glob("*.json")):
-        shutil.copyfile(sbom, made / sbom.name)
+    for other in sorted((root / SBOMS).glob("*.json")):
+        shutil.copyfile(other, made / other.name)
     log = changelog(version, datetime.fromtimestamp(epoch, UTC), changes(root))
     (made / "CHANGELOG.md").write_text(log, encoding="utf-8")
     _sums(made)

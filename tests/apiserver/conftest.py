@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.apiserver import rights
 from tests.apiserver.kinds import install_kinds
 from tests.apiserver.rig import Api, Namespace, OperatorProcess
 
@@ -27,13 +28,29 @@ def namespace(api: Api) -> Namespace:
 
 
 @pytest.fixture
-def start_operator(control_plane: Any, namespace: Namespace, tmp_path: Path) -> Iterator[StartOperator]:
+def operators_kubeconfig(api: Api, control_plane: Any, namespace: Namespace, tmp_path: Path) -> Iterator[Path]:
+    """With the rights that the chart gives to an operator of the test's namespace. At the end: it needed no others."""
+    rights.give(api, namespace.name, namespace.name)
+    try:
+        yield rights.kubeconfig(api, control_plane.kubeconfig, namespace.name, tmp_path)
+    finally:
+        rights.take_policy_away(api, namespace.name)
+    assert not rights.overstepped(rights.asked(control_plane, {namespace.name}))
+
+
+@pytest.fixture
+def start_operator(
+    api: Api, operators_kubeconfig: Path, namespace: Namespace, tmp_path: Path
+) -> Iterator[StartOperator]:
     """Starts operators that watch only the test's namespace, without an election unless asked for."""
     with ExitStack() as stack:
 
         def start(**config: Any) -> OperatorProcess:
             settings = {"namespaces": [namespace.name], "leaderElection": {"enabled": False}, **config}
-            operator = OperatorProcess(control_plane.kubeconfig, tmp_path, **settings)
+            for watched in settings["namespaces"]:
+                rights.give(api, namespace.name, watched)
+            settings.setdefault("pod_namespace", namespace.name)
+            operator = OperatorProcess(operators_kubeconfig, tmp_path, **settings)
             stack.enter_context(operator)
             return operator
 

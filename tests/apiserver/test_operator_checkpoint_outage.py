@@ -21,7 +21,7 @@ from devcluster import snapshots as snapshot_kinds
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
     """One of its own, because it is stopped."""
-    with ControlPlane() as started:
+    with ControlPlane(audited=True) as started:
         yield started
 
 

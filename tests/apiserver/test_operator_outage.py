@@ -19,7 +19,7 @@ from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
 @pytest.fixture(scope="module")
 def control_plane() -> Iterator[ControlPlane]:
     """One of their own, because they stop it."""
-    with ControlPlane() as started:
+    with ControlPlane(audited=True) as started:
         yield started
 
 

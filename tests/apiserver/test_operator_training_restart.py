@@ -170,18 +170,11 @@ def end_state(namespace: Namespace) -> dict[str, Any]:
     }
 
 
-def test_killed_between_any_two_writes_of_a_restart_it_ends_the_same(
-    api: Api, control_plane: Any, tmp_path: Path
-) -> None:
+def test_killed_between_any_two_writes_of_a_restart_it_ends_the_same(api: Api, start_operator: StartOperator) -> None:
     """One run for each number of writes after which the operator dies; 0 is the one in which it never does."""
     runs = [Namespace(api) for _ in range(MOST_WRITES + 1)]
-    off = {"leaderElection": {"enabled": False}}
-    everywhere = {"namespaces": [namespace.name for namespace in runs], **off}
-
-    def operator(name: str, **settings: Any) -> OperatorProcess:
-        return OperatorProcess(control_plane.kubeconfig, tmp_path, name=name, **settings)
-
-    with operator("first", **everywhere) as first:
+    everywhere = {"namespaces": [namespace.name for namespace in runs]}
+    with start_operator(name="first", **everywhere) as first:
         first.ready()
         for namespace in runs:
             create(namespace)
@@ -193,8 +186,8 @@ def test_killed_between_any_two_writes_of_a_restart_it_ends_the_same(
             batch = []
             for writes, namespace in list(enumerate(runs))[first_of : first_of + AT_A_TIME]:
                 ask(namespace, restart_from="500", restart_attempt="1")
-                only = {"namespaces": [namespace.name], **off}
-                dying = operator(f"dying-{writes}", program=(DYING, str(writes)), **only)
+                only = {"namespaces": [namespace.name], "name": f"dying-{writes}"}
+                dying = start_operator(program=(DYING, str(writes)), **only)
                 batch.append((namespace, stack.enter_context(dying)))
             wait_until(
                 lambda b=batch: restarted_or_dead(b),
@@ -202,7 +195,7 @@ def test_killed_between_any_two_writes_of_a_restart_it_ends_the_same(
                 f"neither restarted nor dead after write {first_of} or one of the next",
             )
             died += [dying.process.poll() is not None for _, dying in batch]
-    with operator("second", **everywhere) as second:
+    with start_operator(name="second", **everywhere) as second:
         second.ready()
         for writes, namespace in enumerate(runs):
             wait_until(lambda n=namespace: restarted(n), 60, f"not restarted after death at write {writes}")

@@ -185,6 +185,9 @@ def test_egress_is_open_unless_asked_for(render: Render) -> None:
         ("leaderElection.leaseDuration=10", "/leaderElection/leaseDuration"),
         ("image.digest=latest", "/image/digest"),
         ("xds.port=0", "/xds/port"),
+        ("extraEnv[0].name=POD_IP", "/extraEnv/0/name"),
+        ("topologySpreadConstraints[0].topologyKey=zone", "/topologySpreadConstraints/0"),
+        ("admissionPolicy.validationActions={Refuse}", "/admissionPolicy/validationActions/0"),
     ],
 )
 def test_wrong_values_are_refused_by_name(refused: Callable[..., str], setting: str, field: str) -> None:
@@ -197,6 +200,27 @@ def test_images_by_digest_or_tag(render: Render) -> None:
 
     assert image("default") == "accord/operator:0.1.0"
     assert image("everything") == f"registry.example.com/team/accord@sha256:{'0' * 64}"
+
+
+def test_what_is_added_to_the_pods_comes_beside_the_charts_own(render: Render) -> None:
+    pod = render("everything").one("Deployment")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert container["args"] == ["run", "--config", "/etc/accord/config.yaml", "--kubeconfig", "/etc/other/kubeconfig"]
+    assert [entry["name"] for entry in container["env"]] == ["POD_IP", "POD_NAME", "POD_NAMESPACE", "HTTPS_PROXY"]
+    assert pod["priorityClassName"] == "system-cluster-critical"
+    labels = render("everything").one("Deployment")["spec"]["selector"]["matchLabels"]
+    assert pod["topologySpreadConstraints"] == [
+        {
+            "topologyKey": "topology.kubernetes.io/zone",
+            "maxSkew": 2,
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": labels},
+        }
+    ]
+    usual = render().one("Deployment")["spec"]["template"]["spec"]
+    assert "priorityClassName" not in usual
+    assert [each["whenUnsatisfiable"] for each in usual["topologySpreadConstraints"]] == ["ScheduleAnyway"] * 2
+    assert usual["containers"][0]["args"] == ["run", "--config", "/etc/accord/config.yaml"]
 
 
 def test_version_of_chart_and_package_agree() -> None:

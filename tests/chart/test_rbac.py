@@ -102,6 +102,20 @@ def test_a_list_of_namespaces_by_a_role_in_each(render: Render) -> None:
             assert permissions(role["rules"]) == everywhere
 
 
+def test_two_releases_share_nothing_that_is_cluster_wide(render: Render) -> None:
+    """As docs/how-to/install.md has it: the second one has another name and leaves the CRDs to the first."""
+
+    def wide(**values: str) -> set[tuple[str, str]]:
+        found = {(o["kind"], o["metadata"]["name"]) for o in render("default", **values).objects}
+        return {each for each in found if each[0].startswith(("Cluster", "Custom", "Validating"))}
+
+    first = wide(namespaces="{shop}")
+    second = wide(namespaces="{chat}", fullnameOverride="other", crds__install="false", rbac__aggregate="false")
+    assert len(first) == 3 + 2 + 2, "CRDs, roles for people, the policy and its binding"
+    assert second == {(kind, "other.accord-system") for kind, name in first if kind.startswith("Validating")}
+    assert not first & wide(namespaces="{chat}", fullnameOverride="other", crds__install="false")
+
+
 def test_only_one_lease_may_be_changed(render: Render) -> None:
     rules = [rule for rule in operators_rules(render("everything")) if rule["resources"] == ["leases"]]
     assert {(tuple(rule["verbs"]), tuple(rule.get("resourceNames", ()))) for rule in rules} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import yaml
 from tools.programs import ROOT, go_program
 
-from tools import release
+from tools import release, sbom
 
 MADE = {
     "CHANGELOG.md",
@@ -24,6 +25,8 @@ MADE = {
     "accord-crds-1.2.3-rc.1.yaml",
     "accord_operator-1.2.3rc1-py3-none-any.whl",
     "accord_trainer-1.2.3rc1-py3-none-any.whl",
+    "accord_operator-1.2.3rc1.cdx.json",
+    "accord_trainer-1.2.3rc1.cdx.json",
 }
 
 
@@ -99,6 +102,35 @@ def test_every_part_has_the_version(places: tuple[Path, Path]) -> None:
             assert "Version: 1.2.3rc1" in wheel.read(f"{name}-1.2.3rc1.dist-info/METADATA").decode()
     crds = list(yaml.safe_load_all((places[0] / "accord-crds-1.2.3-rc.1.yaml").read_text()))
     assert sorted(crd["spec"]["names"]["kind"] for crd in crds) == ["CheckpointPolicy", "TrafficPolicy", "TrainingRun"]
+
+
+@pytest.mark.parametrize("name", ["operator", "trainer"])
+def test_the_sbom_names_every_package_that_the_image_installs(places: tuple[Path, Path], name: str) -> None:
+    listed = json.loads((places[0] / f"accord_{name}-1.2.3rc1.cdx.json").read_text())
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    pins = {line.split(" ")[0].replace("_", "-") for line in lines if "==" in line and not line.startswith("#")}
+    assert {f"{each['name']}=={each['version']}" for each in listed["components"]} == pins
+    assert all(each["externalReferences"][0]["hashes"] for each in listed["components"])
+    about = listed["metadata"]
+    assert about["timestamp"] == "2026-05-03T12:00:00Z"
+    assert about["component"]["purl"] == f"pkg:pypi/accord-{name}@1.2.3rc1"
+    # Whatever is there is asked for by something that is there, down from the wheel.
+    needs = {each["ref"]: set(each["dependsOn"]) for each in listed["dependencies"]}
+    reached, left = set(), {about["component"]["bom-ref"]}
+    while left:
+        reached |= left
+        left = {needed for ref in left for needed in needs[ref]} - reached
+    assert reached == {about["component"]["bom-ref"], *(each["bom-ref"] for each in listed["components"])}
+
+
+def test_a_package_is_asked_for_by_whom_the_lock_names() -> None:
+    text = (
+        "a==1 \\\n    --hash=sha256:"
+        + "0" * 64
+        + "\n    # via -r requirements/x.in\nB_c[d]==2\n    # via\n    #   a\n    #   e\n"
+    )
+    found = list(sbom.pinned(text))
+    assert found == [("a", "1", ("0" * 64,), ("-r requirements/x.in",)), ("b-c", "2", (), ("a", "e"))]
 
 
 def test_a_tree_with_changes_is_refused(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.apiserver.conftest import api, namespace, start_operator
+from tests.apiserver.conftest import api, namespace, operators_kubeconfig, start_operator
 from tests.page.chromium import Chromium, chromium
 
-__all__ = ["api", "browser", "namespace", "start_operator"]
+__all__ = ["api", "browser", "namespace", "operators_kubeconfig", "start_operator"]
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""The rights of the operator in the tests: those of the chart, and the policy that holds it to what it does.
+
+A test's namespace gets what `helm install accord --namespace N --set namespaces={N,…}` makes of both, so that whatever
+an operator asks for without a right to it, or writes beyond its own fields, is refused, and seen.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+from tests.apiserver.rig import Api
+from tools.generate import CHART
+from tools.programs import go_program
+
+_RELEASE, _WATCHED = "namespace-of-the-release", "namespace-that-is-watched"
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+_COLLECTIONS = {
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "Role": f"{_RBAC}/namespaces/{{}}/roles",
+    "RoleBinding": f"{_RBAC}/namespaces/{{}}/rolebindings",
+    "ValidatingAdmissionPolicy": f"{_ADMISSION}/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
+}
+
+
+class Audited(Protocol):
+    """A control plane that records what is asked."""
+
+    @property
+    def kubeconfig(self) -> Path: ...
+
+    def requests(self) -> list[dict[str, Any]]: ...
+
+
+def user(namespace: str) -> str:
+    """Who the operator of a namespace is."""
+    return f"system:serviceaccount:{namespace}:accord"
+
+
+def policy_name(namespace: str) -> str:
+    """Of the ValidatingAdmissionPolicy and its binding."""
+    return f"accord.{namespace}"
+
+
+@functools.cache
+def _rendered() -> str:
+    command = [go_program("helm"), "template", "accord", CHART, "--namespace", _RELEASE]
+    values = ["--set", f"namespaces={{{_WATCHED}}},crds.install=false,rbac.aggregate=false"]
+    done = subprocess.run([*command, *values], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def give(api: Api, release: str, watched: str) -> None:
+    """Make them, or add a namespace that is watched too. What is there already stays as it is."""
+    for manifest in yaml.safe_load_all(_rendered().replace(_RELEASE, release).replace(_WATCHED, watched)):
+        if manifest and manifest["kind"] in _COLLECTIONS:
+            collection = _COLLECTIONS[manifest["kind"]].format(manifest["metadata"].get("namespace"))
+            if api.get(f"{collection}/{manifest['metadata']['name']}") is None:
+                api.create(collection, manifest)
+
+
+def take_policy_away(api: Api, namespace: str) -> None:
+    """What is cluster-wide of them: the API server would go on to ask it about each write of anybody."""
+    for kind in ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"):
+        api.delete(f"{_COLLECTIONS[kind]}/{policy_name(namespace)}")
+
+
+def kubeconfig(api: Api, of: Path, namespace: str, directory: Path) -> Path:
+    """A kubeconfig with a token of that account; the server and its certificate are those of `of`."""
+    path = f"{_COLLECTIONS['ServiceAccount'].format(namespace)}/accord/token"
+    token = api.create(path, {"spec": {"expirationSeconds": 86400}})["status"]["token"]
+    config = yaml.safe_load(of.read_text())
+    config["users"][0]["user"] = {"token": token}
+    written = directory / f"rights-{namespace}.yaml"
+    written.write_text(yaml.safe_dump(config))
+    return written
+
+
+def asked(control_plane: Audited, namespaces: set[str]) -> Iterator[dict[str, Any]]:
+    """Requests of the operators of some namespaces, as the API server's audit log has them."""
+    users = {user(namespace) for namespace in namespaces}
+    return (event for event in control_plane.requests() if event["user"]["username"] in users)
+
+
+def overstepped(events: Iterable[dict[str, Any]]) -> list[str]:
+    """Requests that there is no right for, or that the policy has refused.
+
+    An API server that has just started does not know all roles yet: what is refused once and allowed another time is
+    no missing right.
+    """
+    asked_for = list(events)
+    allowed = {_right(event) for event in asked_for if _decision(event) == "allow"}
+    found = []
+    for event in asked_for:
+        said = (event.get("responseStatus") or {}).get("message", "")
+        no_right = _decision(event) == "forbid" and _right(event) not in allowed
+        if no_right or "ValidatingAdmissionPolicy 'accord." in said:
+            found.append(f"{event['verb']} {event['requestURI']}: {said or 'no right'}")
+    return found
+
+
+def _decision(event: dict[str, Any]) -> str:
+    return str((event.get("annotations") or {}).get("authorization.k8s.io/decision", ""))
+
+
+def _right(event: dict[str, Any]) -> tuple[str, ...]:
+    about = event.get("objectRef") or {}
+    return (event["verb"], *(str(about.get(key, "")) for key in ("apiGroup", "resource", "subresource", "namespace")))
