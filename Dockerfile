@@ -6,11 +6,16 @@ FROM ${BASE_IMAGE} AS builder
 # Given where a mirror or a private CA stands between the build and the package index. They live in this stage only.
 ARG PIP_INDEX_URL
 ARG PIP_CERT
+# 1: with the packages that send traces to an OpenTelemetry collector.
+ARG TRACES=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY requirements/operator.txt requirements/build.txt requirements/
+COPY requirements/operator.txt requirements/traces.txt requirements/build.txt requirements/
 RUN python3 -m venv /opt/accord \
- && /opt/accord/bin/pip install --quiet --require-hashes --only-binary :all: -r requirements/operator.txt
+ && /opt/accord/bin/pip install --quiet --require-hashes --only-binary :all: -r requirements/operator.txt \
+ && if [ -n "$TRACES" ]; then \
+      /opt/accord/bin/pip install --quiet --require-hashes --only-binary :all: -r requirements/traces.txt; \
+    fi
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 # setuptools is needed once and stays out of /opt/accord, and so does pip.

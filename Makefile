@@ -72,7 +72,7 @@ down: ## Remove the local cluster without a trace
 
 .PHONY: lock
 lock: .venv/.ready ## Pin the dependencies in requirements/ (UPGRADE=1 for newer ones)
-	for name in requirements/operator requirements/cli requirements/build requirements/dev requirements/bench requirements/site examples/service/requirements devcluster/csi/requirements; do \
+	for name in requirements/operator requirements/cli requirements/traces requirements/build requirements/dev requirements/bench requirements/site examples/service/requirements devcluster/csi/requirements; do \
 	  $(COMPILE) --output-file $$name.txt $$name.in || exit 1; done
 	$(PY) -m tools.pins requirements/trainer
 

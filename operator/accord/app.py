@@ -28,11 +28,12 @@ from accord.adapters.routers.envoy import EnvoyRouter
 from accord.adapters.routers.gatewayapi import GatewayAPIRouter
 from accord.adapters.routers.istio import IstioRouter
 from accord.api.base import Manifest
-from accord.config import Config, Pod
+from accord.config import Config, ConfigError, Pod
 from accord.domain.plan import ObjectKey
 from accord.kinds import KINDS, Entry, Parts, optional, watched
 from accord.observability import health
 from accord.observability.metrics import OperatorMetrics
+from accord.observability.traces import NoTraces, Traces
 from accord.ports.clock import Clock, SystemClock
 from accord.ports.cluster import Cluster
 from accord.ports.router import Router
@@ -48,6 +49,7 @@ from accord.runtime.queue import WorkQueue
 from accord.runtime.reconcile import Reconciler
 from accord.runtime.sampler import Sampler
 from accord.runtime.sweep import Sweeper
+from accord.runtime.traced import TracedCluster
 from accord.runtime.unlisted import Unlisted
 from accord.runtime.watches import Watches
 
@@ -80,6 +82,7 @@ class Operator:
         self._config, self._pod, self._connection, self._metrics = config, pod, connection, metrics
         self._clock = clock or SystemClock()
         self._lapse: str | None = None
+        self._traces = _traces(config, pod)
         # Renewals must get through however busy the reconciler is.
         self._lease_connection = connection.another()
         self._election = self._make_election()
@@ -110,13 +113,15 @@ class Operator:
         ]
         self._dispatcher = Dispatcher(self._index, tuple(self._kinds.values()), self._queue.add, self._on_gone)
         cluster = wrap_cluster(KubernetesCluster(connection, self._clock, pod.name))
+        fenced: Cluster = FencedCluster(cluster, self._election)
         self._reconciler = Reconciler(
             self._kinds,
             self._index,
-            FencedCluster(cluster, self._election),
+            TracedCluster(fenced, self._traces) if self._traces.on else fenced,
             self._dispatcher.observe,
             self._clock,
             metrics,
+            self._traces,
         )
         metrics.show_statuses(self._reported)
         self._departures = Departures(self._index, cluster.get, self._dispatcher)
@@ -206,6 +211,10 @@ class Operator:
         await _cancel(list(tasks))
         await asyncio.gather(*(runner.cleanup() for runner in runners))
         self._prometheus.close()
+        if self._traces.on:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_LIMIT):
+                    await asyncio.to_thread(self._traces.close)
         await asyncio.gather(self._connection.close(), self._lease_connection.close())
         log.info("stopped")
 
@@ -278,6 +287,19 @@ class Operator:
 
     def _ready(self) -> str | None:
         return self._sweeper.problem
+
+
+def _traces(config: Config, pod: Pod) -> Traces:
+    """Raises ConfigError where they are wanted and the packages for them are not there."""
+    if config.traces.endpoint is None:
+        return NoTraces()
+    try:
+        from accord.observability.opentelemetry import OpenTelemetryTraces
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"traces.endpoint: package {error.name} not found: install accord-operator[traces]"
+        ) from error
+    return OpenTelemetryTraces(config.traces.endpoint, config.traces.ratio, pod.identity, pod.namespace)
 
 
 def _key(resource: Resource, namespace: str, name: str) -> ObjectKey:

@@ -128,6 +128,15 @@ class Log(_Section):
     format: Literal["json", "text"] = "json"
 
 
+class Traces(_Section):
+    """Spans of what the operator does, for an OpenTelemetry collector. Needs the packages of the extra `traces`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] | None = None
+    """Base URL of a receiver of OTLP over HTTP, such as http://otel-collector.observability:4318 (default: none)."""
+    ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Part of the passes that is sent. Of a rollback all is sent."""
+
+
 class Config(_Section):
     """Everything in the file."""
 
@@ -139,6 +148,7 @@ class Config(_Section):
     http: Http = Http()
     leader_election: LeaderElection = LeaderElection()
     log: Log = Log()
+    traces: Traces = Traces()
 
     def custom_query_namespaces(self, endpoint: PrometheusEndpoint) -> frozenset[str] | None:
         """Namespaces that may bring queries of their own; None: all.

@@ -205,7 +205,7 @@ class OperatorProcess:
         pod_namespace: str = "",
         **config: Any,
     ) -> None:
-        self.port, self.name = free_port(), name
+        self.port, self.name = (config.get("http") or {}).get("port") or free_port(), name
         self.log_file = directory / f"operator-{name}-{self.port}.log"
         settings = {
             "http": {"port": self.port},

@@ -169,8 +169,9 @@ def test_egress_is_open_unless_asked_for(render: Render) -> None:
     spec = render("everything").one("NetworkPolicy")["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     ports = [port["port"] for rule in spec["egress"] for port in rule["ports"]]
-    # DNS twice, the API server, other replicas, proxies, https://metrics.example.com, prometheus.monitoring.svc:9090
-    assert ports == [53, 53, 443, 6443, "xds", "probes", 443, 9090]
+    # DNS twice, the API server, other replicas, proxies, https://metrics.example.com, prometheus.monitoring.svc:9090,
+    # the collector of traces
+    assert ports == [53, 53, 443, 6443, "xds", "probes", 443, 9090, 4318]
 
 
 @pytest.mark.parametrize(

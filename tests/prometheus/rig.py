@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,16 +113,26 @@ class Prometheus:
     what many trainings report, in the process of a test with much to do, is asked for less often.
     """
 
-    def __init__(self, directory: Path, target: str, port: int | None = None, every: str = "1s") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        target: str,
+        port: int | None = None,
+        every: str = "1s",
+        jobs: Sequence[Mapping[str, Any]] = (),
+        **config: Any,
+    ) -> None:
+        """`jobs` are scraped as well, as often; `config` is what else its file says."""
         directory.mkdir(parents=True, exist_ok=True)
-        config = directory / "prometheus.yml"
-        job = {"job_name": "app", "scrape_interval": every, "static_configs": [{"targets": [target]}]}
-        config.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+        file = directory / "prometheus.yml"
+        own = {"job_name": "app", "static_configs": [{"targets": [target]}]}
+        scraped = [{"scrape_interval": every, **job} for job in (own, *jobs)]
+        file.write_text(yaml.safe_dump({"scrape_configs": scraped, **config}))
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (directory / "prometheus.log").open("w")
         self._process = subprocess.Popen(
-            _command(config, directory / "data", f"127.0.0.1:{self.port}"),
+            _command(file, directory / "data", f"127.0.0.1:{self.port}"),
             stdout=self._log,
             stderr=subprocess.STDOUT,
             cwd=directory,

@@ -100,4 +100,9 @@ leaderElection:
 log:
   level: {{ .Values.log.level }}
   format: {{ .Values.log.format }}
+{{- with .Values.traces.endpoint }}
+traces:
+  endpoint: {{ . }}
+  ratio: {{ $.Values.traces.ratio }}
+{{- end }}
 {{- end }}

@@ -29,6 +29,7 @@ from accord.domain.traffic.names import MANAGED_BY_LABEL
 from accord.domain.words import quote
 from accord.observability.logs import about
 from accord.observability.metrics import OperatorMetrics
+from accord.observability.traces import NoTraces, Traces
 from accord.ports.clock import Clock
 from accord.ports.cluster import Cluster, ClusterError
 from accord.runtime.contests import LIMIT, TRUCE, Contest, Contests
@@ -76,8 +77,10 @@ class Reconciler:
         observe: Callable[[Manifest], None],
         clock: Clock,
         metrics: OperatorMetrics,
+        traces: Traces | None = None,
     ) -> None:
         """`observe` takes the answer to a write in, so that the next pass does not act on older knowledge."""
+        self._traces: Traces = traces or NoTraces()
         self._kinds, self._index, self._cluster = kinds, index, cluster
         self._observe, self._clock, self._metrics = observe, clock, metrics
         self._complaints: dict[ObjectKey, str] = {}
@@ -88,6 +91,12 @@ class Reconciler:
 
     async def __call__(self, key: ObjectKey) -> Outcome:
         """One pass. Never raises: a failure is an outcome, said once and repeated with backoff."""
+        with self._traces.passing(key, self._index.get(key)) as span:
+            outcome = await self._timed(key)
+            span.note("outcome", "failed" if outcome.failed else "wrote" if outcome.wrote else "unchanged")
+            return outcome
+
+    async def _timed(self, key: ObjectKey) -> Outcome:
         began = time.perf_counter()
         try:
             outcome = await self._pass(key)
@@ -137,21 +146,19 @@ class Reconciler:
         if manifest["metadata"].get("deletionTimestamp"):
             # Children go by their owner references.
             return Outcome()
-        if isinstance(kind, LooksForOwn):
-            await self._look_for_own(kind, manifest)
-        if isinstance(kind, LooksAtPods):
-            await self._look_at_pods(kind, manifest)
-        if isinstance(kind, AsksWhy):
-            await self._ask_why(kind, manifest)
-        plan, conflicts = await self._plan(kind, manifest)
-        plan, truce = await self._spare(kind, manifest, plan, conflicts)
+        with self._traces.span("gather"):
+            await self._gather(kind, manifest)
+        with self._traces.span("decide"):
+            plan, conflicts = await self._plan(kind, manifest)
+            plan, truce = await self._spare(kind, manifest, plan, conflicts)
         wrote = False
         try:
-            try:
-                wrote = await self._act(key, manifest, plan, conflicts)
-            except RefusedError as refusal:
-                await self._tell_refusal(kind, manifest, conflicts, refusal)
-                raise refusal.error from None
+            with self._traces.span("act"):
+                try:
+                    wrote = await self._act(key, manifest, plan, conflicts)
+                except RefusedError as refusal:
+                    await self._tell_refusal(kind, manifest, conflicts, refusal)
+                    raise refusal.error from None
         except StaleError:
             # What is newer has been taken in and has asked for a pass; this is for the case that it is gone.
             return Outcome(requeue_after=_STALE_RETRY)
@@ -159,6 +166,15 @@ class Reconciler:
             return Outcome()
         wanted = [delay for delay in (plan.requeue_after, truce, _CONFLICT_RETRY if conflicts else None) if delay]
         return Outcome(requeue_after=min(wanted, default=None), wrote=wrote)
+
+    async def _gather(self, kind: Kind, manifest: Manifest) -> None:
+        """What memory does not hold; all else the kind gathers when it is asked for its plan."""
+        if isinstance(kind, LooksForOwn):
+            await self._look_for_own(kind, manifest)
+        if isinstance(kind, LooksAtPods):
+            await self._look_at_pods(kind, manifest)
+        if isinstance(kind, AsksWhy):
+            await self._ask_why(kind, manifest)
 
     async def _look_at_pods(self, kind: LooksAtPods, manifest: Manifest) -> None:
         """A listing, only while some are waited for: a watch would keep every pod of the cluster in memory."""

@@ -38,7 +38,7 @@ def _run(args: argparse.Namespace, _: Printer) -> Exit:
     gc.freeze()
     try:
         asyncio.run(app.serve(settings, pod, target.kubeconfig, target.context))
-    except ConnectionNotFoundError as error:
+    except (ConnectionNotFoundError, config.ConfigError) as error:
         raise InputError(str(error)) from error
     except OSError as error:
         raise CommandError(f"cannot start: {error}") from error
