@@ -53,6 +53,10 @@ test-stores: .venv/.ready ## Tests of Prometheus on Prometheus 3 and VictoriaMet
 	@$(PY) -c "from devcluster import programs, progress; programs.ensure(programs.OF_STORES, progress.Progress())"
 	for store in prometheus victoria-metrics; do ACCORD_TEST_STORE=$$store $(PY) -m pytest tests/prometheus || exit 1; done
 
+.PHONY: test-alerts
+test-alerts: .venv/.ready ## Every alert provoked once, on a real Prometheus and operator (six minutes, most of them waiting)
+	$(PY) -m pytest -s tests/alerts
+
 .PHONY: check
 check: .venv/.ready ## Form, types, layers, generated files, chart and manifests; no cluster
 	@$(PY) -m tools.check

@@ -19,8 +19,7 @@ import pytest
 import yaml
 from devcluster.controlplane import ControlPlane
 from devcluster.credentials import write_kubeconfig
-from tests.apiserver import checkpoints as cp
-from tests.apiserver.alerting import (
+from tests.alerts.alerting import (
     ENTROPY,
     FASTER,
     RATE,
@@ -34,6 +33,7 @@ from tests.apiserver.alerting import (
     shipped,
     sped_up,
 )
+from tests.apiserver import checkpoints as cp
 from tests.apiserver.checkpoints import Cluster
 from tests.apiserver.conftest import StartOperator
 from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
