@@ -34,7 +34,7 @@ def operators_kubeconfig(api: Api, control_plane: Any, namespace: Namespace, tmp
     try:
         yield rights.kubeconfig(api, control_plane.kubeconfig, namespace.name, tmp_path)
     finally:
-        rights.take_policy_away(api, namespace.name)
+        rights.take_away(api, namespace.name)
     assert not rights.overstepped(rights.asked(control_plane, {namespace.name}))
 
 
@@ -49,6 +49,8 @@ def start_operator(
             settings = {"namespaces": [namespace.name], "leaderElection": {"enabled": False}, **config}
             for watched in settings["namespaces"]:
                 rights.give(api, namespace.name, watched)
+            if not settings["namespaces"]:
+                rights.give_everywhere(api, namespace.name)
             settings.setdefault("pod_namespace", namespace.name)
             operator = OperatorProcess(operators_kubeconfig, tmp_path, **settings)
             stack.enter_context(operator)

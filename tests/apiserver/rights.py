@@ -27,6 +27,7 @@ _COLLECTIONS = {
     "ValidatingAdmissionPolicy": f"{_ADMISSION}/validatingadmissionpolicies",
     "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
 }
+_EVERYWHERE = {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings"}
 
 
 class Audited(Protocol):
@@ -49,27 +50,44 @@ def policy_name(namespace: str) -> str:
 
 
 @functools.cache
-def _rendered() -> str:
+def _rendered(watched: str = "") -> str:
     command = [go_program("helm"), "template", "accord", CHART, "--namespace", _RELEASE]
-    values = ["--set", f"namespaces={{{_WATCHED}}},crds.install=false,rbac.aggregate=false"]
-    done = subprocess.run([*command, *values], capture_output=True, text=True, check=False)
+    values = ["--set", "crds.install=false,rbac.aggregate=false"]
+    namespaces = ["--set", f"namespaces={{{watched}}}"] if watched else []
+    done = subprocess.run([*command, *values, *namespaces], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def give(api: Api, release: str, watched: str) -> None:
     """Make them, or add a namespace that is watched too. What is there already stays as it is."""
-    for manifest in yaml.safe_load_all(_rendered().replace(_RELEASE, release).replace(_WATCHED, watched)):
+    for manifest in yaml.safe_load_all(_rendered(_WATCHED).replace(_RELEASE, release).replace(_WATCHED, watched)):
         if manifest and manifest["kind"] in _COLLECTIONS:
             collection = _COLLECTIONS[manifest["kind"]].format(manifest["metadata"].get("namespace"))
             if api.get(f"{collection}/{manifest['metadata']['name']}") is None:
                 api.create(collection, manifest)
 
 
-def take_policy_away(api: Api, namespace: str) -> None:
-    """What is cluster-wide of them: the API server would go on to ask it about each write of anybody."""
+def give_everywhere(api: Api, release: str) -> None:
+    """The rights of a release that watches all namespaces. The name of what is cluster-wide is the test's own."""
+    name = policy_name(release)
+    if api.get(f"{_RBAC}/clusterroles/{name}") is not None:
+        return
+    for manifest in yaml.safe_load_all(_rendered().replace(_RELEASE, release)):
+        if manifest and manifest["kind"] in _EVERYWHERE:
+            manifest["metadata"]["name"] = name
+            if "roleRef" in manifest:
+                manifest["roleRef"]["name"] = name
+            api.create(f"{_RBAC}/{_EVERYWHERE[manifest['kind']]}", manifest)
+
+
+def take_away(api: Api, namespace: str) -> None:
+    """What is cluster-wide of them: the API server would go on to ask the policy about each write of anybody."""
     for kind in ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"):
         api.delete(f"{_COLLECTIONS[kind]}/{policy_name(namespace)}")
+    for plural in _EVERYWHERE.values():
+        if api.get(f"{_RBAC}/{plural}/{policy_name(namespace)}") is not None:
+            api.delete(f"{_RBAC}/{plural}/{policy_name(namespace)}")
 
 
 def kubeconfig(api: Api, of: Path, namespace: str, directory: Path) -> Path:

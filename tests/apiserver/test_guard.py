@@ -261,7 +261,7 @@ def scene(control_plane: Any, api: Api, tmp_path_factory: pytest.TempPathFactory
     wait_until(lambda: NOTHING in made.said(held, *refused[1:4]), 60, "the policy is not in force")
     yield made
     api.delete(f"{binding}/{namespace.name}")
-    rights.take_policy_away(api, namespace.name)
+    rights.take_away(api, namespace.name)
 
 
 def populate(namespace: Namespace) -> Any:
