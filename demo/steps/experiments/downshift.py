@@ -27,8 +27,9 @@ def model_fails(world: World) -> Outcome:
     policy = world.policy
     policy.set_spec(circuitBreaker=BREAKER)
     policy.wait_condition("CircuitsClosed", "True", 60)
-    # Users who keep their mode, and ask something new each time: what is in its cache a mode need not ask the model.
-    with world.load("--cookies", "--users=60", "--rate=60", "--prompts=1000000", "--progress=0.5") as load:
+    # So many users that the mode has some, although a proxy may leave it out just now. They keep it, and ask something
+    # new each time: what is in its cache a mode need not ask the model.
+    with world.load("--cookies", "--users=200", "--rate=60", "--prompts=1000000", "--progress=0.5") as load:
         wait_until(f"users of {MODE} are there", lambda: load.tally().modes.get(MODE, 0) > 20, 60)
         began = time.monotonic()
         _tell_model(world, "mode=503&for=3600")
