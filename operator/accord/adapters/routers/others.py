@@ -14,7 +14,7 @@ from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import EnvoyRouter, TrafficPolicy
 from accord.domain.children import needs_apply
 from accord.domain.traffic import names
-from accord.domain.traffic.routing import RoutingIntent
+from accord.domain.traffic.routing import RoutingIntent, routing_intent
 from accord.domain.traffic.shares import effective_shares, stand_in
 
 _UNTOLD = "gateways do not tell the operator what they count"
@@ -57,6 +57,16 @@ def with_pods(policy: TrafficPolicy, intent: RoutingIntent) -> frozenset[str]:
     """Modes with ready pods, as the status records them; all while it records none."""
     recorded = policy.status.modes
     return frozenset(mode.name for mode in recorded if mode.ready_pods) if recorded else frozenset(intent.clusters)
+
+
+def held(policy: TrafficPolicy, *, accepted: bool) -> RoutingIntent | None:
+    """The routing of a policy whose spec is not followed, as it is suspended or not accepted. None for any other, and
+    where nothing is routed.
+    """
+    if accepted and not policy.spec.suspend:
+        return None
+    intent = routing_intent(policy, accepted=accepted)
+    return intent if intent is not None and intent.weights else None
 
 
 def kept_up(

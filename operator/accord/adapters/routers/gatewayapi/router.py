@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from accord.adapters.kubernetes.needs import OWN, Needs, Permission
 from accord.adapters.kubernetes.resources import HTTP_ROUTES
+from accord.adapters.routers import others
 from accord.adapters.routers.gatewayapi import limits, progress, route
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
@@ -56,12 +57,12 @@ class GatewayAPIRouter:
 
     def kept_up(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
         """The live route with another mode in place of one without pods, while the spec is not followed."""
-        accepted, name = not self.unsupported(policy), names.router(policy.metadata.name)
+        name = names.router(policy.metadata.name)
         found = live.get(ObjectKey(route.API_VERSION, route.KIND, policy.metadata.namespace, name))
-        if found is None or (accepted and not policy.spec.suspend):
+        if found is None:
             return ()
-        intent = routing_intent(policy, accepted=accepted)
-        return () if intent is None or not intent.weights else (route.kept_up(policy, found, intent),)
+        intent = others.held(policy, accepted=not self.unsupported(policy))
+        return () if intent is None else (route.kept_up(policy, found, intent),)
 
     def address(self, policy: TrafficPolicy) -> str | None:
         """That of the Gateway, which others manage."""

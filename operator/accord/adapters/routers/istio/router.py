@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from accord.adapters.kubernetes.needs import OWN, Needs, Permission
 from accord.adapters.kubernetes.resources import DESTINATION_RULES, VIRTUAL_SERVICES
+from accord.adapters.routers import others
 from accord.adapters.routers.istio import limits, objects, progress
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
@@ -67,12 +68,12 @@ class IstioRouter:
 
     def kept_up(self, policy: TrafficPolicy, live: Mapping[ObjectKey, Manifest]) -> tuple[Manifest, ...]:
         """The live VirtualService with another mode in place of one without pods, while the spec is not followed."""
-        accepted, name = not self.unsupported(policy), names.router(policy.metadata.name)
+        name = names.router(policy.metadata.name)
         found = live.get(ObjectKey(objects.API_VERSION, objects.VIRTUAL_SERVICE, policy.metadata.namespace, name))
-        if found is None or (accepted and not policy.spec.suspend):
+        if found is None:
             return ()
-        intent = routing_intent(policy, accepted=accepted)
-        return () if intent is None or not intent.weights else (objects.kept_up(policy, found, intent),)
+        intent = others.held(policy, accepted=not self.unsupported(policy))
+        return () if intent is None else (objects.kept_up(policy, found, intent),)
 
     def address(self, policy: TrafficPolicy) -> str | None:
         """That of the Istio Gateway or of the Service that clients call, which others manage."""
