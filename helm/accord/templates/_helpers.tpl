@@ -106,3 +106,10 @@ traces:
   ratio: {{ $.Values.traces.ratio }}
 {{- end }}
 {{- end }}
+
+{{- /* The port of a URL. */}}
+{{- define "accord.port" -}}
+{{- $url := urlParse . }}
+{{- $parts := splitList ":" $url.host }}
+{{- if gt (len $parts) 1 }}{{ last $parts }}{{ else if eq $url.scheme "https" }}443{{ else }}80{{ end }}
+{{- end }}
