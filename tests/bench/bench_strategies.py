@@ -25,33 +25,16 @@ from devcluster.controlplane import ControlPlane  # noqa: E402
 from tests.apiserver.kinds import install_kinds  # noqa: E402
 from tests.bench.bench_routers import ROUTERS, Making  # noqa: E402
 from tests.envoy.load import send, shares  # noqa: E402
+from tests.gateways.failing import Failing, breaker  # noqa: E402
+from tests.gateways.judging import LIKELY, chi_square  # noqa: E402
 from tests.gateways.rig import SPLIT, World  # noqa: E402
-from tests.prometheus.rig import Exporter, Request, answer, prometheus  # noqa: E402
+from tests.prometheus.rig import prometheus  # noqa: E402
 
 STRATEGIES = ("WeightedRandom", "RoundRobin", "UserPreference")
 REQUESTS = 2000
 TRIES = 100
 """How often the requests are sent until a gateway has taken up what the cluster says."""
-_LIKELY = 27.6
-"""What chi-square with two degrees of freedom exceeds by chance once in a million."""
 _EXACT = 0.3
-BREAKER = {
-    "mode": "creative",
-    "window": "2s",
-    "cooldown": "1h",
-    "shiftTo": [{"mode": "balanced", "weight": 100}],
-    "query": 'failures_now{mode="$mode"}',
-}
-
-
-class Failing(Exporter):
-    """A service whose mode creative has failed so often within the window."""
-
-    failures = 0
-
-    def show(self, request: Request) -> None:
-        lines = ["# TYPE failures_now gauge", f'failures_now{{mode="creative"}} {self.failures}']
-        answer(request, "\n".join(lines) + "\n", kind="text/plain; version=0.0.4")
 
 
 class Case(NamedTuple):
@@ -123,10 +106,9 @@ def as_expected(split: Mapping[str, float], case: Case, *, exact: bool) -> bool:
     """Whether the shares of `REQUESTS` are those of the case, but for chance."""
     if split.keys() != case.expected.keys():
         return False
-    points = {mode: split[mode] - share for mode, share in case.expected.items()}
     if exact:
-        return max(abs(off) for off in points.values()) <= _EXACT
-    return sum(REQUESTS / 100 * off**2 / case.expected[mode] for mode, off in points.items()) < _LIKELY
+        return max(abs(split[mode] - share) for mode, share in case.expected.items()) <= _EXACT
+    return chi_square(split, case.expected, REQUESTS) < LIKELY
 
 
 async def fresh(world: World, case: Case, *, exact: bool) -> float:
@@ -175,7 +157,7 @@ async def row(world: World, strategy: str, *, sticky: bool, service: Failing) ->
             "strategy": strategy,
             "modes": modes,
             "stickySession": {"enabled": sticky},
-            "circuitBreaker": BREAKER if case.downshift else None,
+            "circuitBreaker": breaker("1h") if case.downshift else None,
         }
         await world.call(world.namespace.patch, "trafficpolicies", "shop", {"spec": spec})
         await until_generation(world)

@@ -12,18 +12,17 @@ import pytest
 from devcluster.controlplane import ControlPlane
 from tests.apiserver.rig import Api
 from tests.envoy.http1 import Reply
-from tests.envoy.load import send, shares, steady_load
+from tests.envoy.load import send, steady_load
 from tests.gateways import istio, istiorig
+from tests.gateways.failing import Failing, breaker
 from tests.gateways.istiorig import DESTINATION_RULES, VIRTUAL_SERVICES, Mesh
+from tests.gateways.judging import LIKELY, chi_square, served
 from tests.gateways.rig import SPLIT, near
-from tests.prometheus.rig import Exporter, Prometheus, Request, answer, prometheus
+from tests.prometheus.rig import Prometheus, prometheus
 
 from accord.adapters.routers.istio import IstioRouter
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 from accord.ports.clock import SystemClock
-
-_LIKELY = 27.6
-"""What chi-square with two degrees of freedom exceeds by chance once in a million."""
 
 
 @pytest.fixture
@@ -42,16 +41,6 @@ async def mesh(plane: ControlPlane, plane_api: Api, tmp_path: Path) -> AsyncIter
         yield made
 
 
-class Failing(Exporter):
-    """A service whose mode creative has failed so often within the window."""
-
-    failures = 0
-
-    def show(self, request: Request) -> None:
-        lines = ["# TYPE failures_now gauge", f'failures_now{{mode="creative"}} {self.failures}']
-        answer(request, "\n".join(lines) + "\n", kind="text/plain; version=0.0.4")
-
-
 @pytest.fixture
 def failing() -> Failing:
     return Failing()
@@ -64,22 +53,12 @@ def store(tmp_path: Path, failing: Failing) -> Iterator[Prometheus]:
         yield started
 
 
-def served(replies: list[Reply]) -> dict[str, float]:
-    """Shares by mode; every request was answered, and says by whom."""
-    assert {reply.status for reply in replies} == {200}
-    assert all(reply.header("x-accord-mode") == reply.body for reply in replies)
-    return shares(replies)
-
-
 def by_chance(replies: list[Reply]) -> None:
     """Each request is drawn by itself, so a share of few requests may well be some points off."""
     split = served(replies)
     assert split.keys() == SPLIT.keys(), split
-    off = sum(
-        (len(replies) * (split[mode] - share) / 100) ** 2 / (len(replies) * share / 100)
-        for mode, share in SPLIT.items()
-    )
-    assert off < _LIKELY, f"no chance, but a fault: chi-square {off} of {split}"
+    off = chi_square(split, SPLIT, len(replies))
+    assert off < LIKELY, f"no chance, but a fault: chi-square {off} of {split}"
 
 
 async def test_requests_are_split_by_weight_and_a_user_stays(mesh: Mesh) -> None:
@@ -136,14 +115,7 @@ async def test_a_downshift_moves_the_share_and_the_users_and_gives_them_back(
     mesh: Mesh, store: Prometheus, failing: Failing
 ) -> None:
     mesh.prometheus = store.url
-    breaker = {
-        "mode": "creative",
-        "window": "2s",
-        "cooldown": "10m",
-        "shiftTo": [{"mode": "balanced", "weight": 100}],
-        "query": 'failures_now{mode="$mode"}',
-    }
-    await mesh.start(circuitBreaker=breaker, monitoring={"interval": "1s"})
+    await mesh.start(circuitBreaker=breaker("10m"), monitoring={"interval": "1s"})
     failing.failures = 5
     await mesh.ready({"fast": 60, "balanced": 40})
     await mesh.follows({"fast": 60, "balanced": 40})
@@ -192,9 +164,9 @@ async def test_what_somebody_edits_is_put_back(mesh: Mesh) -> None:
 async def test_nothing_is_left_for_the_api_server_to_fill_in_and_istioctl_has_no_objection(mesh: Mesh) -> None:
     await mesh.start_pods()
     await mesh.start_operator()
-    breaker = {"mode": "creative", "shiftTo": [{"mode": "balanced", "weight": 100}]}
+    circuit = {"mode": "creative", "shiftTo": [{"mode": "balanced", "weight": 100}]}
     cookie = {"cookie": "a%b|c`d"}
-    await mesh.create_policy(strategy="UserPreference", stickySession=cookie, circuitBreaker=breaker)
+    await mesh.create_policy(strategy="UserPreference", stickySession=cookie, circuitBreaker=circuit)
     await mesh.ready(SPLIT)
     policy = TrafficPolicy.model_validate(mesh.policy())
     wanted = IstioRouter(lambda: True, SystemClock()).objects(policy, {})

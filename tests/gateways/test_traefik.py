@@ -5,19 +5,12 @@ from __future__ import annotations
 import itertools
 
 from tests.apiserver.rig import Namespace
-from tests.envoy.http1 import Reply
 from tests.envoy.load import send, shares, steady_load
+from tests.gateways.judging import served
 from tests.gateways.rig import GROUP, SPLIT, World, install, near
 
 from accord.adapters.routers.gatewayapi import GatewayAPIRouter
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
-
-
-def served(replies: list[Reply]) -> dict[str, float]:
-    """Shares by mode; every request was answered, and says by whom."""
-    assert {reply.status for reply in replies} == {200}
-    assert all(reply.header("x-accord-mode") == reply.body for reply in replies)
-    return shares(replies)
 
 
 async def test_requests_are_split_by_weight_and_a_user_stays(world: World) -> None:
