@@ -118,14 +118,27 @@ class ControlPlane:
         file = self.directory / "logs" / f"{component}.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
-    def requests(self) -> list[dict[str, Any]]:
-        """What service accounts have asked for so far, answered, as audit.k8s.io/v1 Events of level Metadata.
+    @property
+    def recorded(self) -> int:
+        """Where the record of requests ends now, in bytes."""
+        file = self._audit_log
+        return file.stat().st_size if file.exists() else 0
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]:
+        """What service accounts have asked for since the record ended there, answered: audit.k8s.io/v1 Events of level
+        Metadata.
 
         The API server writes each before it sends the answer (audit-log-mode `blocking`, the default).
         """
-        file = self.directory / "logs" / "audit.json"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [json.loads(line) for line in lines]
+        if not self._audit_log.exists():
+            return []
+        with self._audit_log.open("rb") as file:
+            file.seek(since)
+            return [json.loads(line) for line in file]
+
+    @property
+    def _audit_log(self) -> Path:
+        return self.directory / "logs" / "audit.json"
 
     def __enter__(self) -> ControlPlane:
         return self.start()
@@ -190,7 +203,7 @@ class ControlPlane:
         policy.write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", **body}))
         return [
             f"--audit-policy-file={policy}",
-            f"--audit-log-path={self.directory / 'logs' / 'audit.json'}",
+            f"--audit-log-path={self._audit_log}",
             # as one file, whatever its size
             "--audit-log-maxsize=0",
         ]

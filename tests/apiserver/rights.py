@@ -36,7 +36,10 @@ class Audited(Protocol):
     @property
     def kubeconfig(self) -> Path: ...
 
-    def requests(self) -> list[dict[str, Any]]: ...
+    @property
+    def recorded(self) -> int: ...
+
+    def requests(self, since: int = 0) -> list[dict[str, Any]]: ...
 
 
 def user(namespace: str) -> str:
@@ -101,10 +104,10 @@ def kubeconfig(api: Api, of: Path, namespace: str, directory: Path) -> Path:
     return written
 
 
-def asked(control_plane: Audited, namespaces: set[str]) -> Iterator[dict[str, Any]]:
-    """Requests of the operators of some namespaces, as the API server's audit log has them."""
-    users = {user(namespace) for namespace in namespaces}
-    return (event for event in control_plane.requests() if event["user"]["username"] in users)
+def asked(control_plane: Audited, namespace: str, since: int) -> Iterator[dict[str, Any]]:
+    """Requests of the operators of a namespace since then, as the API server's audit log has them."""
+    account = user(namespace)
+    return (event for event in control_plane.requests(since) if event["user"]["username"] == account)
 
 
 def overstepped(events: Iterable[dict[str, Any]]) -> list[str]:
