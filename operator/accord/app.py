@@ -257,7 +257,12 @@ class Operator:
             return AlwaysLeader()
         leases = KubernetesLeases(self._lease_connection, self._pod.namespace, chosen.lease)
         return LeaderElection(
-            leases, self._pod.identity, self._clock, settings.timing(self._config), on_reach=self._on_reach
+            leases,
+            self._pod.identity,
+            self._clock,
+            settings.timing(self._config),
+            namespaces=self._config.namespaces,
+            on_reach=self._on_reach,
         )
 
     def _on_reach(self, problem: str | None) -> None:

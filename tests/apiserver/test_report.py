@@ -16,12 +16,15 @@ from accord.cli.exits import Exit
 MERGE = "application/merge-patch+json"
 
 
-def lease(namespace: Namespace, renewed: datetime) -> None:
-    namespace.api.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace.name}/leases/any")
+def lease(namespace: Namespace, name: str, watched: str, renewed: datetime) -> None:
+    namespace.api.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{namespace.name}/leases/{name}")
     namespace.create(
         "coordination.k8s.io/v1/leases",
         {
-            "metadata": {"name": "any", "annotations": {"accord.dev/standby-key": "k"}},
+            "metadata": {
+                "name": name,
+                "annotations": {"accord.dev/standby-key": "k", "accord.dev/namespaces": watched},
+            },
             "spec": {"renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")},
         },
     )
@@ -42,7 +45,7 @@ def test_a_report_of_live_objects(
     assert (printed.out, f"in namespace {namespace.name}" in printed.err) == ("", True)
 
     namespace.policy("p", {"fast": 60, "slow": 40})
-    lease(namespace, datetime.now(UTC))
+    lease(namespace, "ours", namespace.name, datetime.now(UTC))
     code, found = report()
     assert (code, {line["result"] for line in found.values()}) == (Exit.OK, {"unknown"})
 
@@ -69,8 +72,9 @@ def test_a_report_of_live_objects(
     assert report("--share-within", "0.5", "--share-limit", "0.5")[0] == Exit.FINDINGS
     assert namespace.get("trafficpolicies", "p") == before
 
-    # What an operator that is gone has written says nothing of now.
-    lease(namespace, datetime.now(UTC) - timedelta(hours=1))
+    # What an operator that is gone has written says nothing of now, whoever else is at work in the cluster.
+    lease(namespace, "theirs", "elsewhere", datetime.now(UTC))
+    lease(namespace, "ours", namespace.name, datetime.now(UTC) - timedelta(hours=1))
     _, found = report()
     assert (found["share of fast"]["result"], "has not been running" in found["share of fast"]["note"]) == (
         "unknown",

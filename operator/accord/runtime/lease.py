@@ -12,7 +12,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -23,6 +23,8 @@ from accord.ports.cluster import ClusterError
 
 log = logging.getLogger(__name__)
 KEY_ANNOTATION = "accord.dev/standby-key"
+NAMESPACES_ANNOTATION = "accord.dev/namespaces"
+_EVERYWHERE = "*"
 
 
 class Leases(Protocol):
@@ -51,6 +53,26 @@ def _micro(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def last_renewed(leases: Iterable[Manifest], namespace: str) -> str | None:
+    """`renewTime` of the Lease of the operator that works for that namespace; None where there is no such Lease.
+
+    Of several operators in a cluster, one that names the namespace goes before one that works for all. A Lease without
+    the annotation is of an earlier version, which may work for any namespace.
+    """
+    found: dict[int, list[str]] = {}
+    for lease in leases:
+        annotations = lease["metadata"].get("annotations") or {}
+        renewed = (lease.get("spec") or {}).get("renewTime")
+        if KEY_ANNOTATION not in annotations or not renewed:
+            continue
+        watched = annotations.get(NAMESPACES_ANNOTATION)
+        if watched is not None and namespace in watched.split(","):
+            found.setdefault(0, []).append(renewed)
+        elif watched in (None, _EVERYWHERE):
+            found.setdefault(1, []).append(renewed)
+    return max(found[min(found)]) if found else None
+
+
 class LeaderElection:
     """The part of this replica in the election. `is_leader` is to be asked right before each write."""
 
@@ -61,10 +83,14 @@ class LeaderElection:
         clock: Clock,
         timing: Timing | None = None,
         *,
+        namespaces: Iterable[str] = (),
         monotonic: Callable[[], float] = time.monotonic,
         on_reach: Callable[[str | None], None] = lambda _: None,
     ) -> None:
-        """`on_reach` hears after each try what kept the API server from answering, or None."""
+        """`namespaces` are those that the operator works for, none for all; the Lease says so to its readers.
+
+        `on_reach` hears after each try what kept the API server from answering, or None.
+        """
         self._leases, self._identity, self._clock = leases, identity, clock
         self._timing, self._monotonic, self._on_reach = timing or Timing(), monotonic, on_reach
         self._lease: Manifest | None = None
@@ -72,6 +98,7 @@ class LeaderElection:
         self._renewed_at: float | None = None
         self._released = False
         self._key = secrets.token_urlsafe(24)
+        self._annotations = {KEY_ANNOTATION: self._key, NAMESPACES_ANNOTATION: ",".join(namespaces) or _EVERYWHERE}
         self.changed = asyncio.Event()
 
     @property
@@ -163,7 +190,7 @@ class LeaderElection:
             return await self._leases.update(self._lease, {**self._lease["spec"], "renewTime": self._now()})
         lease = await self._leases.get()
         if lease is None:
-            return await self._leases.create(self._claim(0), {KEY_ANNOTATION: self._key})
+            return await self._leases.create(self._claim(0), self._annotations)
         self._see(lease)
         spec = lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
@@ -175,7 +202,7 @@ class LeaderElection:
                 return None
         transitions = int(spec.get("leaseTransitions") or 0)
         meta = lease.get("metadata") or {}
-        marked = {**meta, "annotations": {**(meta.get("annotations") or {}), KEY_ANNOTATION: self._key}}
+        marked = {**meta, "annotations": {**(meta.get("annotations") or {}), **self._annotations}}
         claim = self._claim(transitions + (holder != self._identity))
         return await self._leases.update({**lease, "metadata": marked}, claim)
 

@@ -10,7 +10,7 @@ import pytest
 
 from accord.ports.clock import SystemClock
 from accord.ports.cluster import ClusterError
-from accord.runtime.lease import LeaderElection, Timing
+from accord.runtime.lease import LeaderElection, Timing, last_renewed
 
 TIMING = Timing(duration=10, renew_deadline=7, retry=2)
 
@@ -212,3 +212,34 @@ async def test_a_standby_knows_the_key_of_its_leader_and_of_each_new_one(
     await a.try_()
     assert leases.lease is not None
     assert leases.lease["metadata"]["annotations"]["accord.dev/standby-key"] == a.election.key
+
+
+def held(renewed: str, namespaces: str | None, key: str | None = "k") -> Any:
+    annotations = {"accord.dev/standby-key": key, "accord.dev/namespaces": namespaces}
+    return {
+        "metadata": {"annotations": {name: value for name, value in annotations.items() if value is not None}},
+        "spec": {"renewTime": renewed},
+    }
+
+
+@pytest.mark.parametrize(
+    ("leases", "renewed"),
+    [
+        ([], None),
+        ([{"metadata": {}, "spec": {"renewTime": "3"}}], None),
+        ([held("3", "a,shop"), held("9", "a"), held("2", "shop")], "3"),
+        ([held("3", "shop"), held("9", "*"), held("9", None)], "3"),
+        ([held("3", "*"), held("4", None), held("9", "shops")], "4"),
+        ([held("9", "*", key=None), {**held("9", "shop"), "spec": {}}], None),
+    ],
+)
+def test_the_lease_that_speaks_for_a_namespace(leases: list[Any], renewed: str | None) -> None:
+    assert last_renewed(leases, "shop") == renewed
+
+
+async def test_a_lease_says_which_namespaces_its_holder_works_for(leases: Leases) -> None:
+    for namespaces, told in ((["b", "a"], "b,a"), ([], "*")):
+        leases.lease = None
+        await LeaderElection(leases, "x_1", SystemClock(), TIMING, namespaces=namespaces)._try()
+        assert leases.lease is not None
+        assert leases.lease["metadata"]["annotations"]["accord.dev/namespaces"] == told

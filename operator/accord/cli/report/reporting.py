@@ -28,7 +28,7 @@ from accord.cli.report.lines import lines, summary
 from accord.domain.conditions import parse_timestamp, timestamp
 from accord.domain.samples import Answer
 from accord.ports.cluster import ClusterError
-from accord.runtime.lease import KEY_ANNOTATION
+from accord.runtime.lease import last_renewed
 
 K = TypeVar("K", bound=Kind)
 _HEADINGS = ("RESULT", "OBJECT", "CHECK", "FIGURE", "EXPECTED", "FROM")
@@ -107,7 +107,7 @@ async def _read(target: connection.Target, args: argparse.Namespace) -> Facts:
         policies = await _list(api, TRAFFIC_POLICIES, TrafficPolicy, target.namespace)
         runs = await _list(api, TRAINING_RUNS, TrainingRun, target.namespace)
         checkpoints = await _list(api, CHECKPOINT_POLICIES, CheckpointPolicy, target.namespace)
-        renewed = await _renewed(api)
+        renewed = await _renewed(api, target.namespace)
     answers = None
     if args.prometheus is not None:
         answers = ask(args.prometheus, wanted(policies, runs, args.range, queries))
@@ -169,16 +169,13 @@ def _model(kind: type[K], item: Manifest) -> K:
         ) from error
 
 
-async def _renewed(api: Connection) -> datetime | None:
-    """When an operator last renewed its Lease; None where there is none, or the user may not read it."""
+async def _renewed(api: Connection, namespace: str) -> datetime | None:
+    """When the namespace's operator last renewed its Lease; None where there is none, or the user may not read it."""
     try:
         answer = await api.request("list", "GET", LEASES, LEASES.path(None))
     except ClusterError as error:
         if error.status != 403:
             raise
         return None
-    leases = [
-        item for item in answer.get("items") or () if KEY_ANNOTATION in (item["metadata"].get("annotations") or {})
-    ]
-    times = [(item.get("spec") or {}).get("renewTime") for item in leases]
-    return max((parse_timestamp(time) for time in times if time), default=None)
+    renewed = last_renewed(answer.get("items") or (), namespace)
+    return None if renewed is None else parse_timestamp(renewed)
