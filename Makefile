@@ -22,7 +22,7 @@ unexport KUBECONFIG
 # on, and the trainer outside of one only where images are built here.
 SUITES := $(wildcard $(addprefix tests/,e2e $(if $(OWN_CLUSTER),,devcluster trainer) apiserver prometheus envoy gateways kueue gitops page \
 	example golden unit))
-SIDE_BY_SIDE := --numprocesses=4 --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses=4 --no-loadscope-reorder --every-right-used
 # All of the decisions, each branch.
 COVERAGE := --cov=accord.domain --cov-branch --cov-report=term:skip-covered --cov-fail-under=95
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" .venv/bin/pip-compile --quiet --generate-hashes --allow-unsafe \

@@ -11,6 +11,8 @@ from devcluster.controlplane import ControlPlane
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+pytest_plugins = ("tests.grants",)
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("accord", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("accord")

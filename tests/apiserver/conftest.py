@@ -30,13 +30,8 @@ def namespace(api: Api) -> Namespace:
 @pytest.fixture
 def operators_kubeconfig(api: Api, control_plane: Any, namespace: Namespace, tmp_path: Path) -> Iterator[Path]:
     """With the rights that the chart gives to an operator of the test's namespace. At the end: it needed no others."""
-    began = control_plane.recorded
-    rights.give(api, namespace.name, namespace.name)
-    try:
-        yield rights.kubeconfig(api, control_plane.kubeconfig, namespace.name, tmp_path)
-    finally:
-        rights.take_away(api, namespace.name)
-    assert not rights.overstepped(rights.asked(control_plane, namespace.name, began))
+    with rights.account(api, control_plane, namespace.name, tmp_path) as written:
+        yield written
 
 
 @pytest.fixture

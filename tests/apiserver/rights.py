@@ -6,8 +6,10 @@ an operator asks for without a right to it, or writes beyond its own fields, is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +32,12 @@ _COLLECTIONS = {
 _EVERYWHERE = {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings"}
 
 
+Right = tuple[str, str, str]
+"""API group, resource with its subresource, verb."""
+used: Counter[Right] = Counter()
+"""How often each right was needed by the operators of this process's tests."""
+
+
 class Audited(Protocol):
     """A control plane that records what is asked."""
 
@@ -40,6 +48,22 @@ class Audited(Protocol):
     def recorded(self) -> int: ...
 
     def requests(self, since: int = 0) -> list[dict[str, Any]]: ...
+
+
+@contextlib.contextmanager
+def account(api: Api, control_plane: Audited, namespace: str, directory: Path) -> Iterator[Path]:
+    """A kubeconfig with the rights that the chart gives to an operator of that namespace. At the end: none was lacking,
+    as far as the control plane records what is asked.
+    """
+    began = control_plane.recorded
+    give(api, namespace, namespace)
+    try:
+        yield kubeconfig(api, control_plane.kubeconfig, namespace, directory)
+    finally:
+        take_away(api, namespace)
+    events = list(asked(control_plane, namespace, began))
+    used.update(right for event in events for right in needed(event))
+    assert not overstepped(events)
 
 
 def user(namespace: str) -> str:
@@ -125,6 +149,17 @@ def overstepped(events: Iterable[dict[str, Any]]) -> list[str]:
         if no_right or "ValidatingAdmissionPolicy 'accord." in said:
             found.append(f"{event['verb']} {event['requestURI']}: {said or 'no right'}")
     return found
+
+
+def needed(event: dict[str, Any]) -> Iterator[Right]:
+    """The rights that allowed a request: two where a server-side apply made the object."""
+    if _decision(event) != "allow":
+        return
+    about = event.get("objectRef") or {}
+    resource = "/".join(filter(None, (about.get("resource", ""), about.get("subresource"))))
+    yield about.get("apiGroup", ""), resource, event["verb"]
+    if event["verb"] == "patch" and (event.get("responseStatus") or {}).get("code") == 201:
+        yield about.get("apiGroup", ""), resource, "create"
 
 
 def _decision(event: dict[str, Any]) -> str:

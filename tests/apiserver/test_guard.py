@@ -108,14 +108,14 @@ EVENT = {
 MARKS = {"accord.dev/restart-from": "500", "accord.dev/restart-attempt": "1", "accord.dev/stop-attempt": "1"}
 
 CLAIM_ONLY, MOUNTS_ONLY = "persistentVolumeClaim.claimName", "only the subPath"
-TEMPLATE_ONLY, STEP_ONLY = "nothing but the pod template", "the annotation accord.dev/checkpoint-step"
+TEMPLATE_ONLY, STEP_ONLY = "only the pod template", "the annotation accord.dev/checkpoint-step"
 SPEC, MARKED, MADE, OWNED = (
-    "changes neither their spec",
-    "changes only the annotations",
-    "that it has made",
-    "must control",
+    "nor change their spec",
+    "may change only the annotations",
+    "that it created",
+    "controls them",
 )
-ONE_FIELD, ITS_OWN, NOTHING = "only spec.activeDeadlineSeconds", "of its own", "Accord's operator writes no"
+ONE_FIELD, ITS_OWN, NOTHING = "only spec.activeDeadlineSeconds", "of its own", "Accord may not write"
 
 FORBIDDEN = (
     patch("replicas", f"{DEPLOYMENTS}:serve", {"spec": {"replicas": 5}}, TEMPLATE_ONLY),
@@ -194,10 +194,10 @@ FORBIDDEN = (
     create("a claim of nobody", "persistentvolumeclaims", CLAIM, ITS_OWN),
     patch("a claim of others", "persistentvolumeclaims:theirs", {"metadata": {"labels": OURS}}, ITS_OWN),
     delete("a claim of others", "persistentvolumeclaims:theirs", ITS_OWN),
-    delete("the volume of a training", "persistentvolumeclaims:r-checkpoints", "never that of a training"),
+    delete("the volume of a training", "persistentvolumeclaims:r-checkpoints", "never the one of a training"),
     delete("a snapshot of others", f"{SNAPSHOTS}:theirs", ITS_OWN),
     create("a Lease", LEASES, {"spec": {}}, "only the Lease accord"),
-    delete("its own Lease", f"{LEASES}:accord", "deletes no leases"),
+    delete("its own Lease", f"{LEASES}:accord", "may not delete leases"),
     create("a ConfigMap", "configmaps", {"data": {}}, NOTHING),
     create("a Secret", "secrets", {"data": {}}, NOTHING),
     create("an account", "serviceaccounts", {}, NOTHING),

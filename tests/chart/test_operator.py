@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from tests.chart.conftest import Render
 from tools.generate import CHART
-from tools.programs import ROOT
+from tools.programs import ROOT, go_program
 
 from accord.config import Config, load
 
@@ -242,3 +243,10 @@ def test_the_memory_that_the_values_name_is_what_was_measured() -> None:
     assert said
     assert measured
     assert said[1] == measured[1]
+
+
+def test_null_for_namespaces_is_all_of_them(render: Render, tmp_path: Path) -> None:
+    assert config_of(render, "default", tmp_path, namespaces="null").namespaces == []
+    command = [go_program("helm"), "install", "accord", CHART, "--dry-run=client", "--set", "namespaces=null"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "It watches all namespaces." in done.stdout) == (0, True), done.stderr

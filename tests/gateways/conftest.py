@@ -13,7 +13,7 @@ from tests.gateways import rig
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """One of their own: what they install is cluster-wide, and others must not find it."""
-    with ControlPlane() as started:
+    with ControlPlane(audited=True) as started:
         yield started
 
 

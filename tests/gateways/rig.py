@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.apiserver import rights
 from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
 from tests.envoy.http1 import Backend, Reply
 from tests.envoy.load import send, shares
@@ -68,6 +69,7 @@ class World:
         self.stack = contextlib.ExitStack()
         self.traefik: Traefik | None = None
         self.prometheus: str | None = None
+        self._account: Path | None = None
 
     @property
     def port(self) -> int:
@@ -113,7 +115,10 @@ class World:
         }
 
     async def start_operator(self) -> OperatorProcess:
-        operator = OperatorProcess(self.control_plane.kubeconfig, self.directory, **self.settings())
+        if self._account is None:
+            given = rights.account(self.api, self.control_plane, self.namespace.name, self.directory)
+            self._account = await self.call(self.stack.enter_context, given)
+        operator = OperatorProcess(self._account, self.directory, **self.settings())
         self.stack.enter_context(operator)
         await self.call(operator.ready)
         return operator

@@ -24,5 +24,5 @@ def plain_api(control_plane: Any) -> Api:
 @pytest.fixture
 def scene(control_plane: Any, plain_api: Api, tmp_path: Path) -> Iterator[Scene]:
     """An empty namespace in which everything is ready for the manifests."""
-    with playing(control_plane.kubeconfig, plain_api, tmp_path) as made:
+    with playing(control_plane, plain_api, tmp_path) as made:
         yield made

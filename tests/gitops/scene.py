@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from devcluster.controlplane import ControlPlane
 from tests.apiserver import checkpoints as cp
+from tests.apiserver import rights
 from tests.apiserver.checkpoints import Cluster, Trainers, Training
 from tests.apiserver.rig import Api, Namespace, OperatorProcess
 from tests.prometheus.rig import Prometheus, prometheus
@@ -76,14 +78,15 @@ class Scene:
 
 
 @contextlib.contextmanager
-def playing(kubeconfig: Path, api: Api, directory: Path) -> Iterator[Scene]:
+def playing(control_plane: ControlPlane, api: Api, directory: Path) -> Iterator[Scene]:
     """An empty namespace with its operator, a Prometheus, and a played kubelet and snapshot-controller."""
     namespace, trainers = Namespace(api), Trainers()
     with (
         prometheus(directory / "prometheus", trainers, every="2s") as server,
         Cluster(api, namespace),
+        rights.account(api, control_plane, namespace.name, directory) as account,
         OperatorProcess(
-            kubeconfig,
+            account,
             directory,
             namespaces=[namespace.name],
             leaderElection={"enabled": False},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from devcluster.controlplane import ControlPlane
+from tests.apiserver import rights
 from tests.apiserver.conftest import StartOperator
 from tests.apiserver.kinds import install_kinds
 from tests.apiserver.rig import Api, Namespace, OperatorProcess
@@ -15,7 +16,7 @@ from tests.kueue.rig import Kueue
 @pytest.fixture(scope="session")
 def plane() -> Iterator[ControlPlane]:
     """One of their own: Kueue takes every Job of a cluster through its webhooks."""
-    with ControlPlane() as started:
+    with ControlPlane(audited=True) as started:
         yield started
 
 
@@ -44,13 +45,14 @@ def queued(kueue: Kueue, plane_api: Api) -> Namespace:
 
 
 @pytest.fixture
-def start(plane: ControlPlane, queued: Namespace, tmp_path: Path) -> Iterator[StartOperator]:
+def start(plane: ControlPlane, plane_api: Api, queued: Namespace, tmp_path: Path) -> Iterator[StartOperator]:
     """Starts operators that watch only the test's namespace."""
     with ExitStack() as stack:
+        account = stack.enter_context(rights.account(plane_api, plane, queued.name, tmp_path))
 
         def begin(**config: object) -> OperatorProcess:
             settings = {"namespaces": [queued.name], "leaderElection": {"enabled": False}, **config}
-            operator = OperatorProcess(plane.kubeconfig, tmp_path, **settings)  # type: ignore[arg-type]
+            operator = OperatorProcess(account, tmp_path, **settings)  # type: ignore[arg-type]
             stack.enter_context(operator)
             return operator
 

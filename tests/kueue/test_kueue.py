@@ -90,7 +90,7 @@ def test_a_queue_that_is_missing_stopped_or_too_small_is_named(queued: Namespace
     queued.patch(QUEUES, "main", {"spec": {"stopPolicy": "HoldAndDrain"}})
     until(queued, "a", "QueueStopped", "its pod is saving and terminating")
     ended(queued, "a")
-    assert until(queued, "a", "QueueStopped")["phase"] == "Pending"
+    assert until(queued, "a", "QueueStopped", "LocalQueue main is")["phase"] == "Pending"
     queued.patch(QUEUES, "main", {"spec": {"stopPolicy": "None"}})
     runs(queued, "a")
     assert queued.get(RUNS, "a")["status"]["attempt"] == 1

@@ -78,7 +78,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- $_ := set $endpoints $name $entry -}}
 {{- end -}}
-namespaces: {{ .Values.namespaces | toJson }}
+namespaces: {{ default list .Values.namespaces | toJson }}
 prometheus:
   endpoints: {{ if $endpoints }}{{ $endpoints | toYaml | nindent 4 }}{{ else }}{}{{ end }}
 envoy:
