@@ -246,6 +246,17 @@ async def test_the_objects_come_when_istio_is_installed(bare: Mesh) -> None:
     await bare.follows(SPLIT)
 
 
+async def test_a_policy_that_moves_to_the_built_in_router_leaves_nothing_of_istio(mesh: Mesh) -> None:
+    await mesh.start_pods()
+    await mesh.start_operator()
+    await mesh.create_policy()
+    await mesh.until(lambda: mesh.route() is not None, "no VirtualService")
+    await mesh.call(mesh.namespace.patch, "trafficpolicies", "shop", {"spec": {"router": None}})
+    await mesh.until(lambda: mesh.route() is None, "the VirtualService stays")
+    rules = mesh.namespace.path(DESTINATION_RULES)
+    await mesh.until(lambda: not mesh.api.items(rules), "DestinationRules stay")
+
+
 async def test_a_virtual_service_of_somebody_else_is_left_to_them(mesh: Mesh) -> None:
     await mesh.start_pods()
     route = [{"destination": {"host": "mine"}}]

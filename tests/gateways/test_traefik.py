@@ -156,6 +156,15 @@ async def test_the_route_comes_when_the_gateway_api_is_installed(bare: World) ->
     await bare.follows(SPLIT)
 
 
+async def test_a_policy_that_moves_to_the_built_in_router_leaves_no_route(world: World) -> None:
+    await world.start_pods()
+    await world.start_operator()
+    await world.create_policy()
+    await world.until(lambda: world.route() is not None, "no route")
+    await world.call(world.namespace.patch, "trafficpolicies", "shop", {"spec": {"router": None}})
+    await world.until(lambda: world.route() is None, "the route stays")
+
+
 async def test_a_route_of_somebody_else_is_left_to_them(world: World) -> None:
     await world.start_pods()
     mine = {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": [{"name": "mine", "port": 80}]}]}
