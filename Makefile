@@ -57,6 +57,10 @@ test-stores: .venv/.ready ## Tests of Prometheus on Prometheus 3 and VictoriaMet
 test-alerts: .venv/.ready ## Every alert provoked once, on a real Prometheus and operator (six minutes, most of them waiting)
 	$(PY) -m pytest -s tests/alerts
 
+.PHONY: test-lessons
+test-lessons: .venv/.ready ## Every command of the tutorials, typed on the local cluster
+	$(PY) -m pytest -s tests/lessons
+
 .PHONY: check
 check: .venv/.ready ## Form, types, layers, generated files, chart and manifests; no cluster
 	@$(PY) -m tools.check

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.lessons.reading import Step, steps
 
 from accord.api.validation import validate
 from accord.cli.backtest import output as backtest_output
@@ -59,3 +60,38 @@ def test_what_pages_show_of_a_backtest_is_what_it_prints_today() -> None:
         said = rf"CheckpointPolicy \S+, method Adaptive, sensitivity \w+: \d+ checks, \d+ {WITHOUT}; rolled back once\."
         assert re.fullmatch(said, sentence)
         assert tuple(columns.split()) == backtest_output._HEADINGS
+
+
+def test_what_a_lesson_shows_is_told_from_what_it_does_not() -> None:
+    typed = [step for lesson in LESSONS.values() for step in steps(lesson)]
+    assert len(typed) > 40
+    assert all(step.seen_in("\n".join(step.shown)) for step in typed)
+    assert [step.command.split()[0] for step in typed if step.fails] == ["kubectl"]
+    table = Step("kubectl get tp", ("NAME   READY   AGE", "example   True   9s"))
+    assert table.seen_in("NAME      READY   AGE\nexample   True    1m2s\n")
+    assert not table.seen_in("NAME      STATUS   AGE\nexample   True    1m2s\n")
+    assert not Step("kubectl wait", ("condition met",)).seen_in("timed out")
+    drawn = Step("kubectl create", ("pod/load-tfqdg created",))
+    assert drawn.seen_in("pod/load-x2kkz created")
+    assert not drawn.seen_in("pod/load-x2kkz deleted")
+
+
+def test_commands_of_a_lesson_are_read_as_they_are_typed() -> None:
+    page = """
+```console
+$ helm install accord \\
+    --wait
+NAME: accord
+$ kubectl get tp    # twenty seconds later
+```
+
+## A cluster of your own
+
+```console
+$ make demo
+```
+"""
+    assert [(step.command, step.shown) for step in steps(page)] == [
+        ("helm install accord \\\n    --wait", ("NAME: accord",)),
+        ("kubectl get tp", ()),
+    ]
