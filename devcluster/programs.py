@@ -132,6 +132,16 @@ QUEUES = (
 )
 """What admits the Jobs of a queue, for the tests that run it beside a control plane. No part of the cluster either."""
 
+ENGINES = (
+    Module(
+        "kuberay",
+        {"ray-operator": "github.com/ray-project/kuberay/ray-operator"},
+        version_of="github.com/ray-project/kuberay/ray-operator",
+        minutes=5,
+    ),
+)
+"""What runs trainings on Ray, for the tests that run it beside a control plane. No part of the cluster."""
+
 GATEWAYS = (
     Module(
         "istio",
@@ -149,8 +159,9 @@ CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 EVERYTHING = tuple(program for module in MODULES for program in module.programs)
 OF_STORES = tuple(program for module in STORES for program in module.programs)
 OF_QUEUES = tuple(program for module in QUEUES for program in module.programs)
+OF_ENGINES = tuple(program for module in ENGINES for program in module.programs)
 OF_GATEWAYS = tuple(program for module in GATEWAYS for program in module.programs)
-_ALL = (*MODULES, *STORES, *QUEUES, *GATEWAYS)
+_ALL = (*MODULES, *STORES, *QUEUES, *ENGINES, *GATEWAYS)
 
 
 def module_of(program: str) -> Module:

@@ -20,7 +20,7 @@ def lay(progress: Progress) -> None:
     """Everything; what is there already is left as it is. Raises DevclusterError."""
     preflight.check_machine()
     cluster.prepare(progress)
-    programs.ensure((*programs.OF_QUEUES, *programs.OF_GATEWAYS), progress)
+    programs.ensure((*programs.OF_QUEUES, *programs.OF_ENGINES, *programs.OF_GATEWAYS), progress)
     for name in images.NAMES:
         with progress.stage(f"image accord-{name}"):
             images.build(name)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from accord import settings
+from accord.adapters import workloads
 from accord.adapters.kubernetes.needs import Needs
 from accord.adapters.kubernetes.resources import SNAPSHOTS, Resource
 from accord.adapters.routers import gatewayapi, istio
@@ -46,7 +47,8 @@ _TOLD: Mapping[str, Router] = {
     "Istio": istio.IstioRouter(installed=lambda: True, clock=SystemClock()),
 }
 """Those that are told by their objects alone, in a cluster that has the kinds."""
-_WORKLOADS = {name: row.workload for name, row in WORKLOADS.items()}
+_WORKLOADS = workloads.made(lambda _: True)
+"""In a cluster that has the kinds."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _make_traffic(parts: Parts) -> Kind:
 
 
 def _make_training(parts: Parts) -> Kind:
-    return TrainingRuns(parts.index, _WORKLOADS, decide_training, Book(), Book())
+    return TrainingRuns(parts.index, workloads.made(parts.serves), decide_training, Book(), Book())
 
 
 def _make_checkpoints(parts: Parts) -> Kind:
@@ -126,7 +128,7 @@ KINDS: tuple[Entry, ...] = (
 
 def pods_of(run: str) -> str:
     """A regular expression (RE2) for the names of all pods of the TrainingRun of that name, whatever runs it."""
-    return "|".join(workload.pod_matcher(run) for workload in _WORKLOADS.values())
+    return "|".join(dict.fromkeys(workload.pod_matcher(run) for workload in _WORKLOADS.values()))
 
 
 def watched(table: Iterable[Entry]) -> tuple[Resource, ...]:

@@ -197,6 +197,7 @@ DEFAULTS: dict[str, Json] = {
         "suspend": False,
     },
     "TrainingRun": {
+        "engine": {"type": "Job"},
         "totalSteps": 10000,
         "schedules": {
             "entropyCoef": {"initial": 0.02, "final": 0.005, "decaySteps": 10000, "decayStrategy": "Linear"},

@@ -38,6 +38,8 @@ from accord.runtime.slim import is_made_by_us
 Decide = Callable[[Observed, Workload, datetime], Plan]
 _POD_DUE = timedelta(seconds=5)
 """The Job controller makes a pod within a second."""
+_DEPARTED = 4
+"""An attempt on Ray has one head, or one after another where that is lost before it trains."""
 
 
 class _Podless(NamedTuple):
@@ -96,6 +98,8 @@ class TrainingRuns:
         """By run, as of its last pass."""
         self._gone: dict[ObjectKey, str] = {}
         """By run, the Job of its newest attempt where that does not exist any more. There is no way back for it."""
+        self._departed: dict[ObjectKey, tuple[PodView, ...]] = {}
+        """By run, pods that are gone, as they were last seen: why is written nowhere else."""
         self.refusals = Refusals()
         self.inquiries: Sequence[AnyInquiry] = (
             Inquiry(measuring.QUESTION, self.read, progress),
@@ -118,7 +122,11 @@ class TrainingRuns:
             return self._queued(change)
         if key.kind not in (*self._by_kind, PODS.kind, CLAIMS.kind):
             return ()
-        return {run for run in map(_run_of, (change.old, change.new)) if run is not None}
+        runs = {run for run in map(_run_of, (change.old, change.new)) if run is not None}
+        if key.kind == PODS.kind and change.new is None and change.old is not None:
+            for run in runs:
+                self._see_off(run, change.old)
+        return runs
 
     def plan(self, manifest: Manifest, conflicts: Mapping[ObjectKey, str], now: datetime) -> Plan:
         """Gather and decide. A refusal counts only as long as that object is wanted."""
@@ -174,6 +182,7 @@ class TrainingRuns:
         self._warned.pop(key, None)
         self._gone.pop(key, None)
         self._podless.pop(key, None)
+        self._departed.pop(key, None)
         self.refusals.forget(key)
 
     def _follow_podless(
@@ -188,6 +197,22 @@ class TrainingRuns:
         since = before.since if before is not None and before.uid == uid else now
         self._podless[key] = podless = _Podless(uid, since, now - since >= _POD_DUE)
         return podless
+
+    def _see_off(self, key: ObjectKey, pod: Manifest) -> None:
+        """Keep how a pod that trained has ended, or that it was told to: the last few of an attempt.
+
+        A replica that does not lead remembers, too, and for as long as it lives.
+        """
+        try:
+            run = self.read(key)
+        except ValidationError:
+            return
+        if run is None:
+            return
+        view = chosen(self._workloads, run).pod(pod)
+        if not view.role and (view.deleting or not view.at_work):
+            before = (each for each in self._departed.get(key, ()) if each.attempt == view.attempt)
+            self._departed[key] = (*before, view)[-_DEPARTED:]
 
     def _paused(self, change: Change) -> Iterable[ObjectKey]:
         """The runs that a policy pauses from now on, or does not pause any more."""
@@ -226,6 +251,7 @@ class TrainingRuns:
         return Observed(
             run=run,
             jobs=jobs,
+            departed=self._departed.get(key, ()),
             podless_since=None if podless is None else podless.since,
             refused=warned if podless is not None and podless.uid == uid else None,
             pods=tuple(pod.explained(warned) if pod.uid == uid else pod for pod in pods),

@@ -12,7 +12,7 @@ from accord.adapters.kubernetes.resources import TRAINING_RUNS
 from accord.cli import main
 from accord.cli.acting import command, gitops
 from accord.cli.errors import NegativeError
-from accord.cli.logs.choosing import chosen
+from accord.cli.logs.choosing import chosen, container_of
 from accord.cli.pause.suspending import suspended
 from accord.cli.retune.suggested import applied
 from accord.cli.rollback.choosing import back_to
@@ -159,9 +159,11 @@ def test_the_command_can_be_pasted() -> None:
     ]
 
 
-def pod(name: str, attempt: int, phase: str, created: str = "2026-05-01T12:00:00Z") -> dict[str, Any]:
-    labels = {"accord.dev/attempt": str(attempt)}
-    return {"metadata": {"name": name, "labels": labels, "creationTimestamp": created}, "status": {"phase": phase}}
+def pod(
+    name: str, attempt: int, phase: str, created: str = "2026-05-01T12:00:00Z", container: str = "trainer"
+) -> dict[str, Any]:
+    meta = {"name": name, "labels": {"accord.dev/attempt": str(attempt)}, "creationTimestamp": created}
+    return {"metadata": meta, "spec": {"containers": [{"name": container}]}, "status": {"phase": phase}}
 
 
 def test_logs_are_of_the_pod_that_runs_or_failed_last() -> None:
@@ -177,6 +179,19 @@ def test_logs_are_of_the_pod_that_runs_or_failed_last() -> None:
         chosen("r", everything, attempt=4)
     with pytest.raises(NegativeError, match="TrainingRun r has no pod"):
         chosen("r", [])
+
+
+def test_logs_on_ray_are_those_of_the_pod_that_submits_once_there_is_one() -> None:
+    head, worker = pod("h", 1, "Running"), pod("w", 1, "Running", "2026-05-01T12:01:00Z", "ray")
+    assert chosen("r", [head, worker]) is head
+    submits = pod("s", 1, "Failed", container="ray-job-submitter")
+    everything = [head, worker, submits, pod("h2", 2, "Pending"), pod("w2", 2, "Running", container="ray")]
+    assert chosen("r", everything) is submits
+    assert (container_of(submits), container_of(head)) == ("ray-job-submitter", "trainer")
+    assert chosen("r", everything, container="trainer") is head
+    assert chosen("r", everything, attempt=2, container="ray")["metadata"]["name"] == "w2"
+    with pytest.raises(NegativeError, match="no pod with a container log"):
+        chosen("r", everything, container="log")
 
 
 def test_what_to_suspend_is_named_with_its_kind(capsys: pytest.CaptureFixture[str]) -> None:

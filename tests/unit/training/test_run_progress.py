@@ -35,7 +35,7 @@ def answer(pod: str = "r-2-abcde", age: float = 1, **values: float) -> list[Samp
 
 def test_everything_is_asked_of_the_newest_attempt_alone() -> None:
     text = query(RUN)
-    assert 'namespace="ns",pod=~"r-2-[a-z0-9]+"' in text
+    assert 'namespace="ns",pod=~"r-2-[a-z0-9]+(-head-[a-z0-9]+)?"' in text
     assert text.count("label_replace(") == 5
 
 

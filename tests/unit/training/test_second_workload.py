@@ -36,7 +36,7 @@ class Toys:
         self._index = Index()
         self.queued: list[ObjectKey] = []
         workload: Workload = ToyWorkload()
-        self.kind = TrainingRuns(self._index, {"Toy": workload}, decide, Book(), Book())
+        self.kind = TrainingRuns(self._index, {"Job": workload}, decide, Book(), Book())
         self._dispatcher = Dispatcher(self._index, (self.kind,), self.queued.append)
         self.run = self.watched(manifest(**spec))
 
@@ -128,7 +128,7 @@ def test_what_its_trainer_reports_is_asked_for_by_the_name_of_its_object() -> No
     toys = training()
     run = toys.kind.read(ObjectKey.of(toys.run))
     assert run is not None
-    assert 'pod=~"r-toy-1-[a-z0-9]+"' in progress.query(run)
+    assert 'pod=~"r-toy-1-[a-z0-9]+(-head-[a-z0-9]+)?"' in progress.query(run)
     assert RunView.of(toys.run).job == "r-toy-1", "a CheckpointPolicy finds it there"
     assert re.fullmatch(ToyWorkload().pod_matcher("r"), "r-toy-1-abcde")
 
@@ -137,6 +137,8 @@ def test_what_its_trainer_reports_is_asked_for_by_the_name_of_its_object() -> No
 def test_the_first_answer_is_named_only_where_it_is_chosen(name: str) -> None:
     root = Path(accord.__file__).parent
     named = {str(each.relative_to(root)) for each in root.rglob("*.py") if name in each.read_text("utf-8")}
-    elsewhere = {each for each in named if not each.startswith("adapters/workloads/job/")}
+    elsewhere = {
+        each for each in named if not each.startswith(("adapters/workloads/job/", "adapters/workloads/rayjob/"))
+    }
     chosen = {"adapters/workloads/__init__.py", "kinds.py"} if name == "adapters.workloads" else set()
     assert elsewhere == chosen

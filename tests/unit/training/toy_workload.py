@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain import podnames
@@ -58,6 +61,9 @@ class ToyWorkload:
 
     def pod(self, live: Manifest) -> PodView:
         return PodView.of(live)
+
+    def lost(self, live: AttemptView, pods: Sequence[PodView], now: datetime) -> End | None:
+        return None
 
     def pod_matcher(self, run: str) -> str:
         return podnames.of_job(f"{run}-toy-[0-9]+")

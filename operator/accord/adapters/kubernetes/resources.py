@@ -74,6 +74,8 @@ SNAPSHOTS = Resource("snapshot.storage.k8s.io", "v1", "volumesnapshots", "Volume
 HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute", _OURS, status=True)
 # An addition to Kubernetes: what Kueue makes for each Job (or other object) that it manages, whoever made that.
 WORKLOADS = Resource("kueue.x-k8s.io", "v1beta2", "workloads", "Workload", "kueue.x-k8s.io/job-uid", status=True)
+# An addition to Kubernetes: KubeRay's.
+RAY_JOBS = Resource("ray.io", "v1", "rayjobs", "RayJob", _OURS, status=True, suspension=True)
 VIRTUAL_SERVICES = Resource("networking.istio.io", "v1", "virtualservices", "VirtualService", _OURS, status=True)
 DESTINATION_RULES = Resource("networking.istio.io", "v1", "destinationrules", "DestinationRule", _OURS, status=True)
 # Those of TrainingRuns alone: routers have pods of ours, too.
@@ -83,7 +85,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 _OTHERS = (
     *(SERVICES, DISRUPTION_BUDGETS, ENDPOINT_SLICES, DEPLOYMENTS, JOBS, CLAIMS, PODS, SNAPSHOTS, HTTP_ROUTES),
-    *(WORKLOADS, VIRTUAL_SERVICES, DESTINATION_RULES, EVENTS, LEASES),
+    *(WORKLOADS, RAY_JOBS, VIRTUAL_SERVICES, DESTINATION_RULES, EVENTS, LEASES),
 )
 _BY_KIND = {(r.api_version, r.kind): r for r in (*map(own, KINDS), *_OTHERS)}
 

@@ -249,6 +249,59 @@ class Retuning(Model):
     Without `$window` it must return counters; a new window begins whenever one of them decreases."""
 
 
+StartParams = Annotated[
+    dict[str, Annotated[str, Field(max_length=1024)]], Field(json_schema_extra={"maxProperties": 64})
+]
+"""Parameters of `ray start`, without the dashes."""
+
+
+class RayWorkers(Model):
+    """A group of pods that work for the one that trains."""
+
+    name: DnsLabel
+    """Name of the group."""
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Number of pods."""
+    start_params: StartParams = {}
+    """Parameters of `ray start`, such as `num-cpus: "2"`."""
+    template: Annotated[dict[str, Any], Field(json_schema_extra={"x-accord-schema": "PodTemplateSpec"})]
+    """Template of these pods (core/v1 PodTemplateSpec). Its first container is Ray's: its image needs the same `ray` as
+    that of the head. The checkpoint volume is not mounted here."""
+
+
+class Ray(Model):
+    """A Ray cluster for each attempt, made by KubeRay."""
+
+    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+[0-9A-Za-z.+-]*$", max_length=63)]
+    """Version of Ray in the images, such as `2.60.0`."""
+    start_params: StartParams = {}
+    """Parameters of `ray start` on the head, such as `num-cpus: "0"`."""
+    workers: Annotated[
+        list[RayWorkers],
+        Field(max_length=16, json_schema_extra={"x-kubernetes-list-map-keys": ["name"]}),
+    ] = []
+    """Groups of worker pods. Without any, everything runs on the head."""
+
+
+class Engine(Model):
+    """What runs an attempt."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.type != 'RayJob' || has(self.ray)",
+            "type RayJob needs ray: give at least ray.version, the version of Ray in the images",
+            ".ray",
+        ),
+        Rule("self.type == 'RayJob' || !has(self.ray)", "ray is for type RayJob: set type to RayJob", ".ray"),
+    )
+
+    type: Literal["Job", "RayJob"] = "Job"
+    """`Job`: one pod of a Kubernetes Job. `RayJob`: a Ray cluster that KubeRay makes. Its head is the pod of
+    `spec.template`, and the command of the container `trainer` is the driver that runs on it."""
+    ray: Ray | None = None
+    """The Ray cluster, with type `RayJob`."""
+
+
 class TrainingRunSpec(Model):
     """Desired state of a training."""
 
@@ -271,6 +324,8 @@ class TrainingRunSpec(Model):
     template: Annotated[dict[str, Any], Field(json_schema_extra={"x-accord-schema": "PodTemplateSpec"})]
     """Template of the pod that trains (core/v1 PodTemplateSpec). Its container `trainer` gets the environment variables
     of a trainer and the checkpoint volume. A change starts a new attempt from the latest checkpoint."""
+    engine: Engine = Engine()
+    """What runs an attempt. A change starts a new attempt from the latest checkpoint."""
     total_steps: Steps = 10_000
     """Steps to train, summed over all attempts."""
     schedules: Schedules = Schedules()

@@ -17,7 +17,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--attempt", type=options.positive, metavar="NUMBER", help="of the newest pod of this attempt")
     parser.add_argument("-f", "--follow", action="store_true", help="stay and print what is written until Ctrl-C")
     parser.add_argument("--tail", type=options.positive, metavar="LINES", help="print the last lines only")
-    parser.add_argument("-c", "--container", metavar="NAME", default="trainer", help="container (default: %(default)s)")
+    parser.add_argument(
+        "-c",
+        "--container",
+        metavar="NAME",
+        help="container (default: trainer; with engine type RayJob, that of the pod that submits the Ray job)",
+    )
     options.namespace(parser)
     options.cluster(parser)
 
@@ -34,6 +39,7 @@ COMMAND = Command(
     _arguments,
     _run,
     "Print the log of a TrainingRun: of the pod that runs, else of the newest one that failed, else of the newest. "
+    "With engine type RayJob it is that of the pod that submits the Ray job, and until there is one, of the head. "
     "stderr names the pod and the kubectl command that does the same. Needs the rights to list pods and to get "
     "pods/log, which the built-in role view has.",
 )

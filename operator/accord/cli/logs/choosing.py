@@ -1,21 +1,33 @@
-"""Which pod of a run is meant."""
+"""Which pod of a run is meant, and which of its containers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from accord.api.base import Manifest
+from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER
 from accord.cli.errors import NegativeError
-from accord.domain.training.names import ATTEMPT_LABEL
+from accord.domain.training.names import ATTEMPT_LABEL, SUBMITTER_CONTAINER
 
 
-def chosen(run: str, pods: Sequence[Manifest], *, attempt: int | None = None, failed: bool = False) -> Manifest:
-    """The one that runs, else the newest that failed, else the newest. NegativeError where there is none."""
+def chosen(
+    run: str,
+    pods: Sequence[Manifest],
+    *,
+    attempt: int | None = None,
+    failed: bool = False,
+    container: str | None = None,
+) -> Manifest:
+    """The one that runs, else the newest that failed, else the newest, of those that have the container; without its
+    name, of those that have the trainer's log. NegativeError where there is none.
+    """
+    pods = [pod for pod in pods if container in _names(pod)] if container is not None else _telling(pods)
     candidates = [pod for pod in pods if attempt in (None, attempt_of(pod))]
     if failed:
         candidates = [pod for pod in candidates if _phase(pod) == "Failed"]
     if not candidates:
         which = "no failed pod" if failed else "no pod" if attempt is None else f"no pod of attempt {attempt}"
+        which += f" with a container {container}" if container is not None else ""
         known = sorted({attempt_of(pod) for pod in pods})
         left = f"; there are pods of attempts {', '.join(map(str, known))}" if known else ""
         raise NegativeError(f"TrainingRun {run} has {which}{left}")
@@ -29,6 +41,29 @@ def chosen(run: str, pods: Sequence[Manifest], *, attempt: int | None = None, fa
             pod["metadata"]["name"],
         ),
     )
+
+
+def container_of(pod: Manifest) -> str:
+    """The container with the trainer's log."""
+    return SUBMITTER_CONTAINER if SUBMITTER_CONTAINER in _names(pod) else TRAINER_CONTAINER
+
+
+def _telling(pods: Sequence[Manifest]) -> list[Manifest]:
+    """Those that have the trainer's log.
+
+    On Ray the pod that submits the job prints it. Before there is one, and where it was never made, the head has to
+    tell something at least. Workers write only for themselves.
+    """
+    submitted = {attempt_of(pod) for pod in pods if SUBMITTER_CONTAINER in _names(pod)}
+    return [
+        pod
+        for pod in pods
+        if (SUBMITTER_CONTAINER in _names(pod) if attempt_of(pod) in submitted else TRAINER_CONTAINER in _names(pod))
+    ]
+
+
+def _names(pod: Manifest) -> set[str]:
+    return {container["name"] for container in pod["spec"]["containers"]}
 
 
 def attempt_of(pod: Manifest) -> int:

@@ -9,7 +9,7 @@ import codecs
 from accord.adapters.kubernetes.resources import PODS, TRAINING_RUNS
 from accord.cli import connection
 from accord.cli.exits import Exit
-from accord.cli.logs.choosing import attempt_of, chosen
+from accord.cli.logs.choosing import attempt_of, chosen, container_of
 from accord.cli.printer import Printer
 from accord.domain.training.names import RUN_LABEL
 
@@ -27,13 +27,12 @@ async def _run(target: connection.Target, args: argparse.Namespace, printer: Pri
         if not pods:
             # A name that is not there is a failure, not an answer.
             await api.request("get", "GET", TRAINING_RUNS, TRAINING_RUNS.path(target.namespace, args.name))
-        pod = chosen(args.name, pods, attempt=args.attempt, failed=args.failed)
-        name = pod["metadata"]["name"]
-        printer.note(
-            f"attempt {attempt_of(pod)}, {(pod.get('status') or {}).get('phase')}: {_command(args, target, name)}"
-        )
+        pod = chosen(args.name, pods, attempt=args.attempt, failed=args.failed, container=args.container)
+        name, container = pod["metadata"]["name"], args.container or container_of(pod)
+        phase = (pod.get("status") or {}).get("phase")
+        printer.note(f"attempt {attempt_of(pod)}, {phase}: {_command(args, target, name, container)}")
         query = {
-            "container": args.container,
+            "container": container,
             **({"follow": "true"} if args.follow else {}),
             **({"tailLines": str(args.tail)} if args.tail is not None else {}),
         }
@@ -45,6 +44,6 @@ async def _run(target: connection.Target, args: argparse.Namespace, printer: Pri
         printer.text(decoder.decode(b"", final=True))
 
 
-def _command(args: argparse.Namespace, target: connection.Target, pod: str) -> str:
+def _command(args: argparse.Namespace, target: connection.Target, pod: str, container: str) -> str:
     more = [*(["-f"] if args.follow else []), *([f"--tail={args.tail}"] if args.tail is not None else [])]
-    return connection.kubectl(args, "logs", pod, "-n", target.namespace, "-c", args.container, *more)
+    return connection.kubectl(args, "logs", pod, "-n", target.namespace, "-c", container, *more)

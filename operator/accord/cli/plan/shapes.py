@@ -81,7 +81,12 @@ _CLAIM = {
 _SHAPES: dict[tuple[str, str], dict[str, Schema]] = {
     ("apps/v1", "Deployment"): _DEPLOYMENT,
     ("v1", "PersistentVolumeClaim"): _CLAIM,
-    (API_VERSION, TrainingRun.kind): {"spec": _object(template=_TEMPLATE)},
+    (API_VERSION, TrainingRun.kind): {
+        "spec": _object(
+            template=_TEMPLATE,
+            engine=_object(ray=_object(workers=_list(_object(template=_TEMPLATE)))),
+        )
+    },
 }
 
 

@@ -59,7 +59,7 @@ def attempt(run: TrainingRun) -> Node:
     status = run.status
     said = [f"attempt {status.attempt}"]
     if status.job_ref is not None:
-        said.append(f"Job {status.job_ref.name}")
+        said.append(f"{run.spec.engine.type} {status.job_ref.name}")
     restart = status.restart
     if restart is not None and restart.attempt == status.attempt:
         said.append(f"restarted from step {restart.from_step} after a rollback ended attempt {restart.ended_attempt}")

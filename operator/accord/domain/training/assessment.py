@@ -54,6 +54,10 @@ class Assessment:
     """The CheckpointPolicy for which it rests."""
     gives_up: bool = False
     """With Replace: whether the attempt is made to fail and stays, for the logs of its pod."""
+    fault: End | None = None
+    """How the newest attempt ended, where another one is to follow."""
+    lost: End | None = None
+    """How it ended, where its object does not say so."""
     is_suspended: bool = False
     """Whether its own `spec.suspend` says that it rests."""
 
@@ -87,7 +91,7 @@ class Assessment:
     @property
     def failed_pods(self) -> int:
         """Pods that failed, over all attempts. Never goes back."""
-        here = self.job.failed_before + self.job.failed if self.job is not None else 0
+        here = 0 if self.job is None else _failures(self.job, self.lost)
         return max(here, self.run.status.failed_pods or 0)
 
 
@@ -107,11 +111,18 @@ def assess(observed: Observed, workload: Workload, now: datetime) -> Assessment:
         observed = replace(observed, run=restart.stopped(run))
     over = job is None or job.given_up
     ended = None if job is None or over else sidecars.finished(observed.pods, attempt, now) or job.end
+    lost = None
+    if job is not None and job.key.kind == workload.kind and ended is None and not over and not job.deleting:
+        seen = (*observed.pods, *observed.departed)
+        lost = workload.lost(job, [pod for pod in seen if pod.attempt == attempt], now)
+    ended, fault = _fault(run, job, ended, lost)
     # What goes on in another attempt whatever is decided; a stop that a person may take back does not.
     ends = asked.restart is not None or pause is not None
-    gives_up = ends and job is not None and not over and keeping.worth_keeping(run, job, observed.pods)
+    worth = ends and job is not None and not over and keeping.worth_keeping(run, job, observed.pods)
+    is_its_own = job is not None and job.key.kind == workload.kind
+    gives_up = worth and fault is None and job is not None and is_its_own and workload.given_up(run, job) is not None
     refused = _refused(run, workload)
-    course = _course(observed, job, wanted, asked, ended, refused, gives_up=gives_up)
+    course = _course(observed, job, wanted, asked, ended, refused, gives_up=gives_up, fault=fault)
     return Assessment(
         observed=observed,
         workload=workload,
@@ -127,8 +138,27 @@ def assess(observed: Observed, workload: Workload, now: datetime) -> Assessment:
         refused=refused,
         pause=pause,
         gives_up=gives_up and course == "Replace",
+        fault=fault,
+        lost=lost,
         is_suspended=run.spec.suspend,
     )
+
+
+def _failures(job: AttemptView, lost: End | None) -> int:
+    """Of this attempt and those before."""
+    return job.failed_before + job.failed + (1 if lost is not None and lost.counts else 0)
+
+
+def _fault(
+    run: TrainingRun, job: AttemptView | None, ended: End | None, lost: End | None
+) -> tuple[End | None, End | None]:
+    """How the run ended, and how its attempt did where the run goes on in another one."""
+    found = lost if lost is not None else ended
+    if job is None or found is None or not found.again:
+        return ended, None
+    if found.counts and max(_failures(job, lost), run.status.failed_pods or 0) > run.spec.backoff_limit:
+        return replace(found, again=False), None
+    return None, found
 
 
 def _restart(observed: Observed, job: AttemptView | None, attempt: int) -> RestartRecord | None:
@@ -155,15 +185,18 @@ def _course(
     refused: Problem | None,
     *,
     gives_up: bool,
+    fault: End | None,
 ) -> Course:
     run = observed.run
     if is_finished(run) or ended is not None:
         return "Finished"
     if refused is not None:
         return "Refused"
-    if job is not None and not job.deleting and not job.given_up:
+    if job is not None and fault is not None and job.end is None and not job.deleting:
+        return "Replace"
+    if job is not None and not job.deleting and not job.given_up and fault is None:
         # Kueue owns the suspension of a Job that it holds, and is told by the Workload. Without one, the Job goes.
-        stays = queueing.keeps_place(job) or not queueing.is_held(run, job)
+        stays = not job.once and (queueing.keeps_place(job) or not queueing.is_held(run, job))
         parked = run.spec.suspend and (not stays or queueing.is_to_move(run, job))
         ends = asked.restart is not None and not asked.stop
         return "Replace" if job.inputs != wanted or parked or ends or gives_up else "Keep"

@@ -49,7 +49,8 @@ def decide(observed: Observed, workload: Workload, now: datetime) -> Plan:
     )
     merged = merge(run.status.conditions, said, generation=run.metadata.generation, now=now)
     after = status.full(assessment, verdict, advice, merged)
-    told = (*_lost_claim(assessment), *events.transitions(run.status, after, queueing.queue_of(run, assessment.job)))
+    queue = queueing.queue_of(run, assessment.job)
+    told = (*_lost_claim(assessment), *events.transitions(run.status, after, queue, kind=workload.kind))
     kept = keeping.seconds_left(assessment.run, observed.jobs, now)
     again = [delay for delay in (verdict.look_again, missed, unseen, left, kept) if delay is not None]
     return Plan(
@@ -77,7 +78,8 @@ def _to_apply(assessment: Assessment) -> tuple[Manifest, ...]:
     """A new attempt comes after the claim, for which its pod would wait."""
     run, observed = assessment.run, assessment.observed
     if assessment.gives_up and assessment.job is not None:
-        return (assessment.workload.given_up(run, assessment.job),)
+        ended = assessment.workload.given_up(run, assessment.job)
+        return () if ended is None else (ended,)
     if assessment.course not in ("Keep", "Start"):
         return ()
     claim = resources.claim_to_apply(run, observed.claim)
@@ -106,7 +108,7 @@ def _to_patch(assessment: Assessment) -> tuple[Manifest, ...]:
 
 
 def _to_delete(assessment: Assessment) -> tuple[ObjectKey, ...]:
-    if assessment.course == "Refused" or assessment.end is not None:
+    if assessment.course == "Refused" or assessment.end is not None or not _is_counted(assessment):
         return ()
     outdated = keeping.outdated(assessment.run, assessment.observed.jobs, assessment.now)
     if assessment.course == "Finished":
@@ -115,6 +117,12 @@ def _to_delete(assessment: Assessment) -> tuple[ObjectKey, ...]:
     else:
         left = (*assessment.stale, *_replaced(assessment))
     return (*(job.key for job in left), *outdated)
+
+
+def _is_counted(assessment: Assessment) -> bool:
+    """Whether the status holds a failure that the object of the attempt knows nothing of, and would take along."""
+    lost = assessment.lost
+    return lost is None or not lost.counts or (assessment.run.status.failed_pods or 0) >= assessment.failed_pods
 
 
 def _replaced(assessment: Assessment) -> tuple[AttemptView, ...]:

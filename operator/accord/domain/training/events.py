@@ -17,10 +17,14 @@ _TOLD_BY_METRICS = ("NoMetrics", "Stale", "NoEndpoint")
 _NORMAL = frozenset({"Succeeded", "Suspended", "Restarting"})
 
 
-def transitions(before: TrainingRunStatus, after: TrainingRunStatus, queue: str | None = None) -> tuple[Event, ...]:
-    """Everything that happened between two statuses of one run. `queue` is the one that the newest attempt is in."""
+def transitions(
+    before: TrainingRunStatus, after: TrainingRunStatus, queue: str | None = None, kind: str = "Job"
+) -> tuple[Event, ...]:
+    """Everything that happened between two statuses of one run. `queue` is the one that the newest attempt is in, and
+    `kind` that of its object.
+    """
     return (
-        *_attempts(before, after, queue),
+        *_attempts(before, after, queue, kind),
         *_rollbacks(before, after),
         *_milestones(before, after),
         *_pods(before, after),
@@ -31,16 +35,16 @@ def transitions(before: TrainingRunStatus, after: TrainingRunStatus, queue: str 
     )
 
 
-def _attempts(before: TrainingRunStatus, after: TrainingRunStatus, queue: str | None) -> Iterator[Event]:
+def _attempts(before: TrainingRunStatus, after: TrainingRunStatus, queue: str | None, kind: str) -> Iterator[Event]:
     """In a queue an attempt is made, and starts whenever it is let."""
     attempt = after.attempt or 0
     how = f" and resumes from {_origin(after)}" if attempt > 1 else ""
     if attempt > (before.attempt or 0) and after.job_ref is not None:
         name = after.job_ref.name
         if queue is None:
-            yield Event("Normal", "AttemptStarted", f"attempt {attempt} starts as Job {name}{how}")
+            yield Event("Normal", "AttemptStarted", f"attempt {attempt} starts as {kind} {name}{how}")
         else:
-            yield Event("Normal", "AttemptQueued", f"attempt {attempt} waits in queue {queue} as Job {name}")
+            yield Event("Normal", "AttemptQueued", f"attempt {attempt} waits in queue {queue} as {kind} {name}")
     elif queue is not None and before.phase != "Running" and after.phase == "Running":
         yield Event("Normal", "AttemptStarted", f"attempt {attempt}, admitted by queue {queue}, is running{how}")
 

@@ -28,6 +28,8 @@ STOP_ATTEMPT_ANNOTATION = "accord.dev/stop-attempt"
 GIVEN_UP_ANNOTATION = "accord.dev/given-up"
 """On a Job: it ends because of a rollback and stays for its logs. The value is how many of its pods had failed by then.
 """
+SUBMITTER_CONTAINER = "ray-job-submitter"
+"""On Ray, of the pod that submits the job and prints the trainer's log."""
 VOLUME = "accord-checkpoints"
 METRICS_PORT_NAME = "metrics"
 
@@ -37,20 +39,20 @@ _MOST_DIGITS = 6
 """Of the number of an attempt."""
 
 
-def job(run: str, attempt: int) -> str:
+def job(run: str, attempt: int, limit: int = _JOB_LIMIT) -> str:
     """The Job of one attempt: `<run>-<attempt>`, shortened to a unique beginning where that is too long."""
     name = f"{run}-{attempt}"
-    if len(name) <= _JOB_LIMIT and "." not in run:
+    if len(name) <= limit and "." not in run:
         return name
     digest = hashlib.sha256(run.encode()).hexdigest()[:8]
-    kept = run[: _JOB_LIMIT - len(f"-{digest}-{attempt}")].replace(".", "-").rstrip("-")
+    kept = run[: limit - len(f"-{digest}-{attempt}")].replace(".", "-").rstrip("-")
     return f"{kept}-{digest}-{attempt}"
 
 
-def jobs(run: str) -> str:
+def jobs(run: str, limit: int = _JOB_LIMIT) -> str:
     """A regular expression (RE2) for the Jobs of all attempts: a name is cut by the length of the number, too."""
     firsts = [10**digits for digits in range(_MOST_DIGITS)]
-    bases = [job(run, first).removesuffix(str(first)) for first in firsts]
+    bases = [job(run, first, limit).removesuffix(str(first)) for first in firsts]
     if len(set(bases)) == 1:
         return f"{bases[0]}[0-9]+"
     return f"({'|'.join(f'{base}[0-9]{{{digits}}}' for digits, base in enumerate(bases, start=1))})"

@@ -26,6 +26,9 @@ class Observed:
     its owner away."""
     pods: tuple[PodView, ...] = ()
     """Pods that carry the run's name, of whatever Job: one whose Job is gone may still be at work."""
+    departed: tuple[PodView, ...] = ()
+    """The last pods that are gone of those that trained, as they were last seen: ended, or told to. None of those that
+    went before the operator began."""
     podless_since: datetime | None = None
     """Since when the newest Job, which is to have one, is seen without a pod at work; None where it has one."""
     refused: Warned | None = None

@@ -37,11 +37,17 @@ _PATIENCE = {
     "Inadmissible": timedelta(minutes=1),
     "Deactivated": timedelta(0),
     "PodNotCreated": timedelta(minutes=1),
+    "KubeRayNotResponding": timedelta(minutes=1),
+    "ValidationFailed": timedelta(0),
     "ImagePull": timedelta(minutes=5),
 }
 """How long a problem may mend by itself before a person must look."""
 _PODS_START = timedelta(minutes=10)
 """The same for all other problems, as `progressDeadlineSeconds` of a Deployment."""
+_ANSWERED = timedelta(seconds=10)
+"""A controller takes up a new object within a second."""
+_LET_GO = timedelta(minutes=1)
+"""A controller takes its finalizer away at once, and ends what it holds it for afterwards."""
 _NODE_SILENT = timedelta(minutes=1)
 """Kubelet reports the end of a pod seconds after its grace period; much later there is no kubelet."""
 
@@ -79,7 +85,8 @@ def _stopping(assessment: Assessment) -> Verdict | None:
     """Something is still at work that must end first."""
     if assessment.course not in ("Replace", "Drain"):
         return None
-    return judged(assessment, (_suspending, _rolling_back, _changed, _job_gone), _waiting_for_earlier_run)
+    checks = (_not_deleted, _suspending, _rolling_back, _failed, _changed, _job_gone)
+    return judged(assessment, checks, _waiting_for_earlier_run)
 
 
 def _kept(assessment: Assessment) -> Verdict | None:
@@ -88,7 +95,7 @@ def _kept(assessment: Assessment) -> Verdict | None:
         return None
     working = tuple(pod for pod in _pods(assessment) if pod.at_work)
     kept = _Kept(assessment, assessment.job, working)
-    return judged(kept, (_suspending_in_place, _suspended_in_place, _queued, _at_work), _between_pods)
+    return judged(kept, (_suspending_in_place, _suspended_in_place, _queued, _obstructed, _at_work), _between_pods)
 
 
 class _Kept(NamedTuple):
@@ -151,7 +158,8 @@ def _finished(assessment: Assessment) -> Verdict | None:
         aside = f": {end.message}" if end.reason == sidecars.COMPLETED else ""
         return Verdict("Succeeded", "Ready", "Succeeded", f"attempt {assessment.attempt} finished training{aside}")
     death = _last_death(assessment)
-    if death is None or end.reason == "DeadlineExceeded":
+    once = assessment.job is not None and assessment.job.once
+    if death is None or once or end.reason == "DeadlineExceeded":
         return _stalled(end.reason, end.message or f"{_object(assessment)} failed", "Failed")
     tries = assessment.job.failed if assessment.job is not None else 0
     return _stalled(death.reason, f"{death.message}; {tries} pods of attempt {assessment.attempt} failed", "Failed")
@@ -161,10 +169,11 @@ def _node_lost(assessment: Assessment) -> Verdict | None:
     """A pod that was told to end and does not, long after its grace period, or whose node is known not to answer.
 
     It may still write to the volume for all anybody knows, so no other pod is started until a person has decided. One
-    that tolerates everything, as pods on GPUs often do, is never told to end.
+    that tolerates everything, as pods on GPUs often do, is never told to end. The others of its attempt may get by
+    without a worker.
     """
     for pod in assessment.observed.pods:
-        if not pod.at_work or not pod.node:
+        if not pod.at_work or not pod.node or (pod.role and assessment.course == "Keep"):
             continue
         if pod.due_to_end is not None and pod.due_to_end + _NODE_SILENT <= assessment.now:
             message = (
@@ -195,7 +204,7 @@ def _until_lost(assessment: Assessment) -> float | None:
 
 def _last_death(assessment: Assessment) -> Problem | None:
     """Why the newest failed pod of the attempt failed."""
-    dead = [pod for pod in _pods(assessment) if pod.phase == "Failed" and pod.problem is not None]
+    dead = [pod for pod in _pods(assessment) if pod.phase == "Failed" and pod.problem is not None and not pod.role]
     return max(dead, key=lambda pod: (pod.created, pod.name)).problem if dead else None
 
 
@@ -226,6 +235,14 @@ def _write_refused(assessment: Assessment) -> Verdict | None:
     return None
 
 
+def _not_deleted(assessment: Assessment) -> Verdict | None:
+    """What is to let an object go does not do so."""
+    for job in assessment.observed.jobs:
+        if job.held is not None and job.deleted is not None and job.deleted + _LET_GO <= assessment.now:
+            return _stalled(job.held.reason, job.held.message, _phase_of_pods(assessment))
+    return None
+
+
 def _suspending(assessment: Assessment) -> Verdict | None:
     if not assessment.run.spec.suspend:
         return None
@@ -253,9 +270,29 @@ def _changed(assessment: Assessment) -> Verdict | None:
     return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
 
 
+def _failed(assessment: Assessment) -> Verdict | None:
+    """The attempt has failed, and the next one is to follow."""
+    fault = assessment.fault
+    if fault is None:
+        return None
+    message = (
+        f"{fault.message}{_follows(assessment.attempt)} (failed: {assessment.failed_pods}, allowed: "
+        f"{assessment.run.spec.backoff_limit})"
+    )
+    return Verdict("Pending", "Reconciling", "Retrying", message, _LOOK_AGAIN)
+
+
+def _follows(attempt: int) -> str:
+    return f"; attempt {attempt + 1} resumes from the newest checkpoint when all pods of attempt {attempt} have ended"
+
+
 def _job_gone(assessment: Assessment) -> Verdict | None:
     if not assessment.attempt:
         return None
+    told = find(assessment.run.status.conditions, "Ready")
+    if told is not None and told.reason == "Retrying" and _follows(assessment.attempt) in told.message:
+        # It was deleted because it had failed, and nothing else is left to say so.
+        return Verdict("Pending", "Reconciling", told.reason, told.message, _LOOK_AGAIN)
     message = f"{_object(assessment)} was deleted before it finished; the next attempt starts when its pod has ended"
     return Verdict("Pending", "Reconciling", "Restarting", message, _LOOK_AGAIN)
 
@@ -300,6 +337,14 @@ def _queued(kept: _Kept) -> Verdict | None:
     return Verdict(_phase_of_pods(kept.assessment), "Reconciling", wait.reason, wait.message, left)
 
 
+def _obstructed(kept: _Kept) -> Verdict | None:
+    """Its object says why nothing comes of it."""
+    job, now = kept.job, kept.assessment.now
+    if job.obstacle is None or (_PATIENCE.get(job.obstacle.reason) and now < job.created + _ANSWERED):
+        return None
+    return _patient(job.obstacle, job.created, now)
+
+
 def _ending(kept: _Kept) -> Verdict | None:
     """All its pods were told to end."""
     if not all(pod.deleting for pod in kept.working):
@@ -326,9 +371,12 @@ def _trainer_ended(kept: _Kept) -> Verdict | None:
 
 
 def _training(kept: _Kept) -> Verdict | None:
-    if not any(pod.phase == "Running" for pod in kept.working):
+    if not kept.job.begun or not any(pod.phase == "Running" and not pod.role for pod in kept.working):
         return None
     message = f"attempt {kept.assessment.attempt} is training"
+    if kept.job.workers:
+        helping = sum(pod.phase == "Running" and pod.role == "worker" for pod in kept.working)
+        message += f", {helping} of {kept.job.workers} workers running"
     return Verdict("Running", "Ready", "Running", message, _until_lost(kept.assessment))
 
 
@@ -342,8 +390,12 @@ def _stuck(kept: _Kept) -> Verdict | None:
 
 def _pod_starting(kept: _Kept) -> Verdict:
     # What keeps a pod from being created is in its Events, which nobody watches.
-    again = _ASK_AGAIN if any(pod.created_nothing for pod in kept.working) else None
+    missing = kept.job.once and kept.job.begun
+    again = _ASK_AGAIN if missing or any(pod.created_nothing for pod in kept.working) else None
     message = f"the pod of attempt {kept.assessment.attempt} is starting"
+    if not kept.job.begun:
+        running = sum(pod.phase == "Running" for pod in kept.working)
+        message = f"{kept.job.title} is starting: {running} of its {len(kept.working)} pods running"
     return Verdict("Pending", "Reconciling", "Starting", message, again)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER
@@ -28,6 +28,10 @@ class End:
     at: datetime | None
     reason: str
     message: str
+    again: bool = False
+    """Whether another attempt is to follow, as long as the run allows a failure more. A Job counts by itself."""
+    counts: bool = True
+    """Whether it is a failure of the run, and not of what it ran on."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,18 @@ class AttemptView:
     """Kueue's WorkloadPriorityClass, by the label as it lives."""
     admission: Admission | None = None
     """What Kueue says of it, where it does."""
+    begun: bool = True
+    """Whether its trainer runs once its pod does."""
+    once: bool = False
+    """Whether it runs once: no other pod follows the one that trained, and none a suspension. Another attempt does."""
+    workers: int = 0
+    """Pods that are to help the one that trains."""
+    obstacle: Problem | None = None
+    """Why nothing comes of it, as it says itself."""
+    deleted: datetime | None = None
+    """Since when it has been told to go, where something holds it."""
+    held: Problem | None = None
+    """What holds it then, if that lasts."""
 
     @property
     def name(self) -> str:
@@ -119,6 +135,8 @@ class PodView:
 
     lost_since: datetime | None = None
     """Since when its node does not answer, as the node lifecycle controller says; None where it does."""
+    role: Literal["", "worker", "submitter"] = ""
+    """What it does for the pod that trains; empty for that one."""
     created_nothing: bool = False
     """Whether it has a node, but no container yet: its status does not say why."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from accord.api.base import Manifest
 from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey
 from accord.domain.training.restart import Restart
-from accord.domain.training.views import AttemptView, PodView, Problem
+from accord.domain.training.views import AttemptView, End, PodView, Problem
 
 
 class Workload(Protocol):
@@ -43,19 +44,27 @@ class Workload(Protocol):
     def pod(self, live: Manifest) -> PodView:
         """What a pod of an attempt says: whether it is at work, what it waits for, how its trainer ended. Total."""
 
+    def lost(self, live: AttemptView, pods: Sequence[PodView], now: datetime) -> End | None:
+        """How an attempt with these pods has ended, where its object does not know that; None where it goes on.
+
+        Pods that were seen to end, or told to, are among them when they are gone.
+        """
+
     def pod_matcher(self, run: str) -> str:
         """A regular expression (RE2) for the names of the pods of all attempts of the run of that name."""
 
     def adjusted(self, run: TrainingRun, live: AttemptView) -> Manifest | None:
         """The object of the current attempt with what changes in place; None where nothing is to be written."""
 
-    def given_up(self, run: TrainingRun, live: AttemptView) -> Manifest:
-        """The object of an attempt that a rollback ends, so that it fails with its pods and makes no other ones."""
+    def given_up(self, run: TrainingRun, live: AttemptView) -> Manifest | None:
+        """The object of an attempt that a rollback ends, so that it fails with its pods and makes no other ones. None
+        where that cannot be said: then it goes.
+        """
 
     def limits_differ(self, run: TrainingRun, live: AttemptView) -> bool:
         """Whether the object has other limits (failures, time) than the spec says."""
 
 
-def chosen(workloads: Mapping[str, Workload], _run: TrainingRun) -> Workload:
-    """What runs the attempts of a run, out of a table. The spec offers no choice yet: the first."""
-    return next(iter(workloads.values()))
+def chosen(workloads: Mapping[str, Workload], run: TrainingRun) -> Workload:
+    """What runs the attempts of a run, out of a table by `spec.engine.type`."""
+    return workloads[run.spec.engine.type]

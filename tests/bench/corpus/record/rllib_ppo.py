@@ -13,7 +13,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import ray
 import torch
 from gymnasium.wrappers import NormalizeObservation, NormalizeReward
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -24,6 +23,8 @@ from tests.bench.corpus.record.environments import World
 from tests.bench.corpus.record.events import Events
 from tests.bench.corpus.record.planned import Planned, Settings
 from tests.bench.corpus.record.torch_faults import KINDS, Parts, disturb
+
+import ray
 
 MODULE = "default_policy"
 

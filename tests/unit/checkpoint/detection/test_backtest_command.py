@@ -305,7 +305,7 @@ def test_a_run_in_prometheus_is_replayed_attempt_by_attempt(
     # The trainer of the test updates and saves every 450 steps; the drop begins after step 6,000. Five good episodes
     # since the update at 5,850 do not clear it.
     assert rollback["target"] == 5400
-    assert asked[0].endswith('namespace="ns",pod=~"r-[0-9]+-[a-z0-9]+"}[2h] @ 1777640400.000')
+    assert asked[0].endswith('namespace="ns",pod=~"r-[0-9]+-[a-z0-9]+(-head-[a-z0-9]+)?"}[2h] @ 1777640400.000')
     for range_, told, code in (("9h", "no answer", 3), ("soon", "--range", 2), (None, "--range", 2)):
         assert main([*arguments, *(["--range", range_] if range_ else [])]) == code
         assert told in capsys.readouterr().err

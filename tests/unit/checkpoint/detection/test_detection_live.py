@@ -190,7 +190,7 @@ def test_a_pod_of_an_earlier_run_that_ends_slowly_has_saved_nothing_of_this_one(
 
 
 def test_the_question() -> None:
-    assert query(subject(attempt=2), START).endswith('namespace="ns",pod=~"r-2-[a-z0-9]+"}[1h]')
+    assert query(subject(attempt=2), START).endswith('namespace="ns",pod=~"r-2-[a-z0-9]+(-head-[a-z0-9]+)?"}[1h]')
     assert query(subject(detection={"interval": "1m"}), START).endswith("[4h]")
     own = query(subject(attempt=None, **OWN), START)
     assert own.endswith(r'namespace="ns",job="a\"b\\"}[1h]')

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from accord.adapters.workloads.job import objects
 from accord.adapters.workloads.job.view import KIND, JobView
 from accord.api.base import Manifest
@@ -10,7 +13,7 @@ from accord.domain import podnames
 from accord.domain.plan import ObjectKey
 from accord.domain.training import names
 from accord.domain.training.restart import Restart
-from accord.domain.training.views import AttemptView, PodView, Problem
+from accord.domain.training.views import AttemptView, End, PodView, Problem
 
 
 class JobWorkload:
@@ -39,6 +42,10 @@ class JobWorkload:
     def pod(self, live: Manifest) -> PodView:
         """The pod, with one container `trainer`."""
         return PodView.of(live)
+
+    def lost(self, live: AttemptView, pods: Sequence[PodView], now: datetime) -> End | None:
+        """A Job knows how its pods are."""
+        return None
 
     def pod_matcher(self, run: str) -> str:
         """The pods of a Job are named after it."""
