@@ -20,7 +20,7 @@ def lay(progress: Progress) -> None:
     """Everything; what is there already is left as it is. Raises DevclusterError."""
     preflight.check_machine()
     cluster.prepare(progress)
-    programs.ensure((*programs.OF_QUEUES, *programs.OF_GATEWAYS), progress)
+    programs.ensure((*programs.OF_QUEUES, *programs.OF_GATEWAYS, *programs.OF_GITOPS), progress)
     for name in images.NAMES:
         with progress.stage(f"image accord-{name}"):
             images.build(name)
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     try:
         debian_program("prometheus", "prometheus")
         debian_program("chromium", "chromium")
+        debian_program("redis-server", "redis-server")
         if "--few" not in arguments:
             lay(Progress())
     except DevclusterError as error:
