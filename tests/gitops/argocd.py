@@ -155,6 +155,11 @@ class ArgoCD:
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:1000]}"
         return answer.json()
 
+    def forget(self, name: str) -> None:
+        """An Application, where it is there; what it has brought stays."""
+        if self._api.patch(f"{APPLICATIONS}/{name}", {"metadata": {"finalizers": None}}):
+            self._api.delete(f"{APPLICATIONS}/{name}")
+
     def stop(self) -> None:
         for process in self._processes.values():
             process.kill()

@@ -75,7 +75,8 @@ def accord(argocd: ArgoCD, argo_api: Api, chart: dict[str, Any]) -> Application:
 
 
 @pytest.fixture
-def team(plane: ControlPlane, argo_api: Api, accord: Application, tmp_path: Path) -> Iterator[Scene]:
-    """An empty namespace where Argo CD and Accord are, and a repository with the manifests."""
+def team(plane: ControlPlane, argo_api: Api, argocd: ArgoCD, accord: Application, tmp_path: Path) -> Iterator[Scene]:
+    """An empty namespace where Argo CD and Accord are, and the manifests. An Application has the namespace's name."""
     with playing(plane.kubeconfig, argo_api, tmp_path) as made:
         yield made
+        argocd.forget(made.namespace.name)
