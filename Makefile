@@ -20,7 +20,7 @@ unexport KUBECONFIG
 # In this order to four processes: most tests wait more than they compute. What has a cluster to itself is one group
 # (tests/conftest.py), and the longest is begun first. The local cluster is tested only where it is what the others run
 # on, and the trainer outside of one only where images are built here.
-SUITES := $(wildcard $(addprefix tests/,e2e $(if $(OWN_CLUSTER),,devcluster trainer) apiserver prometheus envoy gateways kueue gitops page \
+SUITES := $(wildcard $(addprefix tests/,e2e $(if $(OWN_CLUSTER),,devcluster trainer) gitops apiserver prometheus envoy gateways kueue page \
 	example golden unit))
 SIDE_BY_SIDE := --numprocesses=4 --no-loadscope-reorder
 # All of the decisions, each branch.

@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,14 @@ SYSTEM = "argocd"
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{SYSTEM}/applications"
 IN_CLUSTER = "https://kubernetes.default.svc"
 CUSTOMIZATIONS = ROOT / "manifests" / "argocd" / "argocd-cm.yaml"
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Shown with `-s`: nothing is judged by it."""
+    began = time.monotonic()
+    yield
+    print(f"  {time.monotonic() - began:6.1f} s  {what}")
 
 
 class ArgoCD:

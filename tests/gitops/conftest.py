@@ -11,7 +11,7 @@ from devcluster.controlplane import ControlPlane
 from tests.apiserver.checkpoints import Cluster
 from tests.apiserver.kinds import install_kinds
 from tests.apiserver.rig import Api
-from tests.gitops.argocd import Application, ArgoCD, Repository
+from tests.gitops.argocd import Application, ArgoCD, Repository, timed
 from tests.gitops.installation import NAMESPACE, Existing, installation
 from tests.gitops.scene import Scene, playing
 
@@ -69,8 +69,9 @@ def chart(argo_api: Api, argocd: ArgoCD, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture
 def accord(argocd: ArgoCD, argo_api: Api, chart: dict[str, Any]) -> Application:
     """Accord, installed by it; once more where a test has taken it away."""
-    application = Application(argocd, argo_api, chart)
-    application.until_state("Synced", "Healthy", 180)
+    with timed("from Accord's Application to all of it there and Healthy"):
+        application = Application(argocd, argo_api, chart)
+        application.until_state("Synced", "Healthy", 180)
     return application
 
 

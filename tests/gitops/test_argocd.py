@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from tests.apiserver import checkpoints as cp
 from tests.apiserver.rig import Api, wait_until
-from tests.gitops.argocd import Application, ArgoCD, Repository, application
+from tests.gitops.argocd import Application, ArgoCD, Repository, application, timed
 from tests.gitops.installation import NAMESPACE, ignored
 from tests.gitops.scene import Scene
 
 KINDS = ("checkpointpolicies.accord.dev", "trafficpolicies.accord.dev", "trainingruns.accord.dev")
-
-
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Shown with `-s`: nothing is judged by it."""
-    began = time.monotonic()
-    yield
-    print(f"  {time.monotonic() - began:6.1f} s  {what}")
 
 
 class Work:
