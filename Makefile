@@ -57,6 +57,10 @@ test-stores: .venv/.ready ## Tests of Prometheus on Prometheus 3 and VictoriaMet
 test-alerts: .venv/.ready ## Every alert provoked once, on a real Prometheus and operator (six minutes, most of them waiting)
 	$(PY) -m pytest -s tests/alerts
 
+.PHONY: test-argocd
+test-argocd: .venv/.ready ## GitOps with a real Argo CD, built from source (nine minutes, once)
+	$(PY) -m pytest -s tests/argocd
+
 .PHONY: test-lessons
 test-lessons: .venv/.ready ## Every command of the tutorials, typed on the local cluster
 	$(PY) -m pytest -s tests/lessons

@@ -155,13 +155,25 @@ GATEWAYS = (
 )
 """Control planes of gateways that `tests/gateways` run. No part of the cluster."""
 
+GITOPS = (
+    Module(
+        "argocd",
+        # One program: what it is called decides which of Argo CD's components it is.
+        {"argocd": "github.com/argoproj/argo-cd/v3/cmd"},
+        version_of="github.com/argoproj/argo-cd/v3",
+        minutes=9,
+    ),
+)
+"""What brings manifests from Git into a cluster, for `tests/argocd`. No part of the cluster."""
+
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 EVERYTHING = tuple(program for module in MODULES for program in module.programs)
 OF_STORES = tuple(program for module in STORES for program in module.programs)
 OF_QUEUES = tuple(program for module in QUEUES for program in module.programs)
 OF_ENGINES = tuple(program for module in ENGINES for program in module.programs)
 OF_GATEWAYS = tuple(program for module in GATEWAYS for program in module.programs)
-_ALL = (*MODULES, *STORES, *QUEUES, *ENGINES, *GATEWAYS)
+OF_GITOPS = tuple(program for module in GITOPS for program in module.programs)
+_ALL = (*MODULES, *STORES, *QUEUES, *ENGINES, *GATEWAYS, *GITOPS)
 
 
 def module_of(program: str) -> Module:

@@ -62,6 +62,12 @@ def test_a_build_that_fails_says_where_to_read_why(cache: Path, monkeypatch: pyt
 
 
 def test_every_program_has_a_module_with_a_pinned_version():
-    others = (*programs.OF_STORES, *programs.OF_QUEUES, *programs.OF_ENGINES, *programs.OF_GATEWAYS)
-    for program in (*programs.EVERYTHING, *others):
+    of_tests = (
+        *programs.OF_STORES,
+        *programs.OF_QUEUES,
+        *programs.OF_ENGINES,
+        *programs.OF_GATEWAYS,
+        *programs.OF_GITOPS,
+    )
+    for program in (*programs.EVERYTHING, *of_tests):
         assert programs.version(programs.module_of(program)).startswith("v")

@@ -38,17 +38,23 @@ class Scene:
     """One namespace."""
 
     namespace: Namespace
+    cluster: Cluster
     trainers: Trainers
     training: Training
     prometheus: Prometheus
     operator: OperatorProcess
     manifests: Manifests
 
-    def trained(self) -> None:
-        """The run is there, and its trainer reports: three checkpoints, the newest served."""
+    def report(self, step: int = 0) -> None:
+        """The run is there, and its trainer reports from now on; a checkpoint of this step is saved, unless it is 0."""
+        self.training.step = self.training.saved = step
         # Not before: series that are half a minute older than a run are those of an earlier one of its name.
         self.trainers.trainings[self.namespace.name] = self.training
         self.prometheus.wait_for("ppo_training_step")
+
+    def trained(self) -> None:
+        """Three checkpoints, the newest served."""
+        self.report()
         cp.save(self.namespace, self.training, 1000, 1500, 2000)
 
     def break_down(self) -> None:
@@ -76,6 +82,18 @@ class Scene:
         template = self.namespace.get(cp.DEPLOYMENTS, "serve")["spec"]["template"]
         return str(template["spec"]["containers"][0]["image"])
 
+    @property
+    def revision(self) -> int:
+        """How often the template of the serving pods has changed."""
+        return int(
+            self.namespace.get(cp.DEPLOYMENTS, "serve")["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+        )
+
+    @property
+    def health(self) -> tuple[str, str]:
+        """`Ready` of the policy."""
+        return cp.condition(self.namespace, "Ready")
+
 
 @contextlib.contextmanager
 def playing(control_plane: ControlPlane, api: Api, directory: Path) -> Iterator[Scene]:
@@ -83,7 +101,7 @@ def playing(control_plane: ControlPlane, api: Api, directory: Path) -> Iterator[
     namespace, trainers = Namespace(api), Trainers()
     with (
         prometheus(directory / "prometheus", trainers, every="2s") as server,
-        Cluster(api, namespace),
+        Cluster(api, namespace) as cluster,
         rights.account(api, control_plane, namespace.name, directory) as account,
         OperatorProcess(
             account,
@@ -94,4 +112,4 @@ def playing(control_plane: ControlPlane, api: Api, directory: Path) -> Iterator[
         ) as operator,
     ):
         operator.ready()
-        yield Scene(namespace, trainers, Training(), server, operator, Manifests(directory / "git" / "team"))
+        yield Scene(namespace, cluster, trainers, Training(), server, operator, Manifests(directory / "git" / "team"))
