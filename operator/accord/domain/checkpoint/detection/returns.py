@@ -243,6 +243,8 @@ class _Sums:
         self._origin = 0.0
         self._spreads: deque[Level] = deque(maxlen=_SPREADS_KEPT)
         """Of the newest stretches of `_START` episodes."""
+        self._usual = 0.0
+        """Variance of a single episode in all of these; asked for several times a segment."""
         self._spread_from = 0
 
     def __len__(self) -> int:
@@ -267,6 +269,8 @@ class _Sums:
         if self.units[-1] - self.units[self._spread_from] >= _START:
             self._spreads.append(self._level(self._spread_from, len(self)))
             self._spread_from = len(self)
+            count = sum(each.episodes for each in self._spreads)
+            self._usual = sum(each.episodes * each.variance for each in self._spreads) / count
 
     def width(self, begin: int, end: int) -> float | None:
         """Standard deviation of an episode as a part of the level, of late; None where that says nothing.
@@ -291,9 +295,7 @@ class _Sums:
     def level(self, begin: int, end: int) -> Level:
         """Its variance is no less than is usual lately: the best of many windows is one whose episodes were alike."""
         found = self._level(begin, end)
-        usual = sum(each.episodes * each.variance for each in self._spreads)
-        count = sum(each.episodes for each in self._spreads)
-        return found._replace(variance=max(found.variance, usual / count if count else 0.0))
+        return found._replace(variance=self._usual) if found.variance < self._usual else found
 
     def _level(self, begin: int, end: int) -> Level:
         count = self.units[end] - self.units[begin]
