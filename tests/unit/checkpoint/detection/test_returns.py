@@ -93,6 +93,37 @@ def test_where_nearly_all_is_lost_half_of_the_episodes_are_enough(seed: int) -> 
     assert found[-1].onset == found[first].onset
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_where_nothing_is_left_a_quarter_of_the_episodes_is_enough(seed: int) -> None:
+    """Half of a window has lost three quarters with the seventh of its ten episodes at the earliest."""
+    found = fallen_to_nothing(seed, episodes=20)
+    first = next(index for index, finding in enumerate(found) if finding.outcome == "Fail")
+    assert 203 <= first < 206
+    assert 0 < (found[first].onset or 0) <= 200 * LENGTH
+    # As soon as a whole window agrees, its figures are told, and from before when it began is not changed by that.
+    assert (found[first].samples, found[-1].samples) == (5, 20)
+    assert found[-1].onset == found[first].onset
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_bad_episodes_or_one_bad_update_are_no_fault(seed: int) -> None:
+    assert "Fail" not in outcomes(fallen_to_nothing(seed, episodes=3, back=20))
+    assert "Fail" not in outcomes(fallen_to_nothing(seed, episodes=6, per_update=6))
+
+
+def fallen_to_nothing(seed: int, episodes: int, per_update: int = 2, back: int = 0) -> list[Finding]:
+    """Two hundred episodes that learn, some at the level of the start, and some as good as before."""
+    rule, chance = Returns("episodes", 0.5, 100, 1000, "Medium"), random.Random(seed)
+    found = []
+    for number in range(200 + episodes + back):
+        level = 0 if 200 <= number < 200 + episodes else min(number / 100, 1) * 400
+        value = level + chance.gauss(0, 20)
+        updates = number // 2 if number < 200 else 100 + (number - 200) // per_update
+        rule.add(Segment(number * LENGTH, (number + 1) * LENGTH, 1, value, value**2, 1), updates)
+        found.append(rule.judge())
+    return found
+
+
 def test_of_harm_that_comes_by_and_by_the_target_is_from_its_first_part() -> None:
     slowly, fast = [400 - 60 * number / 100 for number in range(100)], [340 - 320 * number / 60 for number in range(60)]
     for seed in range(4):

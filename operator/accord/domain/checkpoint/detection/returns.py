@@ -8,7 +8,8 @@ Each sample is judged once, in order, by what came before it: how often one look
   the same for Pendulum (-1,600 to -150) as for CartPole (20 to 500).
 - **Fail**: the newest window has lost `share` of what was learnt; that is no chance, by the spread of single episodes;
   its last third is no better; and it is deeper or longer than every dip that this training has come out of by itself.
-- A **deep** fall is seen sooner: half of the episodes are enough where three quarters are lost (`Proof.of_half`).
+- A **deep** fall is seen sooner: half of the episodes are enough where three quarters are lost, and a quarter of them
+  where nothing is left (`Proof.of_part`).
 - **Suspect**: the same of a few episodes, with less proof.
 
 A verdict stands until the level has come half of the way back, so that noise around the limit does not make it flap.
@@ -43,14 +44,15 @@ class Proof:
     longer: float
     """or longer, likewise in steps."""
 
-    def of_half(self) -> Proof:
-        """Of a window half as long, for what is lost nearly all.
+    def of_part(self, part: float) -> Proof:
+        """Of that part of a window, for what is lost nearly all.
 
         The episodes that a change needs to be told from noise are inverse to its divergence, for a jump of a mean to
-        the square of its size (Lorden, Annals of Mathematical Statistics 42, 1971). The same chance is asked for as of
-        a whole window, and again that no dip of this training that ended by itself was like it.
+        the square of its size (Lorden, Annals of Mathematical Statistics 42, 1971): all instead of half needs a
+        quarter. Half of the updates, whatever the part: what one did, the next often takes back. The same chance is
+        asked for as of a whole window, and again that no dip of this training that ended by itself was like it.
         """
-        return replace(self, episodes=math.ceil(self.episodes / 2), updates=math.ceil(self.updates / 2))
+        return replace(self, episodes=math.ceil(self.episodes * part), updates=math.ceil(self.updates / 2))
 
 
 PROOF: dict[Sensitivity, Proof] = {
@@ -82,8 +84,8 @@ _SCALE = 2.0
 step: less is noise around zero."""
 _SKEWED = 1.0
 """Standard deviation as a part of the level, up to which positive returns are many sizes and not mostly nothing."""
-_DEEP = 0.5
-"""Of the way from the share to all that was learnt: what is lost then is seen in half of the episodes."""
+_DEEP = {0.5: 0.5, 0.25: 1.0}
+"""Parts of a window that are enough, each with how far from the share to all that was learnt the level has fallen."""
 _TAIL = 0.5
 """Of the share, what the last third of a window must have lost by itself: less is a dip that is over."""
 _BACK = 0.5
@@ -160,9 +162,11 @@ class Returns:
         self._window, self._least = window, window + baseline_window
         proof = PROOF[sensitivity]
         whole = _Watch(proof, share, window)
-        # The onset stays that of whole windows at the level: half of one is sooner back there by chance.
-        deep = _Watch(proof.of_half(), share + _DEEP * (1 - share), window, whole.size)
-        self._fails = whole, deep
+        # The onset stays that of whole windows at the level: a part of one is sooner back there by chance.
+        deep = (
+            _Watch(proof.of_part(part), share + way * (1 - share), window, whole.size) for part, way in _DEEP.items()
+        )
+        self._fails = whole, *deep
         self._fail = whole
         """The one that found something, until that is over; otherwise the first."""
         self._suspect = _Watch(_SUSPICION, share, window)
@@ -239,6 +243,8 @@ class _Sums:
         self._origin = 0.0
         self._spreads: deque[Level] = deque(maxlen=_SPREADS_KEPT)
         """Of the newest stretches of `_START` episodes."""
+        self._usual = 0.0
+        """Variance of a single episode in all of these; asked for several times a segment."""
         self._spread_from = 0
 
     def __len__(self) -> int:
@@ -263,6 +269,8 @@ class _Sums:
         if self.units[-1] - self.units[self._spread_from] >= _START:
             self._spreads.append(self._level(self._spread_from, len(self)))
             self._spread_from = len(self)
+            count = sum(each.episodes for each in self._spreads)
+            self._usual = sum(each.episodes * each.variance for each in self._spreads) / count
 
     def width(self, begin: int, end: int) -> float | None:
         """Standard deviation of an episode as a part of the level, of late; None where that says nothing.
@@ -287,9 +295,7 @@ class _Sums:
     def level(self, begin: int, end: int) -> Level:
         """Its variance is no less than is usual lately: the best of many windows is one whose episodes were alike."""
         found = self._level(begin, end)
-        usual = sum(each.episodes * each.variance for each in self._spreads)
-        count = sum(each.episodes for each in self._spreads)
-        return found._replace(variance=max(found.variance, usual / count if count else 0.0))
+        return found._replace(variance=self._usual) if found.variance < self._usual else found
 
     def _level(self, begin: int, end: int) -> Level:
         count = self.units[end] - self.units[begin]
