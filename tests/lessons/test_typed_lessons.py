@@ -16,6 +16,7 @@ from tests.lessons.reading import Step, steps
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = ("first-split", "learn-and-roll-back")
+PICTURE = "run.svg"  # what a lesson makes in the checkout
 _READS = ("get ", "events ", "logs ")
 
 
@@ -100,6 +101,7 @@ def shell() -> Iterator[Shell]:
     finally:
         opened.close()
         opened.type(down)
+        (ROOT / PICTURE).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
