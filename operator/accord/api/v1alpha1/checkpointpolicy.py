@@ -208,8 +208,9 @@ class Detection(Model):
     115."""
     sensitivity: Literal["Low", "Medium", "High"] = "Medium"
     """How much evidence `Adaptive` needs: `Low` needs the most. On 242 recorded held-out runs, 121 healthy and 54
-    harmed, `Low`, `Medium` and `High` rolled back 0, 0 and 0 healthy runs, and 0, 0 and 2 before their fault; they
-    caught 52, 52 and 51 harmed ones, 43, 49 and 50 of them within 20 episodes or 3 updates of losing half."""
+    harmed, `Low`, `Medium` and `High` rolled back 0, 1 and 6 healthy runs, and 0, 1 and 6 before their fault; they
+    caught 52, 52 and 48 harmed ones, 49, 50 and 47 of them within 20 episodes or 3 updates of losing half. Where only a
+    loss is reported, `Medium` rolled back 13 healthy runs: see `rollback.approval`."""
     loss_spike: LossSpike = LossSpike()
     """Detection of a loss that is high compared with its past."""
     reward_drop: RewardDrop = RewardDrop()
