@@ -109,6 +109,13 @@ def test_checkpoints_are_kept_promoted_and_gone_back_to(stage: Stage) -> None:
     assert cp.status(namespace)["rollbacks"] == 1
 
 
+def test_snapshots_beyond_the_retention_go(stage: Stage) -> None:
+    stage.trained(retention={"max": 1})
+    cp.save(stage.namespace, stage.training, 2500, 3000)
+    wait_until(lambda: 1500 not in cp.snapshots(stage.namespace), 60, "an old snapshot stays")
+    assert 3000 in cp.snapshots(stage.namespace)
+
+
 def test_no_prometheus_no_rollback(stage: Stage) -> None:
     namespace = stage.namespace
     stage.trained()

@@ -12,6 +12,8 @@ from tests.gateways.rig import GROUP, SPLIT, World, install, near
 from accord.adapters.routers.gatewayapi import GatewayAPIRouter
 from accord.api.v1alpha1.trafficpolicy import TrafficPolicy
 
+DEPLOYMENTS, BUDGETS = "apps/v1/deployments", "policy/v1/poddisruptionbudgets"
+
 
 async def test_requests_are_split_by_weight_and_a_user_stays(world: World) -> None:
     await world.start()
@@ -156,13 +158,21 @@ async def test_the_route_comes_when_the_gateway_api_is_installed(bare: World) ->
     await bare.follows(SPLIT)
 
 
-async def test_a_policy_that_moves_to_the_built_in_router_leaves_no_route(world: World) -> None:
+async def test_a_policy_that_moves_to_another_router_leaves_nothing_of_the_one_before(world: World) -> None:
+    def made(collection: str) -> bool:
+        return world.namespace.get(collection, "shop-router") is not None
+
     await world.start_pods()
     await world.start_operator()
     await world.create_policy()
     await world.until(lambda: world.route() is not None, "no route")
+    gateway = world.policy()["spec"]["router"]
     await world.call(world.namespace.patch, "trafficpolicies", "shop", {"spec": {"router": None}})
     await world.until(lambda: world.route() is None, "the route stays")
+    await world.until(lambda: made(DEPLOYMENTS) and made(BUDGETS), "no router")
+    await world.call(world.namespace.patch, "trafficpolicies", "shop", {"spec": {"router": gateway}})
+    await world.until(lambda: world.route() is not None, "no route again")
+    await world.until(lambda: not made(DEPLOYMENTS) and not made(BUDGETS), "the router stays")
 
 
 async def test_a_route_of_somebody_else_is_left_to_them(world: World) -> None:

@@ -41,6 +41,7 @@ class Shell:
             code, output = self._watch(step) if step.stays else self._run(step.command)
             assert (code != 0) == step.fails, f"$ {step.command}\n{output}\nexit code {code}"
             if step.seen_in(output):
+                print(output, end="", flush=True)
                 return
             may_come = any(word in step.command for word in _READS) and time.monotonic() < deadline
             assert may_come, f"$ {step.command}\n{output}\nand not {step.shown}"
