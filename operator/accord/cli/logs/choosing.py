@@ -18,16 +18,16 @@ def chosen(
     failed: bool = False,
     container: str | None = None,
 ) -> Manifest:
-    """The one that runs, else the newest that failed, else the newest, of those that have the container; without its
-    name, of those that have the trainer's log. NegativeError where there is none.
+    """The one that runs, else the newest that failed, else the newest, of those that have the container if any has;
+    without its name, of those that have the trainer's log. NegativeError where there is none.
     """
-    pods = [pod for pod in pods if container in _names(pod)] if container is not None else _telling(pods)
+    # Where none has the container, the API server says so of the pod that is chosen.
+    pods = [pod for pod in pods if container in _names(pod)] or _telling(pods)
     candidates = [pod for pod in pods if attempt in (None, attempt_of(pod))]
     if failed:
         candidates = [pod for pod in candidates if _phase(pod) == "Failed"]
     if not candidates:
         which = "no failed pod" if failed else "no pod" if attempt is None else f"no pod of attempt {attempt}"
-        which += f" with a container {container}" if container is not None else ""
         known = sorted({attempt_of(pod) for pod in pods})
         left = f"; there are pods of attempts {', '.join(map(str, known))}" if known else ""
         raise NegativeError(f"TrainingRun {run} has {which}{left}")
@@ -63,7 +63,8 @@ def _telling(pods: Sequence[Manifest]) -> list[Manifest]:
 
 
 def _names(pod: Manifest) -> set[str]:
-    return {container["name"] for container in pod["spec"]["containers"]}
+    spec = pod["spec"]
+    return {container["name"] for container in (*spec["containers"], *(spec.get("initContainers") or ()))}
 
 
 def attempt_of(pod: Manifest) -> int:
