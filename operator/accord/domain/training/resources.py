@@ -16,6 +16,7 @@ from accord.domain.children import needs_apply, quantity
 from accord.domain.plan import ObjectKey
 from accord.domain.training import names
 from accord.domain.training.restart import Restart
+from accord.domain.training.views import AttemptView
 
 
 def claim_name(run: TrainingRun) -> str:
@@ -92,6 +93,14 @@ def attempt_metadata(
         },
         "ownerReferences": [_owner(run)],
     }
+
+
+def is_marked(run: TrainingRun, live: AttemptView) -> bool:
+    """Whether the object of an attempt has what it is watched by and goes with: its labels, and the run as an owner."""
+    meta = live.manifest["metadata"]
+    labels = names.labels(run.metadata.name, live.attempt)
+    is_owned = any(owner.get("uid") == run.metadata.uid for owner in meta.get("ownerReferences") or ())
+    return is_owned and labels.items() <= (meta.get("labels") or {}).items()
 
 
 def _owner(run: TrainingRun) -> Manifest:

@@ -187,6 +187,32 @@ class PodView:
         )
 
 
+def as_made(manifest: Manifest, api_version: str, kind: str, template: Manifest) -> dict[str, Any]:
+    """Fields of an AttemptView that objects of all kinds have in the same place, as they live.
+
+    `template` is the metadata of the pods that train: the object may lose its label, they keep it.
+    """
+    meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
+    annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
+    started = status.get("startTime")
+    return {
+        "manifest": manifest,
+        "key": ObjectKey(api_version, kind, meta.get("namespace", ""), meta["name"]),
+        "attempt": attempt_of(meta) or attempt_of(template),
+        "inputs": annotations.get(names.INPUTS_ANNOTATION, ""),
+        "created": parse_timestamp(meta["creationTimestamp"]),
+        "generation": int(meta.get("generation") or 0),
+        "suspended": bool(spec.get("suspend")),
+        "suspended_by": (manifest.get("managers") or {}).get("suspend"),
+        "queue": labels.get(names.QUEUE_LABEL),
+        "priority": labels.get(names.PRIORITY_LABEL),
+        "deleting": bool(meta.get("deletionTimestamp")),
+        "started": parse_timestamp(started) if started else None,
+        "failed_before": whole(annotations.get(names.FAILED_BEFORE_ANNOTATION)) or 0,
+        "restart": Restart.on(manifest),
+    }
+
+
 def attempt_of(meta: Manifest) -> int:
     """The attempt that an object belongs to, by its label; 0 where that says none."""
     return whole((meta.get("labels") or {}).get(names.ATTEMPT_LABEL)) or 0

@@ -10,7 +10,7 @@ from accord.api.v1alpha1.trainingrun import TrainingRun
 from accord.domain.plan import ObjectKey
 from accord.domain.training import keeping, names, queueing
 from accord.domain.training.inputs import inputs
-from accord.domain.training.resources import attempt_metadata, claim_name
+from accord.domain.training.resources import attempt_metadata, claim_name, is_marked
 from accord.domain.training.restart import Restart
 from accord.domain.training.template import pod_template
 from accord.domain.training.views import AttemptView
@@ -73,11 +73,8 @@ def job_to_apply(run: TrainingRun, live: AttemptView) -> Manifest | None:
     is_held = queueing.is_held(run, live)
     as_it_lives = {field: spec[field] for field in _MUTABLE if field in spec}
     wanted = as_it_lives if is_held else _changeable(run, suspend=run.spec.suspend)
-    labels = names.labels(run.metadata.name, live.attempt)
-    is_labelled = labels.items() <= (meta.get("labels") or {}).items()
-    is_owned = any(owner.get("uid") == run.metadata.uid for owner in meta.get("ownerReferences") or ())
     priority = queueing.priority_to_be(run, live)
-    if as_it_lives == wanted and is_labelled and is_owned and priority == live.priority:
+    if as_it_lives == wanted and is_marked(run, live) and priority == live.priority:
         return None
     kept = {name: value for name, value in spec.items() if name not in _MUTABLE and name != "selector"}
     if not is_held:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from accord.api.base import Manifest
 from accord.domain.conditions import parse_timestamp
 from accord.domain.numbers import whole
-from accord.domain.plan import ObjectKey
 from accord.domain.training import names
-from accord.domain.training.restart import Restart
-from accord.domain.training.views import AttemptView, End, attempt_of
+from accord.domain.training.views import AttemptView, End, as_made
 
 API_VERSION, KIND = "batch/v1", "Job"
 
@@ -20,27 +18,12 @@ class JobView(AttemptView):
     def of(cls, manifest: Manifest) -> JobView:
         """From the object as the API server has it."""
         meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
-        annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
-        started, failed = status.get("startTime"), int(status.get("failed") or 0)
-        before = whole(annotations.get(names.GIVEN_UP_ANNOTATION))
+        failed = int(status.get("failed") or 0)
+        before = whole((meta.get("annotations") or {}).get(names.GIVEN_UP_ANNOTATION))
         return cls(
-            manifest=manifest,
-            key=ObjectKey(API_VERSION, KIND, meta.get("namespace", ""), meta["name"]),
-            # A Job may lose its label; that of its pod template cannot change.
-            attempt=attempt_of(meta) or attempt_of((spec.get("template") or {}).get("metadata") or {}),
-            inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
-            created=parse_timestamp(meta["creationTimestamp"]),
-            generation=int(meta.get("generation") or 0),
-            suspended=bool(spec.get("suspend")),
-            suspended_by=(manifest.get("managers") or {}).get("suspend"),
-            queue=labels.get(names.QUEUE_LABEL),
-            priority=labels.get(names.PRIORITY_LABEL),
-            deleting=bool(meta.get("deletionTimestamp")),
-            started=parse_timestamp(started) if started else None,
+            **as_made(manifest, API_VERSION, KIND, (spec.get("template") or {}).get("metadata") or {}),
             # That one is made to fail says nothing about its trainer.
             failed=failed if before is None else min(failed, before),
-            failed_before=whole(annotations.get(names.FAILED_BEFORE_ANNOTATION)) or 0,
-            restart=Restart.on(manifest),
             end=_end(status),
             given_up=before is not None,
         )

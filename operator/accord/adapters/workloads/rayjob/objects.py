@@ -17,7 +17,7 @@ from accord.api.v1alpha1.trainingrun import TRAINER_CONTAINER, Ray, RayWorkers, 
 from accord.domain.plan import ObjectKey
 from accord.domain.training import names, queueing
 from accord.domain.training.inputs import inputs
-from accord.domain.training.resources import attempt_metadata, claim_name
+from accord.domain.training.resources import attempt_metadata, claim_name, is_marked
 from accord.domain.training.restart import Restart
 from accord.domain.training.template import pod_template
 from accord.domain.training.views import AttemptView
@@ -39,7 +39,7 @@ def ray_job(run: TrainingRun, ray: Ray, attempt: int, failed_before: int, restar
     """The RayJob of an attempt, which goes on from `restart` where that is given."""
     key = ray_job_key(run, attempt)
     head = pod_template(run, attempt, claim_name(run), restart)
-    trainer = next(each for each in head["spec"]["containers"] if each.get("name") == TRAINER_CONTAINER)
+    trainer, others = _divided(head["spec"]["containers"])
     command = [*trainer.get("command", ()), *trainer.get("args", ())]
     return {
         "apiVersion": key.api_version,
@@ -60,7 +60,7 @@ def ray_job(run: TrainingRun, ray: Ray, attempt: int, failed_before: int, restar
                 "rayVersion": ray.version,
                 "headGroupSpec": {
                     "rayStartParams": {"dashboard-host": "0.0.0.0", **ray.start_params},  # noqa: S104 - in its pod
-                    "template": _head(head, key.name),
+                    "template": _head(head, trainer, others, key.name),
                 },
                 "workerGroupSpecs": [_workers(run, attempt, group) for group in ray.workers],
             },
@@ -73,7 +73,13 @@ def _deadline(run: TrainingRun) -> Manifest:
     return {} if limit is None else {"activeDeadlineSeconds": limit}
 
 
-def _head(template: Manifest, job_id: str) -> Manifest:
+def _divided(containers: list[Manifest]) -> tuple[Manifest, list[Manifest]]:
+    """The trainer, and what runs beside it."""
+    trainer = next(each for each in containers if each.get("name") == TRAINER_CONTAINER)
+    return trainer, [each for each in containers if each is not trainer]
+
+
+def _head(template: Manifest, trainer: Manifest, others: list[Manifest], job_id: str) -> Manifest:
     """The pod of the run's template, with Ray in the place of the command, which is submitted to it.
 
     SIGTERM ends Ray and does not reach the driver. So the job is stopped first, which sends it SIGTERM, and SIGKILL
@@ -87,12 +93,9 @@ def _head(template: Manifest, job_id: str) -> Manifest:
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",
     }
     stop = ["ray", "job", "stop", "--address", f"http://127.0.0.1:{DASHBOARD}", job_id]
-    found = [each for each in spec["containers"] if each.get("name") == TRAINER_CONTAINER]
-    others = [each for each in spec["containers"] if each.get("name") != TRAINER_CONTAINER]
-    trainer = {name: value for name, value in found[0].items() if name not in ("command", "args")}
     lifecycle: Manifest = {**(trainer.get("lifecycle") or {}), "preStop": {"exec": {"command": stop}}}
     ray = {
-        **trainer,
+        **{name: value for name, value in trainer.items() if name not in ("command", "args")},
         "env": _with(trainer.get("env") or [], env),
         "lifecycle": lifecycle,
         "ports": _ports(trainer.get("ports") or []),
@@ -164,11 +167,9 @@ def to_apply(run: TrainingRun, live: AttemptView) -> Manifest | None:
     """
     if live.deleting or live.end is not None or queueing.is_held(run, live):
         return None
-    spec, meta = live.manifest.get("spec") or {}, live.manifest["metadata"]
-    is_labelled = names.labels(run.metadata.name, live.attempt).items() <= (meta.get("labels") or {}).items()
-    is_owned = any(owner.get("uid") == run.metadata.uid for owner in meta.get("ownerReferences") or ())
-    if is_labelled and is_owned and not limits_differ(run, live):
+    if is_marked(run, live) and not limits_differ(run, live):
         return None
+    spec = live.manifest.get("spec") or {}
     kept = {name: value for name, value in spec.items() if name != "activeDeadlineSeconds"}
     return {
         "apiVersion": live.key.api_version,

@@ -9,11 +9,7 @@ from typing import Literal
 
 from accord.api.base import Manifest
 from accord.domain.conditions import parse_timestamp
-from accord.domain.numbers import whole
-from accord.domain.plan import ObjectKey
-from accord.domain.training import names
-from accord.domain.training.restart import Restart
-from accord.domain.training.views import AttemptView, End, PodView, Problem, attempt_of
+from accord.domain.training.views import AttemptView, End, PodView, Problem, as_made
 from accord.domain.words import quote
 
 API_VERSION, KIND = "ray.io/v1", "RayJob"
@@ -32,27 +28,12 @@ class RayJobView(AttemptView):
     def of(cls, manifest: Manifest) -> RayJobView:
         """From the object as the API server has it. Total."""
         meta, spec, status = manifest["metadata"], manifest.get("spec") or {}, manifest.get("status") or {}
-        annotations, labels = meta.get("annotations") or {}, meta.get("labels") or {}
         cluster = spec.get("rayClusterSpec") or {}
         head = ((cluster.get("headGroupSpec") or {}).get("template") or {}).get("metadata") or {}
-        started, end = status.get("startTime"), _end(status)
+        end = _end(status)
         return cls(
-            manifest=manifest,
-            key=ObjectKey(API_VERSION, KIND, meta.get("namespace", ""), meta["name"]),
-            # It may lose its label; what its pods are made from does not.
-            attempt=attempt_of(meta) or attempt_of(head),
-            inputs=annotations.get(names.INPUTS_ANNOTATION, ""),
-            created=parse_timestamp(meta["creationTimestamp"]),
-            generation=int(meta.get("generation") or 0),
-            suspended=bool(spec.get("suspend")),
-            suspended_by=(manifest.get("managers") or {}).get("suspend"),
-            queue=labels.get(names.QUEUE_LABEL),
-            priority=labels.get(names.PRIORITY_LABEL),
-            deleting=bool(meta.get("deletionTimestamp")),
-            started=parse_timestamp(started) if started else None,
+            **as_made(manifest, API_VERSION, KIND, head),
             failed=1 if end is not None and not end.succeeded and end.counts else 0,
-            failed_before=whole(annotations.get(names.FAILED_BEFORE_ANNOTATION)) or 0,
-            restart=Restart.on(manifest),
             end=end,
             begun=(status.get("jobStatus") or "PENDING") != "PENDING",
             once=True,
@@ -102,7 +83,7 @@ def _held(meta: Manifest) -> Problem:
     name, namespace = meta["name"], meta.get("namespace", "")
     return Problem(
         "KubeRayNotResponding",
-        f"RayJob {name} is to be deleted, and KubeRay does not let it go: check that its operator runs and watches "
+        f"RayJob {name} is being deleted, but KubeRay has not removed its finalizer: check that it runs and watches "
         f"namespace {namespace}; if KubeRay will not come back: `kubectl patch rayjob {name} -n {namespace} "
         """--type=merge -p '{"metadata":{"finalizers":null}}'`""",
     )
