@@ -23,7 +23,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from devcluster import credentials, programs
+from devcluster import credentials, programs, tied
 from devcluster.errors import DevclusterError
 from devcluster.kubectl import Kubectl, KubectlError
 from devcluster.ports import free_ports
@@ -227,17 +227,12 @@ class ControlPlane:
     def _spawn(self, program: str, *arguments: str) -> None:
         logs = self.directory / "logs"
         logs.mkdir(exist_ok=True)
-        # setpriv rather than a function run between fork and exec, which is unsafe where other threads run
-        with (logs / f"{program}.log").open("ab") as log:
-            self._processes[program] = subprocess.Popen(
-                [_setpriv(), "--pdeathsig=KILL", str(programs.path(program)), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env={**os.environ, "KUBECONFIG": ""},
-                start_new_session=True,  # Ctrl-C in the terminal must not reach them before the test's own cleanup
-            )
+        self._processes[program] = tied.start(
+            [programs.path(program), *arguments],
+            logs / f"{program}.log",
+            cwd=self.directory,
+            env={**os.environ, "KUBECONFIG": ""},
+        )
 
     def _alive(self) -> bool:
         for program, process in self._processes.items():
@@ -268,12 +263,3 @@ class ControlPlane:
         except KubectlError:
             return False
         return bool(account["metadata"]["name"] == "default")
-
-
-def _setpriv() -> str:
-    found = shutil.which("setpriv", path=os.environ.get("PATH", "") + ":/usr/bin")
-    if found is None:
-        raise DevclusterError(
-            "setpriv is not installed: it ties the cluster's processes to the test; it is in util-linux."
-        )
-    return found

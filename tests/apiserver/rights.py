@@ -10,12 +10,12 @@ import contextlib
 import functools
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
-from tests.apiserver.rig import Api
+from tests.apiserver.rig import Api, Namespace, OperatorProcess
 from tools.generate import CHART
 from tools.programs import go_program
 
@@ -64,6 +64,21 @@ def account(api: Api, control_plane: Audited, namespace: str, directory: Path) -
     events = list(asked(control_plane, namespace, began))
     used.update(right for event in events for right in needed(event))
     assert not overstepped(events)
+
+
+@contextlib.contextmanager
+def operators(
+    api: Api, control_plane: Audited, namespace: Namespace, directory: Path
+) -> Iterator[Callable[..., OperatorProcess]]:
+    """Starts operators that watch only that namespace, with those rights, without an election unless asked for."""
+    with contextlib.ExitStack() as stack:
+        given = stack.enter_context(account(api, control_plane, namespace.name, directory))
+
+        def start(**config: Any) -> OperatorProcess:
+            settings = {"namespaces": [namespace.name], "leaderElection": {"enabled": False}, **config}
+            return stack.enter_context(OperatorProcess(given, directory, **settings))
+
+        yield start
 
 
 def user(namespace: str) -> str:

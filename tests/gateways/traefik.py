@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +13,7 @@ import yaml
 from devcluster.buildlock import one_build
 from tests.ports import free_port
 
-from devcluster import paths
+from devcluster import paths, tied
 
 VERSION = "3.7.15"
 HASHES = (
@@ -64,25 +62,17 @@ class Traefik:
         authority = kubeconfig.parent / "pki" / "apiserver.crt"
         self.port = free_port()
         self.log = directory / "traefik.log"
-        setpriv = shutil.which("setpriv", path=f"{os.environ.get('PATH', '')}:/usr/bin")
-        assert setpriv is not None, "setpriv of util-linux is missing"
         provider = "--providers.kubernetesgateway"
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(setpriv, "--pdeathsig=KILL", str(program())),
-                    f"--entrypoints.web.address=127.0.0.1:{self.port}",
-                    *(provider, f"{provider}.endpoint={server}", f"{provider}.token={user['token']}"),
-                    f"{provider}.certauthfilepath={authority}",
-                    f"{provider}.namespaces={','.join(namespaces)}",
-                    "--providers.providersthrottleduration=50ms",
-                    *("--global.checknewversion=false", "--global.sendanonymoususage=false"),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=directory,
-            )
+        command = [
+            program(),
+            f"--entrypoints.web.address=127.0.0.1:{self.port}",
+            *(provider, f"{provider}.endpoint={server}", f"{provider}.token={user['token']}"),
+            f"{provider}.certauthfilepath={authority}",
+            f"{provider}.namespaces={','.join(namespaces)}",
+            "--providers.providersthrottleduration=50ms",
+            *("--global.checknewversion=false", "--global.sendanonymoususage=false"),
+        ]
+        self._process = tied.start(command, self.log, cwd=directory)
 
     def stop(self) -> None:
         """End it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tests.apiserver.rig import Api, Namespace, wait_until
 from tests.apiserver.test_operator_training import JOBS, RUNS, set_status
 from tests.ports import free_port
 
-from devcluster import gosource, programs
+from devcluster import gosource, programs, tied
 
 SYSTEM = "kueue-system"
 API = "/apis/kueue.x-k8s.io/v1beta2"
@@ -83,23 +82,12 @@ class Kueue:
         file = self._directory / "kueue.yaml"
         file.write_text(yaml.safe_dump(config))
         programs.ensure(["kueue"], Progress())
-        setpriv = shutil.which("setpriv") or "/usr/bin/setpriv"
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    setpriv,
-                    "--pdeathsig=KILL",
-                    str(programs.path("kueue")),
-                    f"--config={file}",
-                    "--feature-gates=VisibilityOnDemand=false",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._directory,
-                env={**os.environ, "KUBECONFIG": str(self._plane.kubeconfig)},
-                start_new_session=True,
-            )
+        self._process = tied.start(
+            [programs.path("kueue"), f"--config={file}", "--feature-gates=VisibilityOnDemand=false"],
+            self.log_file,
+            cwd=self._directory,
+            env={**os.environ, "KUBECONFIG": str(self._plane.kubeconfig)},
+        )
         wait_until(self._mounted, 60, f"Kueue makes no certificates: {self.log()[-2000:]}")
         wait_until(self._works, 90, f"Kueue does not work: {self.log()[-2000:]}")
 

@@ -1,29 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from devcluster.controlplane import ControlPlane
 from tests.apiserver import rights
 from tests.apiserver.conftest import StartOperator
-from tests.apiserver.kinds import install_kinds
-from tests.apiserver.rig import Api, Namespace, OperatorProcess
+from tests.apiserver.planes import plane, plane_api
+from tests.apiserver.rig import Api, Namespace
 from tests.ray.rig import Dashboard, KubeRay
 
-
-@pytest.fixture(scope="session")
-def plane() -> Iterator[ControlPlane]:
-    """One of their own, in which RayJobs come to be."""
-    with ControlPlane(audited=True) as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def plane_api(plane: ControlPlane) -> Api:
-    """A client of it, which knows our kinds."""
-    return install_kinds(plane)
+__all__ = ["dashboard", "kuberay", "namespace", "plane", "plane_api", "start"]
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +42,5 @@ def namespace(plane_api: Api, kuberay: KubeRay) -> Namespace:
 @pytest.fixture
 def start(plane: ControlPlane, plane_api: Api, namespace: Namespace, tmp_path: Path) -> Iterator[StartOperator]:
     """Starts operators that watch only the test's namespace, with the chart's rights for it. They need no others."""
-    with ExitStack() as stack:
-        account = stack.enter_context(rights.account(plane_api, plane, namespace.name, tmp_path))
-
-        def begin(**config: object) -> OperatorProcess:
-            settings = {"namespaces": [namespace.name], "leaderElection": {"enabled": False}, **config}
-            operator = OperatorProcess(account, tmp_path, **settings)  # type: ignore[arg-type]
-            stack.enter_context(operator)
-            return operator
-
+    with rights.operators(plane_api, plane, namespace, tmp_path) as begin:
         yield begin

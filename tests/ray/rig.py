@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import threading
 import time
@@ -19,7 +18,7 @@ from tests.apiserver.test_operator_training import RUNS, set_status
 from tests.gateways.rig import own_address
 from tests.ports import free_port
 
-from devcluster import gosource, programs
+from devcluster import gosource, programs, tied
 
 MODULE = "github.com/ray-project/kuberay/ray-operator"
 GROUP = "/apis/ray.io/v1"
@@ -56,25 +55,15 @@ class KubeRay:
     def start(self) -> None:
         """Begin; it says itself in what it makes that it works."""
         programs.ensure(["ray-operator"], Progress())
-        setpriv = shutil.which("setpriv") or "/usr/bin/setpriv"
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    setpriv,
-                    "--pdeathsig=KILL",
-                    str(programs.path("ray-operator")),
-                    "-enable-leader-election=false",
-                    "-use-kubernetes-proxy",
-                    f"-metrics-addr=127.0.0.1:{free_port()}",
-                    f"-health-probe-bind-address=127.0.0.1:{free_port()}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._directory,
-                env={**os.environ, "KUBECONFIG": str(self._kubeconfig)},
-                start_new_session=True,
-            )
+        command = [
+            programs.path("ray-operator"),
+            "-enable-leader-election=false",
+            "-use-kubernetes-proxy",
+            f"-metrics-addr=127.0.0.1:{free_port()}",
+            f"-health-probe-bind-address=127.0.0.1:{free_port()}",
+        ]
+        environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
+        self._process = tied.start(command, self.log_file, cwd=self._directory, env=environment)
 
     @property
     def log_file(self) -> Path:
