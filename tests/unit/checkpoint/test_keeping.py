@@ -215,7 +215,11 @@ def test_without_the_run_or_its_volume() -> None:
     world = World()
     world.delete_object(RUN)
     world.settle()
-    assert world.condition("Stalled") == ("True", "TrainingRunNotFound")
+    assert world.condition("Reconciling") == ("True", "TrainingRunNotFound"), "it may arrive with the same apply"
+    world.advance(58)
+    assert world.condition("Reconciling") == ("True", "TrainingRunNotFound")
+    world.advance(5)
+    assert world.condition("Stalled") == ("True", "TrainingRunNotFound"), "said by itself: nothing has changed"
     world.put(RUN, {"spec": {}, "status": {}})
     world.settle()
     assert world.condition("Snapshotted") == ("Unknown", "NoVolume")

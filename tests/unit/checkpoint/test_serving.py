@@ -104,7 +104,7 @@ def test_a_deployment_that_comes_back_with_gits_claim_is_put_right() -> None:
     served = world.serves
     world.delete_object(DEPLOYMENT)
     world.settle()
-    assert world.condition("Stalled") == ("True", "DeploymentNotFound")
+    assert world.condition("Ready") == ("False", "DeploymentNotFound")
     world.deploy()
     world.settle()
     assert world.serves == served

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from accord.api.v1alpha1.checkpointpolicy import Serving
@@ -13,10 +14,13 @@ from accord.domain.checkpoint.patches import remark
 from accord.domain.checkpoint.snapshots import Capture
 from accord.domain.checkpoint.store import Problem
 from accord.domain.checks import judged
-from accord.domain.conditions import Wanted
+from accord.domain.conditions import Wanted, find, parse_timestamp
 
 _UNWORKABLE = frozenset({"SnapshotsUnavailable", "VolumeNotShared", "DeploymentTaken", "NoStorageClass", "OnePodOnly"})
 """Reasons that a spec cannot be followed, whatever happens."""
+_ARRIVES = timedelta(minutes=1)
+"""Objects of one `kubectl apply` arrive in any order; who waits for health, such as Flux, gives up at `Stalled`."""
+_MAY_ARRIVE = frozenset({"TrainingRunNotFound", "DeploymentNotFound"})
 
 
 class _About(NamedTuple):
@@ -41,10 +45,15 @@ class _Verdict(NamedTuple):
 
 def conditions(
     assessment: Assessment, move: Move, capture: Capture, refused: Problem | None, unchecked: Problem | None = None
-) -> tuple[Wanted, ...]:
-    """All conditions, kstatus first. `refused` is why nothing is done, `unchecked` why nothing can be protected."""
+) -> tuple[tuple[Wanted, ...], float | None]:
+    """All conditions, kstatus first, and after how many seconds they will be others, should all stay as it is.
+
+    `refused` is why nothing is done, `unchecked` why nothing can be protected.
+    """
     about = _About(assessment, move, capture, refused, unchecked)
-    state, reason, message = judged(about, (_refused, _suspended, _no_snapshot, _unprotected), _moved)
+    verdict = judged(about, (_refused, _suspended, _no_snapshot, _unprotected), _moved)
+    left = _time_to_arrive(assessment, verdict)
+    state, reason, message = verdict if left is None else verdict._replace(state="Reconciling")
     ready = Wanted("Ready", "True" if state == "Ready" else "False", reason, message)
     kstatus = (ready,) if state == "Ready" else (ready, Wanted(state, "True", reason, message))
     said = (
@@ -54,7 +63,18 @@ def conditions(
         capture.told if refused is None else None,
         _rolled_back(assessment, move),
     )
-    return (*kstatus, *(condition for condition in said if condition is not None))
+    return (*kstatus, *(condition for condition in said if condition is not None)), left
+
+
+def _time_to_arrive(assessment: Assessment, verdict: _Verdict) -> float | None:
+    """Seconds that what is missing is still waited for; None where nothing is."""
+    if verdict.reason not in _MAY_ARRIVE:
+        return None
+    told = find(assessment.status.conditions, "Ready")
+    was_told = told is not None and (told.status, told.reason) == ("False", verdict.reason)
+    since = parse_timestamp(told.last_transition_time) if told is not None and was_told else assessment.now
+    left = (since + _ARRIVES - assessment.now).total_seconds()
+    return left if left > 0 else None
 
 
 def _refused(about: _About) -> _Verdict | None:

@@ -44,11 +44,11 @@ def decide(observed: Observed, store: Store, now: datetime) -> Plan:
         recorded = {name: value for name, value in move.status.items() if name != "put_back"}
         move = Move("Stalled", *refusal, recorded, move.apply, move.patch, move.look_again)
     unseen, due = (None, None) if stands_still else unchecked(assessment)
-    said = conditions(assessment, move, kept, refused, unseen)
+    said, missed = conditions(assessment, move, kept, refused, unseen)
     merged = merge(policy.status.conditions, said, generation=policy.metadata.generation, now=now)
     after = rollbacks.noted(assessment, move, status.full(assessment, move, kept, merged))
     # A claim that a pod still mounts is not deleted; that it is free then is told by nobody.
-    wanted = (move.look_again, kept.look_again, due, _IN_USE if unused else None)
+    wanted = (move.look_again, kept.look_again, due, missed, _IN_USE if unused else None)
     waits = [delay for delay in wanted if delay is not None]
     return Plan(
         apply=(*move.apply, *made),
