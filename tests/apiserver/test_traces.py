@@ -1,7 +1,11 @@
-"""Spans of a real operator, as a receiver of OTLP over HTTP gets them: a pass, and a rollback from signal to end."""
+"""Spans of a real operator, as a receiver of OTLP over HTTP gets them: a pass, and a rollback from signal to end.
+
+With `make test-collector` a real OpenTelemetry Collector takes them, and hands them to the receiver.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from tests.apiserver import checkpoints as cp
 from tests.apiserver.checkpoints import Cluster, Trainers, Training
+from tests.apiserver.collector import ASKED_FOR, collector
 from tests.apiserver.conftest import StartOperator
 from tests.apiserver.rig import Api, Namespace, wait_until
 from tests.prometheus.rig import prometheus
@@ -100,12 +105,13 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
     started = Receiver()
-    try:
+    with contextlib.ExitStack() as until_then:
+        until_then.callback(started.close)
+        if ASKED_FOR:
+            started.url = until_then.enter_context(collector(tmp_path, started.url))
         yield started
-    finally:
-        started.close()
 
 
 def names(spans: list[Span], parent: Span) -> list[str]:
