@@ -61,6 +61,14 @@ test-alerts: .venv/.ready ## Every alert provoked once, on a real Prometheus and
 test-argocd: .venv/.ready ## GitOps with a real Argo CD, built from source (nine minutes, once)
 	$(PY) -m pytest -s tests/argocd
 
+.PHONY: test-flux
+test-flux: .venv/.ready ## GitOps with a real Flux, built from source (fifteen minutes, once)
+	$(PY) -m pytest -s tests/flux
+
+.PHONY: test-collector
+test-collector: .venv/.ready ## Spans through a real OpenTelemetry Collector, built from source (three minutes, once)
+	ACCORD_TEST_COLLECTOR=1 $(PY) -m pytest tests/apiserver/test_traces.py
+
 .PHONY: test-lessons
 test-lessons: .venv/.ready ## Every command of the tutorials, typed on the local cluster
 	$(PY) -m pytest -s tests/lessons

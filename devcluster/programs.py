@@ -1,7 +1,7 @@
 """Builds the cluster's programs from Go modules, into a cache that survives checkouts and reboots.
 
 Each folder in `tools/` is a Go module that pins one project and its whole dependency tree (go.sum). A program is
-kept under a key of go.mod, go.sum and the build flags, moved into place in one rename, and never changed after
+kept under a key of these files and the build flags, moved into place in one rename, and never changed after
 that: an interrupted build leaves either a whole program or none, and Go's own cache continues where it stopped.
 """
 
@@ -166,6 +166,27 @@ GITOPS = (
 )
 """What brings manifests from Git into a cluster, for `tests/argocd`. No part of the cluster."""
 
+FLUX = tuple(
+    Module(
+        f"flux-{name}",
+        {f"{name}-controller": f"github.com/fluxcd/{name}-controller"},
+        version_of=f"github.com/fluxcd/{name}-controller",
+        minutes=8,
+    )
+    for name in ("source", "kustomize")
+)
+"""The other one that does so, for `tests/flux`: what fetches them, and what applies them."""
+
+COLLECTORS = (
+    Module(
+        "otel-collector",
+        {"otel-collector": "accord.dev/devcluster/tools/otel-collector"},
+        version_of="go.opentelemetry.io/collector/otelcol",
+        minutes=3,
+    ),
+)
+"""What takes spans, for `make test-collector`. No part of the cluster."""
+
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 EVERYTHING = tuple(program for module in MODULES for program in module.programs)
 OF_STORES = tuple(program for module in STORES for program in module.programs)
@@ -173,7 +194,9 @@ OF_QUEUES = tuple(program for module in QUEUES for program in module.programs)
 OF_ENGINES = tuple(program for module in ENGINES for program in module.programs)
 OF_GATEWAYS = tuple(program for module in GATEWAYS for program in module.programs)
 OF_GITOPS = tuple(program for module in GITOPS for program in module.programs)
-_ALL = (*MODULES, *STORES, *QUEUES, *ENGINES, *GATEWAYS, *GITOPS)
+OF_FLUX = tuple(program for module in FLUX for program in module.programs)
+OF_COLLECTORS = tuple(program for module in COLLECTORS for program in module.programs)
+_ALL = (*MODULES, *STORES, *QUEUES, *ENGINES, *GATEWAYS, *GITOPS, *FLUX, *COLLECTORS)
 
 
 def module_of(program: str) -> Module:
@@ -238,7 +261,7 @@ def go_program() -> str:
 def _key(module: Module) -> str:
     digest = hashlib.sha256()
     folder = paths.TOOLS / module.name
-    for part in (folder / "go.mod", folder / "go.sum"):
+    for part in (folder / "go.mod", folder / "go.sum", *sorted(folder.glob("*.go"))):
         digest.update(part.read_bytes())
     digest.update(repr((_flags(module), module.cgo, os.uname().machine)).encode())
     return digest.hexdigest()[:12]

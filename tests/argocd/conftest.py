@@ -10,9 +10,10 @@ import pytest
 from devcluster.controlplane import ControlPlane
 from tests.apiserver.checkpoints import Cluster
 from tests.apiserver.rig import Api
-from tests.argocd.installation import NAMESPACE, Existing, installation
-from tests.argocd.rig import Application, ArgoCD, Repository, timed
-from tests.gitops.scene import Scene, playing
+from tests.argocd.installation import NAMESPACE, installation
+from tests.argocd.rig import Application, ArgoCD
+from tests.gitops.repository import Repository, timed
+from tests.gitops.scene import Existing, Scene, playing
 
 from devcluster import snapshots
 

@@ -7,19 +7,11 @@ import shutil
 from typing import Any
 
 import yaml
-from tests.apiserver.rig import Api, Namespace
-from tests.argocd.rig import Repository
+from tests.gitops.repository import Repository
 from tools.programs import ROOT
 
 HOW_TO = ROOT / "docs" / "how-to" / "argo-cd.md"
 NAMESPACE = "accord-system"
-
-
-class Existing(Namespace):
-    """A namespace that somebody else makes."""
-
-    def __init__(self, api: Api, name: str) -> None:
-        self.api, self.name = api, name
 
 
 def installation(repository: Repository) -> dict[str, Any]:

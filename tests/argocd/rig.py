@@ -1,4 +1,4 @@
-"""Argo CD as processes beside a control plane, and the Git repository that it reads.
+"""Argo CD as processes beside a control plane.
 
 Its repo-server, application-controller and API server are one program, which is told by its name what to be. Redis is
 Debian's. No Dex and no page: nobody signs in.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import yaml
 from devcluster.controlplane import ControlPlane
 from devcluster.progress import Progress
 from tests.apiserver.rig import Api, Namespace, wait_until
+from tests.gitops.repository import Repository
 from tests.ports import free_port
 from tools.programs import ROOT, debian_program
 
@@ -28,14 +28,6 @@ SYSTEM = "argocd"
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{SYSTEM}/applications"
 IN_CLUSTER = "https://kubernetes.default.svc"
 CUSTOMIZATIONS = ROOT / "manifests" / "argocd" / "argocd-cm.yaml"
-
-
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Shown with `-s`: nothing is judged by it."""
-    began = time.monotonic()
-    yield
-    print(f"  {time.monotonic() - began:6.1f} s  {what}")
 
 
 class ArgoCD:
@@ -168,30 +160,6 @@ class ArgoCD:
 def _files(folder: Path, pattern: str) -> list[str]:
     """As kubectl is told of them."""
     return [f"--filename={file}" for file in sorted(folder.glob(pattern))]
-
-
-class Repository:
-    """Git on this disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._git("init", "--quiet", "--initial-branch=main")
-
-    @property
-    def url(self) -> str:
-        return f"file://{self.folder}"
-
-    def commit(self, message: str) -> str:
-        """All that has changed; the revision."""
-        self._git("add", "--all")
-        self._git("-c", "user.name=team", "-c", "user.email=team@example.com", "commit", "--quiet", "-m", message)
-        return self._git("rev-parse", "HEAD").strip()
-
-    def _git(self, *arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=self.folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
 
 
 class Application:

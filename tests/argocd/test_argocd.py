@@ -8,7 +8,8 @@ import pytest
 from tests.apiserver import checkpoints as cp
 from tests.apiserver.rig import Api, wait_until
 from tests.argocd.installation import NAMESPACE, ignored
-from tests.argocd.rig import Application, ArgoCD, Repository, application, timed
+from tests.argocd.rig import Application, ArgoCD, application
+from tests.gitops.repository import Repository, timed
 from tests.gitops.scene import Scene
 
 KINDS = ("checkpointpolicies.accord.dev", "trafficpolicies.accord.dev", "trainingruns.accord.dev")

@@ -18,6 +18,13 @@ from tests.prometheus.rig import Prometheus, prometheus
 TEAM = Path(__file__).parent / "team"
 
 
+class Existing(Namespace):
+    """A namespace that somebody else makes."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self.api, self.name = api, name
+
+
 class Manifests:
     """A working copy of what `team/` holds."""
 
