@@ -92,7 +92,7 @@ down: ## Remove the local cluster without a trace
 
 .PHONY: lock
 lock: .venv/.ready ## Pin the dependencies in requirements/ (UPGRADE=1 for newer ones)
-	for name in requirements/operator requirements/cli requirements/traces requirements/build requirements/dev requirements/bench requirements/site examples/service/requirements devcluster/csi/requirements; do \
+	for name in requirements/operator requirements/cli requirements/traces requirements/build requirements/dev requirements/bench requirements/site requirements/audit examples/service/requirements devcluster/csi/requirements; do \
 	  $(COMPILE) --output-file $$name.txt $$name.in || exit 1; done
 	$(PY) -m tools.pins requirements/trainer
 
@@ -114,6 +114,10 @@ bench: .venv/.bench ## Measure latencies, scale and idleness
 site: .venv/.site ## The documentation as a site in build/site, every link of it checked
 	@$(PY) -m tools.site
 
+.PHONY: audit
+audit: .venv/.audit ## Known vulnerabilities of the pinned Python packages, as PyPI has them (needs its JSON API)
+	.venv/bin/pip-audit --strict --disable-pip --require-hashes $(addprefix --requirement=,$(wildcard requirements/*.txt))
+
 .PHONY: release
 release: .venv/.ready ## Everything that is published of HEAD, in dist/VERSION (VERSION=1.2.3)
 	@$(PY) -m tools.release "$(VERSION)"
@@ -134,6 +138,10 @@ clean: ## Remove .venv and what tools left in the checkout; the cache of program
 
 .venv/.bench: requirements/bench.txt .venv/.ready
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bench.txt
+	@touch $@
+
+.venv/.audit: requirements/audit.txt .venv/.ready
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/audit.txt
 	@touch $@
 
 .venv/.site: requirements/site.txt .venv/.ready

@@ -45,6 +45,11 @@ def checks() -> Iterator[Check]:
     yield Check(
         "all tests can be collected", (BIN / "pytest", "-qq", "-p", "no:cacheprovider", "--collect-only", "tests")
     )
+    yield Check(
+        "no secret in any commit (gitleaks)",
+        (go_program("gitleaks"), "git", "--no-banner", "--redact", "--verbose", "."),
+        "replace the secret where it is valid: it is known to whoever has the commit",
+    )
     yield Check("form (ruff format)", (BIN / "ruff", "format", "--check", "--quiet", "."), "make format")
     yield Check("lint (ruff check)", (BIN / "ruff", "check", "--quiet", "."), "make format mends what can be")
     yield Check("imports point inwards", (BIN / "lint-imports",))

@@ -12,7 +12,7 @@ from building import kill_while_building
 from devcluster.errors import DevclusterError
 from devcluster.progress import Progress
 
-from devcluster import paths, programs
+from devcluster import modules, paths, programs
 
 ENSURE = "from devcluster import programs, progress; programs.ensure(['etcd'], progress.Progress())"
 
@@ -62,12 +62,6 @@ def test_a_build_that_fails_says_where_to_read_why(cache: Path, monkeypatch: pyt
 
 
 def test_every_program_has_a_module_with_a_pinned_version():
-    of_tests = (
-        *programs.OF_STORES,
-        *programs.OF_QUEUES,
-        *programs.OF_ENGINES,
-        *programs.OF_GATEWAYS,
-        *programs.OF_GITOPS,
-    )
-    for program in (*programs.EVERYTHING, *of_tests):
-        assert programs.version(programs.module_of(program)).startswith("v")
+    for module in modules.ALL:
+        assert programs.version(module).startswith("v")
+        assert [programs.module_of(program) for program in module.programs] == [module] * len(module.programs)
