@@ -107,7 +107,8 @@ class BestModel(Model):
 class LossSpike(Model):
     """Detection of a loss that is high compared with its past.
 
-    Not proof by itself, because a breakthrough looks the same: if returns are reported, it only pauses promotion.
+    Not proof by itself, because a breakthrough looks the same: with method Adaptive it only pauses promotion, and fails
+    a check only if no return is reported and the loss stays above all that it ever was.
     """
 
     rules: ClassVar[tuple[Rule, ...]] = (
