@@ -211,7 +211,7 @@ class Detection(Model):
     """How much evidence `Adaptive` needs: `Low` needs the most. On 242 recorded held-out runs, 121 healthy and 54
     harmed, `Low`, `Medium` and `High` rolled back 0, 1 and 6 healthy runs, and 0, 1 and 6 before their fault; they
     caught 52, 52 and 48 harmed ones, 49, 50 and 47 of them within 20 episodes or 3 updates of losing half. Where only a
-    loss is reported, `Medium` rolled back 13 healthy runs: see `rollback.approval`."""
+    loss is reported, `Medium` rolled back 2 healthy runs, and 22 harmed ones: see `rollback.approval`."""
     loss_spike: LossSpike = LossSpike()
     """Detection of a loss that is high compared with its past."""
     reward_drop: RewardDrop = RewardDrop()
