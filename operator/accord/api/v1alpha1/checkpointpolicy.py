@@ -107,7 +107,8 @@ class BestModel(Model):
 class LossSpike(Model):
     """Detection of a loss that is high compared with its past.
 
-    Not proof by itself, because a breakthrough looks the same: if returns are reported, it only pauses promotion.
+    Not proof by itself, because a breakthrough looks the same: with method Adaptive it only pauses promotion, and fails
+    a check only if no return is reported and the loss stays above all that it ever was.
     """
 
     rules: ClassVar[tuple[Rule, ...]] = (
@@ -210,7 +211,7 @@ class Detection(Model):
     """How much evidence `Adaptive` needs: `Low` needs the most. On 242 recorded held-out runs, 121 healthy and 54
     harmed, `Low`, `Medium` and `High` rolled back 0, 1 and 6 healthy runs, and 0, 1 and 6 before their fault; they
     caught 52, 52 and 48 harmed ones, 49, 50 and 47 of them within 20 episodes or 3 updates of losing half. Where only a
-    loss is reported, `Medium` rolled back 13 healthy runs: see `rollback.approval`."""
+    loss is reported, `Medium` rolled back 2 healthy runs, and 22 harmed ones: see `rollback.approval`."""
     loss_spike: LossSpike = LossSpike()
     """Detection of a loss that is high compared with its past."""
     reward_drop: RewardDrop = RewardDrop()

@@ -76,13 +76,48 @@ def test_one_outlier_is_no_fault() -> None:
     assert judged(staircase(stairs, 500)).rollbacks == []
 
 
-def test_a_staircase_is_judged_by_its_updates_and_needs_two() -> None:
+def stairs(*levels: tuple[float, int], noise: float = 0.2) -> list[Row]:
+    """So many updates of 500 steps at each level."""
     chance = random.Random(1)
-    stairs = [(1 if number < 12 else 6) * (1 + chance.gauss(0, 0.2)) for number in range(20)]
-    [rollback] = judged(staircase(stairs, 500)).rollbacks
-    assert (rollback.step, rollback.signal, rollback.judgement.samples) == (6510, "LossSpike", 2)
+    found = [level * (1 + chance.gauss(0, noise)) for level, count in levels for _ in range(count)]
+    return staircase(found, 500)
+
+
+def test_a_staircase_is_suspect_after_two_updates_and_rolled_back_when_five_of_six_say_so() -> None:
+    result = judged(stairs((1, 12), (6, 8)))
+    assert (result.pauses[0].begin, result.pauses[0].judgement.samples) == (6510, 2)
+    [rollback] = result.rollbacks
+    assert (rollback.step, rollback.signal, rollback.judgement.samples) == (8010, "LossSpike", 6)
     # From before the update that first showed it, which had collected since step 5,500.
     assert rollback.target == 5000
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        [(1, 12), (30, 4), (1, 8)],
+        [(20, 8), (1, 12), (18, 10)],
+        [(-0.02, 16), (0.02, 10)],
+    ],
+    ids=["it is over after four updates", "it was as high before", "a value function learns, losses around zero"],
+)
+def test_a_loss_alone_that_may_be_that_of_a_healthy_training_is_no_more_than_suspect(
+    levels: list[tuple[float, int]],
+) -> None:
+    result = judged(stairs(*levels))
+    assert result.rollbacks == []
+    assert {pause.judgement.signal for pause in result.pauses} == {"LossSpike"}
+
+
+def test_a_loss_around_zero_that_explodes_is_rolled_back() -> None:
+    [rollback] = judged(stairs((-0.02, 16), (5, 10))).rollbacks
+    assert (rollback.signal, rollback.target) == ("LossSpike", 7000)
+
+
+def test_how_far_a_loss_alone_must_be_beyond_its_highest_level_depends_on_the_sensitivity() -> None:
+    rows = stairs((10, 8), (1, 12), (13.5, 10), noise=0.05)
+    told = [bool(judged(rows, detection={"sensitivity": name}).rollbacks) for name in ("Low", "Medium", "High")]
+    assert told == [False, True, True]
 
 
 def test_a_rising_staircase_and_one_that_ends_its_fall_are_healthy() -> None:

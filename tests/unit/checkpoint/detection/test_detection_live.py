@@ -55,9 +55,20 @@ def test_a_spike_of_the_loss_is_a_suspicion_where_returns_are_reported() -> None
     assert [check(trainer.scrape()).outcome for _ in range(6)] == ["Pass"] * 5 + ["Suspect"]
     assert (check(trainer).signal, check(trainer).reason) == ("LossSpike", "SuspectedLossSpike")
     assert check(trainer.scrape(60)).outcome != "Fail"
+
+
+def test_a_spike_of_the_loss_is_proof_where_no_return_is_reported_and_it_lasts() -> None:
     alone = Trainer(reports=("loss",)).scrape(60)
     alone.loss = 6
-    assert check(alone.scrape(6)).outcome == "Fail"
+    suspect = check(alone.scrape(6))
+    assert (suspect.outcome, suspect.reason) == ("Suspect", "SuspectedLossSpike")
+    assert (suspect.onset, suspect.limit) == (None, None)
+    reading = check(alone.scrape(9))
+    assert (reading.outcome, reading.reason, reading.samples) == ("Fail", "LossSpike", 6)
+    assert reading.onset is not None
+    assert 8000 <= reading.onset <= 9000
+    assert reading.limit == pytest.approx(1.5, rel=0.05)
+    assert reading.message.endswith(f"over 6 updates against 1 before (limit {reading.limit:.4g})")
 
 
 def test_gauges_stand_in_where_there_are_no_sums() -> None:

@@ -134,7 +134,7 @@ def test_where_a_window_holds_no_value_the_last_one_is_held() -> None:
 @pytest.mark.parametrize(
     ("level", "after", "outcome"),
     # A return that is at its most each time has no spread, and one that is always 0 no scale either.
-    [(500.0, 200.0, "Fail"), (500.0, 400.0, "Pass"), (0.0, 0.0, "Pass"), (-10.0, -10.0, "Pass")],
+    [(500.0, 200.0, "Suspect"), (500.0, 400.0, "Pass"), (0.0, 0.0, "Pass"), (-10.0, -10.0, "Pass")],
 )
 def test_returns_that_are_all_alike(level: float, after: float, outcome: str) -> None:
     blocks = Blocks.of(window=100)

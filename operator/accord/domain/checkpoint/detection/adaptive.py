@@ -9,6 +9,9 @@ Compared are a few newest blocks, of several lengths, with a baseline before the
 - nearly all of them say so, each by itself: one outlier is no fault.
 
 As the looks overlap, and the three demands are met together, the real rate is far less (tests/bench).
+
+That is a suspicion: a value loss jumps in the best of health, as when a training first reaches its goal. It is proof
+where it lasts at a height that this training never had (`_proof`).
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from accord.domain.checkpoint.detection.finding import Finding
+from accord.domain.checkpoint.detection.finding import Finding, Outcome
 from accord.domain.checkpoint.detection.series import Block, Blocks, Kind, Segment, Sums
 from accord.domain.checkpoint.detection.trend import Line, Stretch
 
@@ -55,6 +58,13 @@ _MOST = 4.0
 """On the logarithmic scale, blocks of the baseline count as at most so many times, or that part of, its level."""
 _LEAST_LOSS = 0.4
 """Losses of updates as at least this part of it: noise in percent reaches further down there than up."""
+_LASTING = 6
+"""Newest blocks that prove a fault, and updates that a level before is the mean of. Healthy losses fall back sooner."""
+_LOWER = 1
+"""Of these, so many may be lower: noise reaches down that far."""
+_CROSSING = 4.0
+"""Where losses were not all above zero, a factor of their level says nothing: the limit is so many times what they
+span, zero included, above the highest level. What explodes is soon beyond; a value function that learns is not."""
 _ONSET = 0.5
 """A block that is off by less, in standard deviations, speaks for a time before the fault."""
 
@@ -74,6 +84,9 @@ class Question:
     """What the effect is a part of instead of the level, where the series has a scale of its own."""
     limit: float | None = None
     """A recent level that is no worse than this is not wrong, whatever was before; None: there is no such."""
+    beyond: float | None = None
+    """Factor of the highest level that this training ever had, above which values that last are proof; None: nothing
+    is."""
 
     def is_allowed(self, recent: float) -> bool:
         """Whether that is a good level by itself."""
@@ -111,7 +124,7 @@ def judge(blocks: Blocks, question: Question) -> Finding:
         return Finding("Inconclusive", _lacking(blocks.closed, question))
     for stretch in stretches:
         if _is_wrong(blocks, stretch, question):
-            return _finding("Fail", blocks, stretch, question)
+            return _proof(blocks, question) or _finding("Suspect", blocks, stretch, question)
     return _finding("Pass", blocks, stretches[0], question)
 
 
@@ -126,7 +139,38 @@ def first_onset(blocks: Blocks, question: Question, after: int) -> int | None:
     return None
 
 
-def _finding(outcome: Literal["Pass", "Fail"], blocks: Blocks, stretch: Stretch, question: Question) -> Finding:
+def _proof(blocks: Blocks, question: Question) -> Finding | None:
+    """A Fail, where the newest blocks are beyond all that this training ever had."""
+    late = len(blocks.closed) - _LASTING
+    begin = _begin(blocks, late, question) if late > 0 else None
+    if question.beyond is None or begin is None or blocks.units[late] < _LASTING:
+        return None
+    stretch = Stretch(begin, late, late)
+    level = _line(blocks, stretch, question).level
+    least = question.effect * abs(level)
+    limit = max(_beyond(blocks, late, question.beyond), level + least / 2)
+    if sum(block.value <= limit for block in blocks.closed[late:]) > _LOWER:
+        return None
+    n = len(blocks.closed)
+    if blocks.sums.mean(n - _LASTING // 3, n) < level + least:
+        # It is over: what is there of noise may still be above the highest level.
+        return None
+    return replace(_finding("Fail", blocks, stretch, question), limit=limit)
+
+
+def _beyond(blocks: Blocks, late: int, factor: float) -> float:
+    """What is out of reach of the highest level before `late`, of so many updates each."""
+    highest, begin = -math.inf, 0
+    for end in range(1, late + 1):
+        while blocks.units[end] - blocks.units[begin + 1] >= _LASTING:
+            begin += 1
+        if blocks.units[end] - blocks.units[begin] >= _LASTING:
+            highest = max(highest, blocks.sums.mean(begin, end))
+    lowest = min(block.value for block in blocks.closed[:late])
+    return factor * highest if lowest > 0 else highest + _CROSSING * (max(highest, 0.0) - lowest)
+
+
+def _finding(outcome: Outcome, blocks: Blocks, stretch: Stretch, question: Question) -> Finding:
     begin, end, late = stretch
     n = len(blocks.closed)
     return Finding(
@@ -134,7 +178,7 @@ def _finding(outcome: Literal["Pass", "Fail"], blocks: Blocks, stretch: Stretch,
         baseline=blocks.sums.mean(begin, end),
         recent=blocks.sums.mean(late, n),
         samples=sum(block.units for block in blocks.closed[late:]),
-        onset=_onset(blocks, stretch, question) if outcome == "Fail" else None,
+        onset=_onset(blocks, stretch, question) if outcome != "Pass" else None,
     )
 
 

@@ -25,4 +25,5 @@ class Finding:
     samples: int | None = None
     """In the recent level."""
     onset: int | None = None
-    """Last step before which nothing of the fault is seen; only with Fail."""
+    """Last step before which nothing of the fault is seen; only with Fail, and with what
+    is Suspect of one series."""

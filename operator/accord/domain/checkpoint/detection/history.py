@@ -13,11 +13,12 @@ from accord.api.v1alpha1.checkpointpolicy import Signal as SignalName
 from accord.domain.checkpoint.detection import ratio
 from accord.domain.checkpoint.detection.adaptive import Question, Watch
 from accord.domain.checkpoint.detection.finding import Finding, Outcome
-from accord.domain.checkpoint.detection.returns import Returns
+from accord.domain.checkpoint.detection.returns import PROOF, Returns
 from accord.domain.checkpoint.detection.series import Kind, Moment, Name, Segment
 from accord.domain.checkpoint.detection.signals import OF_SERIES, SIGNALS, Signal
 
 _GRAVITY: tuple[Outcome, ...] = ("Fail", "Suspect", "Pass", "Inconclusive")
+_FAULTS: tuple[Outcome, ...] = ("Fail", "Suspect")
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,7 @@ class History:
             rule.baseline_window,
             scale=signal.scale,
             limit=rule.minimum if isinstance(rule, KLSpike) else None,
+            beyond=PROOF[self._detection.sensitivity].deeper if signal.is_proof else None,
         )
 
     def _finding(self, signal: Signal) -> Finding:
@@ -155,7 +157,7 @@ class History:
             return replace(found, onset=min(found.onset, self._spike))
         found = self._watches[signal.series].judge()
         # A breakthrough looks like that: what it did to the return decides.
-        return _suspect(found) if self._has_returns or not signal.is_proof else found
+        return found if found.outcome == "Fail" and not self._has_returns else _suspect(found)
 
     def _ratio_of(self, signal: Signal) -> Finding:
         rule, step = signal.rule(self._detection), self.step or 0
@@ -186,7 +188,7 @@ class History:
         ]
         if finding.outcome == "Inconclusive":
             return Judgement("Inconclusive", "InsufficientData", "; ".join(missing), self.step)
-        wrong = finding.outcome in ("Fail", "Suspect")
+        wrong = finding.outcome in _FAULTS
         reason = "Healthy" if not wrong else told.name if finding.outcome == "Fail" else told.suspected
         return Judgement(
             finding.outcome,
@@ -217,7 +219,7 @@ class History:
 
 def _suspect(found: Finding) -> Finding:
     """The same as a suspicion, if it is a fault."""
-    return replace(found, outcome="Suspect", onset=None) if found.outcome == "Fail" else found
+    return replace(found, outcome="Suspect", onset=None, limit=None) if found.outcome in _FAULTS else found
 
 
 def _bounded(segment: Segment, least: float) -> Segment:
@@ -228,7 +230,8 @@ def _sentence(words: str, kind: Kind, finding: Finding) -> str:
     """Level, samples, baseline, limit and effect, in the units that were judged."""
     over = f" over {_samples(kind, finding.samples)}" if finding.samples else ""
     if finding.share is None:
-        return f"{words} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before"
+        limit = "" if finding.limit is None else f" (limit {_figure(finding.limit)})"
+        return f"{words} {_figure(finding.recent)}{over} against {_figure(finding.baseline)} before{limit}"
     figures = f"{words} {_figure(finding.recent)}{over}, {_figure(finding.baseline)} at best"
     if finding.outcome == "Pass":
         return f"{figures} before"

@@ -40,7 +40,7 @@ class Proof:
     chance: float
     """That noise alone looks like that in a whole training."""
     deeper: float
-    """Than a dip that ended by itself, as a factor;"""
+    """Than a dip that ended by itself, as a factor; where no return is reported, the same of the highest loss;"""
     longer: float
     """or longer, likewise in steps."""
 
