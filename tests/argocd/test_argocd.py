@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.apiserver import checkpoints as cp
-from tests.apiserver.rig import Api, wait_until
+from tests.apiserver.rig import Api
 from tests.argocd.installation import NAMESPACE, ignored
 from tests.argocd.rig import Application, ArgoCD, application
 from tests.gitops.repository import Repository, timed
@@ -153,16 +153,9 @@ def test_actions_and_an_end_that_leaves_nothing_hanging(argocd: ArgoCD, team: Sc
     kept = set(cp.snapshots(namespace))
     with timed("from the deletion of the Application until all of it is gone"):
         application.delete()
-    brought = ((cp.POLICIES, "p"), (cp.RUNS, "r"), (cp.DEPLOYMENTS, "serve"), ("configmaps", "announcement"))
-    assert [name for collection, name in brought if namespace.get(collection, name)] == []
-    for collection in ("pods", "batch/v1/jobs", "apps/v1/replicasets"):
-        gone = lambda at=collection: namespace.api.items(namespace.path(at)) == []  # noqa: E731
-        wait_until(gone, 60, f"{collection} are left")
+    team.until_gone()
     # As the how-to says, checkpoints outlive their policy.
-    assert set(cp.snapshots(namespace)) == kept
-    assert cp.claims(namespace) != set()
-    left = [*namespace.api.items(namespace.path(cp.SNAPSHOTS)), *namespace.api.items(namespace.path(cp.CLAIMS))]
-    assert [each["metadata"]["name"] for each in left if "deletionTimestamp" in each["metadata"]] == []
+    team.keeps(kept)
 
 
 def test_without_the_chart_the_kinds_stay(accord: Application, argo_api: Api) -> None:

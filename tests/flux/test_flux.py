@@ -112,17 +112,9 @@ def test_an_end_that_leaves_nothing_hanging(flux: Flux, git: GitServer, team: Sc
     kept = set(cp.snapshots(namespace))
     with timed("from the deletion of the Kustomization until all of it is gone"):
         kustomization.delete()
-        brought = ((cp.POLICIES, "p"), (cp.RUNS, "r"), (cp.DEPLOYMENTS, "serve"), ("configmaps", "announcement"))
-        gone = lambda: [name for at, name in brought if namespace.get(at, name)] == []  # noqa: E731
-        wait_until(gone, 60, "something of it is left")
-    for collection in ("pods", "batch/v1/jobs", "apps/v1/replicasets"):
-        none = lambda at=collection: namespace.api.items(namespace.path(at)) == []  # noqa: E731
-        wait_until(none, 60, f"{collection} are left")
+        team.until_gone()
     # As the how-to says, checkpoints outlive their policy.
-    assert set(cp.snapshots(namespace)) == kept
-    assert cp.claims(namespace) != set()
-    left = [*namespace.api.items(namespace.path(cp.SNAPSHOTS)), *namespace.api.items(namespace.path(cp.CLAIMS))]
-    assert [each["metadata"]["name"] for each in left if "deletionTimestamp" in each["metadata"]] == []
+    team.keeps(kept)
 
 
 def test_without_the_operator_the_kinds_stay(accord: Kustomization, flux_api: Api) -> None:

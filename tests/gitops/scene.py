@@ -7,12 +7,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from devcluster.controlplane import ControlPlane
 from tests.apiserver import checkpoints as cp
 from tests.apiserver import rights
 from tests.apiserver.checkpoints import Cluster, Trainers, Training
-from tests.apiserver.rig import Api, Namespace, OperatorProcess
+from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
 from tests.prometheus.rig import Prometheus, prometheus
 
 TEAM = Path(__file__).parent / "team"
@@ -100,6 +101,25 @@ class Scene:
     def health(self) -> tuple[str, str]:
         """`Ready` of the policy."""
         return cp.condition(self.namespace, "Ready")
+
+    def until_gone(self) -> None:
+        """All that the manifests have brought, and what was made of it."""
+        brought = ((cp.POLICIES, "p"), (cp.RUNS, "r"), (cp.DEPLOYMENTS, "serve"), ("configmaps", "announcement"))
+        gone = lambda: [name for at, name in brought if self.namespace.get(at, name)] == []  # noqa: E731
+        wait_until(gone, 60, "something of it is left")
+        for collection in ("pods", "batch/v1/jobs", "apps/v1/replicasets"):
+            none = lambda at=collection: self._items(at) == []  # noqa: E731
+            wait_until(none, 60, f"{collection} are left")
+
+    def keeps(self, snapshots: set[str]) -> None:
+        """AssertionError unless these are there, and the claim of what was served, and nobody deletes them."""
+        assert set(cp.snapshots(self.namespace)) == snapshots
+        assert cp.claims(self.namespace) != set()
+        left = [*self._items(cp.SNAPSHOTS), *self._items(cp.CLAIMS)]
+        assert [each["metadata"]["name"] for each in left if "deletionTimestamp" in each["metadata"]] == []
+
+    def _items(self, collection: str) -> list[Any]:
+        return list(self.namespace.api.items(self.namespace.path(collection)))
 
 
 @contextlib.contextmanager
