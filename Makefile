@@ -73,6 +73,10 @@ test-collector: .venv/.ready ## Spans through a real OpenTelemetry Collector, bu
 test-lessons: .venv/.ready ## Every command of the tutorials, typed on the local cluster
 	$(PY) -m pytest -s tests/lessons
 
+.PHONY: test-upgrade
+test-upgrade: .venv/.ready ## Chart upgraded from an earlier commit, taken back and removed, under load (FROM=REF)
+	$(if $(FROM),ACCORD_UPGRADE_FROM="$(FROM)") $(PY) -m pytest -s tests/upkeep/test_upgrade.py
+
 .PHONY: check
 check: .venv/.ready ## Form, types, layers, generated files, chart and manifests; no cluster
 	@$(PY) -m tools.check

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -34,8 +35,28 @@ SYSTEM = {
 CHART = CHECKOUT / "helm" / "accord"
 
 
+@dataclass(frozen=True)
+class Ground:
+    """A cluster with the example service and Prometheus, without Accord."""
+
+    kubeconfig: Path
+    cluster: Cluster
+    images: Images
+    manifests: list[Manifest]
+    """The example, as it was applied."""
+    load: Manifest
+    """Template of a load pod."""
+    policy: Policy
+    checkpoints: Checkpoints
+
+
 def bring_up(where: Path | LocalCluster, progress: Progress) -> World:
     """Everything that the demo and the tests start from, on a local cluster or on the one that a kubeconfig names."""
+    return install(prepare(where, progress), progress)
+
+
+def prepare(where: Path | LocalCluster, progress: Progress) -> Ground:
+    """All of it but Accord."""
     if isinstance(where, LocalCluster):
         kubeconfig = where.up()
         images = _local_images(where, progress)
@@ -49,12 +70,17 @@ def bring_up(where: Path | LocalCluster, progress: Progress) -> World:
     with progress.stage("example service and Prometheus"):
         checkpoints.let_go()  # of an earlier run
         template = install_example(cluster, manifests, images)
+    return Ground(kubeconfig, cluster, images, manifests, template, policy, checkpoints)
+
+
+def install(ground: Ground, progress: Progress, chart: Path = CHART) -> World:
+    """Accord on it, by this chart, and the example's policy in force."""
     with progress.stage("install the chart with helm"):
-        cluster.apply(SYSTEM)
-        install_chart(kubeconfig, images, template["metadata"]["namespace"])
-        cluster.wait_rolled_out(RELEASE, SYSTEM_NAMESPACE, 90)
+        ground.cluster.apply(SYSTEM)
+        install_chart(ground.kubeconfig, ground.images, ground.policy.namespace, chart)
+        ground.cluster.wait_rolled_out(RELEASE, SYSTEM_NAMESPACE, 90)
     with progress.stage("everything is ready"):
-        return _ready(cluster, template, images, policy, checkpoints)
+        return _ready(ground)
 
 
 def _local_images(local: LocalCluster, progress: Progress) -> Images:
@@ -109,7 +135,7 @@ def _with_images(manifest: Manifest, images: Images) -> Manifest:
     return filled
 
 
-def install_chart(kubeconfig: Path, images: Images, namespace: str) -> None:
+def install_chart(kubeconfig: Path, images: Images, namespace: str, chart: Path = CHART) -> None:
     """`helm upgrade --install`, without waiting: `wait_rolled_out` can say why something is not ready."""
     values = {
         "image": _chart_image(images.operator),
@@ -117,13 +143,13 @@ def install_chart(kubeconfig: Path, images: Images, namespace: str) -> None:
         "prometheus": {"endpoints": {"default": {"url": f"http://prometheus.{namespace}.svc:9090"}}},
         "podAnnotations": {"example/image-key": images.operator.key} if images.operator.key else {},
     }
-    install_with(kubeconfig, yaml.safe_dump(values))
+    install_with(kubeconfig, yaml.safe_dump(values), chart)
 
 
-def install_with(kubeconfig: Path, values: str) -> None:
+def install_with(kubeconfig: Path, values: str, chart: Path = CHART) -> None:
     """The chart with these values (YAML), over whatever was there."""
     where = f"--namespace={SYSTEM_NAMESPACE}"
-    helm(kubeconfig, "upgrade", "--install", RELEASE, str(CHART), where, "--values=-", stdin=values)
+    helm(kubeconfig, "upgrade", "--install", RELEASE, str(chart), where, "--values=-", stdin=values)
 
 
 def _chart_image(image: Image) -> Manifest:
@@ -150,18 +176,18 @@ def helm(kubeconfig: Path, *arguments: str, stdin: str = "", timeout: float = 30
     return done.stdout
 
 
-def _ready(cluster: Cluster, template: Manifest, images: Images, policy: Policy, checkpoints: Checkpoints) -> World:
+def _ready(ground: Ground) -> World:
     """Policy applied, everything rolled out, all modes answering, nothing left of an earlier run."""
-    namespace = template["metadata"]["namespace"]
+    cluster, policy, namespace = ground.cluster, ground.policy, ground.policy.namespace
     world = World(
         cluster=cluster,
         namespace=namespace,
         policy=policy,
-        checkpoints=checkpoints,
+        checkpoints=ground.checkpoints,
         prometheus=Prometheus(cluster, namespace),
         operator=Operator(cluster, SYSTEM_NAMESPACE, RELEASE),
-        load_template=template,
-        images=images,
+        load_template=ground.load,
+        images=ground.images,
     )
     for pod in cluster.find("Pod", namespace, "app.kubernetes.io/name=load"):
         cluster.delete("Pod", pod["metadata"]["name"], namespace)  # of an earlier run
@@ -169,7 +195,7 @@ def _ready(cluster: Cluster, template: Manifest, images: Images, policy: Policy,
         cluster.wait_rolled_out(policy.deployment_of(mode), namespace)
     for name in ("prometheus", "llm"):
         cluster.wait_rolled_out(name, namespace)
-    checkpoints.clear()
+    ground.checkpoints.clear()
     policy.apply()
     policy.wait_settled(120)
     cluster.wait_rolled_out(policy.router, namespace)

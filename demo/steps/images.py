@@ -49,33 +49,28 @@ class Images:
 
 
 _BUILDS = {
-    "operator": (CHECKOUT / "Dockerfile", CHECKOUT),
-    "envoy": (
-        CHECKOUT / "devcluster" / "images" / "envoy" / "Dockerfile",
-        CHECKOUT / "devcluster" / "images" / "envoy",
-    ),
-    "prometheus": (
-        CHECKOUT / "devcluster" / "images" / "prometheus" / "Dockerfile",
-        CHECKOUT / "devcluster" / "images" / "prometheus",
-    ),
-    "example": (EXAMPLE / "Dockerfile", CHECKOUT),
-    "trainer": (CHECKOUT / "trainer" / "Dockerfile", CHECKOUT),
+    "operator": ("Dockerfile", "."),
+    "envoy": ("devcluster/images/envoy/Dockerfile", "devcluster/images/envoy"),
+    "prometheus": ("devcluster/images/prometheus/Dockerfile", "devcluster/images/prometheus"),
+    "example": ("examples/service/Dockerfile", "."),
+    "trainer": ("trainer/Dockerfile", "."),
 }
+"""Dockerfile and context of each image, in a checkout."""
 NAMES = tuple(_BUILDS)
 
 
-def build(name: str) -> Path:
-    """Builds one image where its inputs changed; the archive of `localhost/accord-NAME:dev`."""
-    dockerfile, context = _BUILDS[name]
-    archive, _ = imagebuild.build(f"localhost/accord-{name}:dev", dockerfile, context, {})
+def build(name: str, checkout: Path = CHECKOUT, tag: str = "dev") -> Path:
+    """Builds one image where its inputs changed; the archive of `localhost/accord-NAME:TAG`."""
+    dockerfile, context = (checkout / place for place in _BUILDS[name])
+    archive, _ = imagebuild.build(f"localhost/accord-{name}:{tag}", dockerfile, context, {})
     return archive
 
 
-def build_and_load(name: str, local: LocalCluster) -> Image:
+def build_and_load(name: str, local: LocalCluster, checkout: Path = CHECKOUT, tag: str = "dev") -> Image:
     """Builds one image where its inputs changed, and loads it into the local cluster where it is not there yet."""
-    archive = build(name)
+    archive = build(name, checkout, tag)
     local.load(archive)
-    return Image(f"localhost/accord-{name}:dev", archive.stem.rpartition("-")[2])
+    return Image(f"localhost/accord-{name}:{tag}", archive.stem.rpartition("-")[2])
 
 
 def from_registry() -> Images:

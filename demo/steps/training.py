@@ -20,6 +20,8 @@ from demo.steps.prometheus import Prometheus
 
 EXAMPLES = CHECKOUT / "manifests" / "examples"
 RUN_LABEL = "accord.dev/training-run"
+DISTURB = "ACCORD_DISTURB_AT"
+"""Variable by which the trainer breaks its policy."""
 HEAD = f"{'PHASE':<10} {'STEP':>6}  {'PROGRESS':<16} {'ENTROPY':>8} {'LR':>9} {'REWARD':>7}"
 
 
@@ -57,6 +59,14 @@ class Training:
         """A run like this one under another name, with other fields."""
         manifest = {**self._manifest, "metadata": {**self._manifest["metadata"], "name": name}}
         return Training(self._cluster, self._prometheus, {**manifest, "spec": {**manifest["spec"], **spec}})
+
+    def undisturbed(self, steps: int, save: int) -> Training:
+        """A run like this one without its fault on purpose: `steps` long, with a checkpoint each `save` steps."""
+        spec: Manifest = copy.deepcopy(self._manifest["spec"])
+        [trainer] = spec["template"]["spec"]["containers"]
+        trainer["env"] = [entry for entry in trainer["env"] if entry["name"] != DISTURB]
+        spec["checkpoints"]["saveFrequency"] = save
+        return self.changed(self.name, **{**spec, "totalSteps": steps})
 
     @property
     def spec(self) -> Manifest:
