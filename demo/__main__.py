@@ -11,11 +11,13 @@ from devcluster.errors import DevclusterError
 from devcluster.progress import Progress
 
 from demo import picture
+from demo.recording import Recording
+from demo.recording import write as write_recording
 from demo.screen import Screen
 from demo.steps.environment import bring_up
 from demo.steps.errors import StepError
 from demo.steps.local import LocalCluster
-from demo.story import show_status, summary, tell, where_next
+from demo.story import show_status, status, summary, tell, where_next
 from demo.watch import Watch
 
 
@@ -23,6 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="use this cluster instead of a local one made for the demo")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="write target and actual shares over time as SVG")
+    parser.add_argument("--recording", type=Path, metavar="FILE", help="write `accord status --watch` as moving SVG")
     parser.add_argument("--down-seconds", type=float, default=60, help="how long the operator is gone (default 60)")
     return parser.parse_args()
 
@@ -38,7 +41,8 @@ def main() -> int:
         world = bring_up(options.kubeconfig or LocalCluster(), progress)
         watch = Watch(world, screen)
         try:
-            outcomes = tell(world, screen, watch, options.down_seconds)
+            recording = Recording(status(world, "--watch")) if options.recording else None
+            outcomes = tell(world, screen, watch, options.down_seconds, recording)
         finally:
             world.stop_background()
     except (StepError, DevclusterError) as error:
@@ -49,6 +53,8 @@ def main() -> int:
         return 130
     if options.picture:
         picture.write(options.picture, watch.samples, watch.marks)
+    if recording:
+        write_recording(options.recording, f"accord status -n {world.namespace} --watch", recording.frames)
     screen.heading(f"Done in {(time.monotonic() - began) / 60:.1f} minutes")
     for line in [*summary(outcomes), "", f"$ accord status -n {world.namespace}"]:
         screen.say(line)

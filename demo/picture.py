@@ -81,7 +81,7 @@ def _marks(marks: Sequence[Mark], x: Callable[[float], float]) -> list[str]:
             f'stroke-dasharray="2 3"/><text x="{x(mark.at):.1f}" y="{TOP - 6}" text-anchor="middle">{number}</text>'
         )
     legend = "   ".join(f"{number} {mark.text}" for number, mark in enumerate(marks, start=1))
-    return [*parts, f'<text x="{LEFT}" y="{HEIGHT - 10}" xml:space="preserve">{escape(legend)}</text>']
+    return [*parts, f'<text x="{LEFT}" y="{HEIGHT - 10}" font-size="10.5" xml:space="preserve">{escape(legend)}</text>']
 
 
 def _steps(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

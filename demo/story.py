@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from demo.recording import Recording
 from demo.screen import Screen
 from demo.steps import experiments
 from demo.steps.errors import StepError
@@ -25,6 +26,8 @@ class Act:
     heading: str
     run: Callable[[World], Outcome]
     mark: str
+    recorded: bool = False
+    """Whether the recording is of this act; those acts follow each other."""
 
 
 def acts(down_seconds: float) -> list[Act]:
@@ -42,13 +45,15 @@ def acts(down_seconds: float) -> list[Act]:
             lambda world: experiments.operator_down(world, down_seconds),
             "operator down",
         ),
-        Act("A policy learns, and what it has learnt is served", experiments.checkpoints_served, "training"),
-        Act("The policy breaks", experiments.fault_rolled_back, "policy breaks"),
-        Act("The training goes on", experiments.run_finishes, "trained on"),
+        Act("A policy learns, and what it has learnt is served", experiments.checkpoints_served, "training", True),
+        Act("The policy breaks", experiments.fault_rolled_back, "policy breaks", True),
+        Act("The training goes on", experiments.run_finishes, "trained on", True),
     ]
 
 
-def tell(world: World, screen: Screen, watch: Watch, down_seconds: float) -> list[tuple[Outcome, float]]:
+def tell(
+    world: World, screen: Screen, watch: Watch, down_seconds: float, recording: Recording | None = None
+) -> list[tuple[Outcome, float]]:
     """Plays all acts, and at last the sum of all requests. A failed act does not keep the others from playing."""
     outcomes: list[tuple[Outcome, float]] = []
 
@@ -68,8 +73,14 @@ def tell(world: World, screen: Screen, watch: Watch, down_seconds: float) -> lis
     world.say = screen.say
     world.background.fresh_tally()
     with watch.drawing():
-        for act in acts(down_seconds):
+        story = acts(down_seconds)
+        recorded = [act for act in story if act.recorded]
+        for act in story:
+            if recording and act is recorded[0]:
+                recording.start()
             play(act)
+            if recording and act is recorded[-1]:
+                recording.stop()
         play(Act("All requests of the whole demo", whole_story, ""))
     return outcomes
 
@@ -100,8 +111,13 @@ def summary(outcomes: list[tuple[Outcome, float]]) -> list[str]:
 
 def show_status(world: World) -> None:
     """What there is in the end, as a user would ask for it; in colour on a terminal."""
+    subprocess.run(status(world), check=False, timeout=60)
+
+
+def status(world: World, *more: str) -> list[str]:
+    """The command `accord status`."""
     where = [f"--namespace={world.namespace}", f"--kubeconfig={world.cluster.kubeconfig}"]
-    subprocess.run([sys.executable, "-m", "accord", "status", *where], check=False, timeout=60)
+    return [sys.executable, "-m", "accord", "status", *where, *more]
 
 
 def where_next(world: World) -> list[str]:
