@@ -77,6 +77,10 @@ test-lessons: .venv/.ready ## Every command of the tutorials, typed on the local
 test-upgrade: .venv/.ready ## Chart upgraded from an earlier commit, taken back and removed, under load (FROM=REF)
 	$(if $(FROM),ACCORD_UPGRADE_FROM="$(FROM)") $(PY) -m pytest -s tests/upkeep/test_upgrade.py
 
+.PHONY: test-report
+test-report: .venv/.ready ## The demo, told on a cluster of its own, and what `accord report` says of it and of faults
+	$(PY) -m pytest -s tests/upkeep/test_report.py
+
 .PHONY: check
 check: .venv/.ready ## Form, types, layers, generated files, chart and manifests; no cluster
 	@$(PY) -m tools.check

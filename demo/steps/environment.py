@@ -141,7 +141,10 @@ def install_chart(kubeconfig: Path, images: Images, namespace: str, chart: Path 
         "image": _chart_image(images.operator),
         "envoy": {"image": _chart_image(images.envoy)},
         "prometheus": {"endpoints": {"default": {"url": f"http://prometheus.{namespace}.svc:9090"}}},
-        "podAnnotations": {"example/image-key": images.operator.key} if images.operator.key else {},
+        "podAnnotations": {
+            "prometheus.io/scrape": "true",  # for the example's Prometheus, which goes by that
+            **({"example/image-key": images.operator.key} if images.operator.key else {}),
+        },
     }
     install_with(kubeconfig, yaml.safe_dump(values), chart)
 

@@ -32,7 +32,7 @@ def model_fails(world: World) -> Outcome:
     with world.load("--cookies", "--users=200", "--rate=60", "--prompts=1000000", "--progress=0.5") as load:
         wait_until(f"users of {MODE} are there", lambda: load.tally().modes.get(MODE, 0) > 20, 60)
         began = time.monotonic()
-        _tell_model(world, "mode=503&for=3600")
+        tell_model(world, "mode=503&for=3600")
         try:
             opened = wait_until("the circuit opens", lambda: _circuit(world).get("phase") == "Open", 60, policy.explain)
             short, said = _circuit(world).get("cacheTTL"), policy.explain()
@@ -40,7 +40,7 @@ def model_fails(world: World) -> Outcome:
             down = world.background.await_answers(fresh, 300)
             guests = load.fresh_tally().since(check)
         finally:
-            _tell_model(world, "mode=off")
+            tell_model(world, "mode=off")
         policy.wait_condition("CircuitsClosed", "True", 240)
         closed = time.monotonic() - began
         long = _circuit(world).get("cacheTTL")
@@ -62,12 +62,13 @@ def model_fails(world: World) -> Outcome:
     )
 
 
-def _circuit(world: World) -> Manifest:
-    found: list[Manifest] = world.policy.live().get("status", {}).get("circuitBreakers", [])
-    return found[0] if found else {}
-
-
-def _tell_model(world: World, fault: str) -> None:
+def tell_model(world: World, fault: str) -> None:
+    """What the model of the example does from now on: `mode=503&for=SECONDS` fails, `mode=off` is well."""
     [pod] = world.cluster.ready_pods(world.namespace, "app.kubernetes.io/name=llm")
     path = f"/api/v1/namespaces/{world.namespace}/pods/{pod['metadata']['name']}:8080/proxy/fault"
     world.cluster.request("POST", f"{path}?{fault}")
+
+
+def _circuit(world: World) -> Manifest:
+    found: list[Manifest] = world.policy.live().get("status", {}).get("circuitBreakers", [])
+    return found[0] if found else {}
