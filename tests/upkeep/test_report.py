@@ -34,7 +34,9 @@ class Fault:
     wanted: Lines
     code: int
     may: frozenset[tuple[str, str]] = frozenset()
-    """Lines that may be anything: of modes that get what another one had, by less than can be told from chance."""
+    """Lines that may be anything: of modes that get what another one had, by less than can be told from chance; and of
+    the last check, where the operator may have begun too late for one.
+    """
 
 
 def lines(name: str, checks: Iterable[str], result: str) -> dict[tuple[str, str], str]:
@@ -75,6 +77,7 @@ FAULTS = (
         faults.no_prometheus,
         {**dict.fromkeys(SHARES, "unknown"), **lines(POLICY, MEASURED, "unknown"), **lines(RUN, NORMALIZER, "unknown")},
         0,
+        frozenset({(CHECKPOINTS, LEARNT[0])}),
     ),
 )
 """The last two cannot be undone without a trace: uptime is of the time since, and Prometheus forgets what it knew."""
@@ -111,6 +114,7 @@ def told(desk: Desk) -> str:
         with fault.done(desk):
             took = desk.until(fault.what, fault.wanted, fault.code, fault.may)
             table.append(f"  {fault.what:<44} {took:6.1f} s   {count(fault.wanted)}, exit code {fault.code}")
+            print(table[-1])
         if fault not in FAULTS[-2:]:
             desk.until(f"every line passes again after: {fault.what}", {}, 0)
     return "\n".join(["", *table])
