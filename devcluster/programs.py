@@ -20,22 +20,25 @@ from devcluster import paths
 from devcluster.buildlock import one_build
 from devcluster.commands import last_line
 from devcluster.errors import DevclusterError
-from devcluster.modules import ALL, COLLECTORS, ENGINES, FLUX, GATEWAYS, GITOPS, MODULES, QUEUES, STORES, Module
+from devcluster.modules import ALL, COLLECTORS, ENGINES, FLUX, GATEWAYS, MODULES, QUEUES, STORES, Module
 from devcluster.progress import Progress
 
 OLDEST_GO = (1, 21)
 """From this version on, Go fetches the toolchain that a go.mod asks for by itself."""
 
 
+def _all_of(modules: Iterable[Module]) -> tuple[str, ...]:
+    return tuple(program for module in modules for program in module.programs)
+
+
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
-EVERYTHING = tuple(program for module in MODULES for program in module.programs)
-OF_STORES = tuple(program for module in STORES for program in module.programs)
-OF_QUEUES = tuple(program for module in QUEUES for program in module.programs)
-OF_ENGINES = tuple(program for module in ENGINES for program in module.programs)
-OF_GATEWAYS = tuple(program for module in GATEWAYS for program in module.programs)
-OF_GITOPS = tuple(program for module in GITOPS for program in module.programs)
-OF_FLUX = tuple(program for module in FLUX for program in module.programs)
-OF_COLLECTORS = tuple(program for module in COLLECTORS for program in module.programs)
+EVERYTHING = _all_of(MODULES)
+OF_STORES = _all_of(STORES)
+OF_QUEUES = _all_of(QUEUES)
+OF_ENGINES = _all_of(ENGINES)
+OF_GATEWAYS = _all_of(GATEWAYS)
+OF_FLUX = _all_of(FLUX)
+OF_COLLECTORS = _all_of(COLLECTORS)
 
 
 def module_of(program: str) -> Module:

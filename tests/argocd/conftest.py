@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from devcluster.controlplane import ControlPlane
 from tests.apiserver.checkpoints import Cluster
+from tests.apiserver.planes import plane
 from tests.apiserver.rig import Api
 from tests.argocd.installation import NAMESPACE, installation
 from tests.argocd.rig import Application, ArgoCD
@@ -17,12 +18,7 @@ from tests.gitops.scene import Existing, Scene, playing
 
 from devcluster import snapshots
 
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """One of Argo CD's own: it watches all of a cluster."""
-    with ControlPlane(audited=True) as started:
-        yield started
+__all__ = ["accord", "argo_api", "argocd", "chart", "plane", "team"]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +37,7 @@ def argocd(plane: ControlPlane, argo_api: Api, tmp_path_factory: pytest.TempPath
         made.start()
         yield made
     finally:
-        made.stop()
+        made.processes.stop()
 
 
 @pytest.fixture(scope="module")

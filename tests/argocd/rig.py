@@ -7,7 +7,6 @@ Debian's. No Dex and no page: nobody signs in.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +17,12 @@ import yaml
 from devcluster.controlplane import ControlPlane
 from devcluster.progress import Progress
 from tests.apiserver.rig import Api, Namespace, wait_until
+from tests.gitops.processes import Processes
 from tests.gitops.repository import Repository
 from tests.ports import free_port
 from tools.programs import ROOT, debian_program
 
-from devcluster import gosource, programs, tied
+from devcluster import gosource, programs
 
 SYSTEM = "argocd"
 APPLICATIONS = f"/apis/argoproj.io/v1alpha1/namespaces/{SYSTEM}/applications"
@@ -31,12 +31,12 @@ CUSTOMIZATIONS = ROOT / "manifests" / "argocd" / "argocd-cm.yaml"
 
 
 class ArgoCD:
-    """From `start` to `stop`, for all Applications of a control plane."""
+    """At work from `start` until its `processes` stop, for all Applications of a control plane."""
 
     def __init__(self, plane: ControlPlane, api: Api, directory: Path) -> None:
         self._plane, self._api, self._directory = plane, api, directory
         self._redis, self._repo, self._server = free_port(), free_port(), free_port()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes = Processes(directory)
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["Content-Type"] = "application/json"
@@ -83,21 +83,17 @@ class ArgoCD:
             "server", *there, *kubeconfig, *repo, *here, "--port", str(self._server), *metrics(), "--insecure",
             "--disable-auth",
         )  # fmt: skip
-        wait_until(self._answers, 120, f"Argo CD's server does not answer: {self.log('server')[-2000:]}")
+        wait_until(self._answers, 120, f"Argo CD's server does not answer: {self.processes.log('server')[-2000:]}")
 
     def _component(self, name: str, *arguments: str) -> None:
         self._spawn(name, str(programs.path("argocd")), *arguments, called=f"argocd-{name}")
 
     def _spawn(self, name: str, program: str, *arguments: str, called: str = "") -> None:
         folder = self._directory / name
-        temporary = folder / "tmp"
-        temporary.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
             "PATH": f"{programs.path('helm').parent}:{os.environ['PATH']}",
             "KUBECONFIG": str(self._plane.kubeconfig),
-            "HOME": str(folder),
-            "TMPDIR": str(temporary),
             "ARGOCD_BINARY_NAME": called,
             "ARGOCD_FAKE_IN_CLUSTER": "true",
             "ARGOCD_CONTROLLER_REPLICAS": "1",
@@ -112,25 +108,14 @@ class ArgoCD:
             "ARGOCD_PLUGINSOCKFILEPATH": str(folder),
             "ARGOCD_ASK_PASS_SOCK": str(folder / "ask-pass.sock"),
         }
-        self._processes[name] = tied.start([program, *arguments], self._log_file(name), cwd=folder, env=environment)
-
-    def _log_file(self, name: str) -> Path:
-        return self._directory / f"{name}.log"
-
-    def log(self, name: str) -> str:
-        return self._log_file(name).read_text(errors="replace")
+        self.processes.start(name, [program, *arguments], environment)
 
     def _answers(self) -> bool:
-        self.alive()
+        self.processes.alive()
         try:
             return self._session.get(f"http://127.0.0.1:{self._server}/healthz", timeout=10).status_code == 200
         except requests.RequestException:
             return False
-
-    def alive(self) -> None:
-        """AssertionError with the end of its log where one of the processes has ended."""
-        for name, process in self._processes.items():
-            assert process.poll() is None, f"{name} has ended: {self.log(name)[-3000:]}"
 
     def knows(self, name: str) -> bool:
         """Whether its API server has seen this Application: until then it refuses to speak of it."""
@@ -149,12 +134,6 @@ class ArgoCD:
         """An Application, where it is there; what it has brought stays."""
         if self._api.patch(f"{APPLICATIONS}/{name}", {"metadata": {"finalizers": None}}):
             self._api.delete(f"{APPLICATIONS}/{name}")
-
-    def stop(self) -> None:
-        for process in self._processes.values():
-            process.kill()
-            process.wait()
-        self._processes.clear()
 
 
 def _files(folder: Path, pattern: str) -> list[str]:
@@ -200,7 +179,7 @@ class Application:
         """The first true answer; AssertionError with what Argo CD says of it, and where it has ended."""
 
         def asked() -> Any:
-            self._argocd.alive()
+            self._argocd.processes.alive()
             answer = condition()
             if not answer:
                 time.sleep(0.2)

@@ -10,9 +10,7 @@ from tests.apiserver.rig import Api
 from tests.argocd.installation import NAMESPACE, ignored
 from tests.argocd.rig import Application, ArgoCD, application
 from tests.gitops.repository import Repository, timed
-from tests.gitops.scene import Scene
-
-KINDS = ("checkpointpolicies.accord.dev", "trafficpolicies.accord.dev", "trainingruns.accord.dev")
+from tests.gitops.scene import CRDS, KINDS, Scene, only_the_kinds_are_left
 
 
 class Work:
@@ -48,7 +46,7 @@ def test_it_installs_accord_and_sync_waves_wait_until_a_run_trains(
     accord: Application, argocd: ArgoCD, team: Scene
 ) -> None:
     namespace = team.namespace
-    crd = namespace.api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{KINDS[0]}")
+    crd = namespace.api.get(f"{CRDS}/{KINDS[0]}")
     assert "argocd-controller" in {field["manager"] for field in crd["metadata"]["managedFields"]}
     team.cluster.no_room = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     work = Work(argocd, team, **ignored("serve"))
@@ -161,8 +159,4 @@ def test_actions_and_an_end_that_leaves_nothing_hanging(argocd: ArgoCD, team: Sc
 def test_without_the_chart_the_kinds_stay(accord: Application, argo_api: Api) -> None:
     with timed("from the deletion of Accord's Application until it is gone"):
         accord.delete()
-    for name in KINDS:
-        live = argo_api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
-        assert "deletionTimestamp" not in live["metadata"]
-    assert argo_api.items(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments") == []
-    assert argo_api.items("/apis/rbac.authorization.k8s.io/v1/clusterroles", "app.kubernetes.io/name=accord") == []
+    only_the_kinds_are_left(argo_api, NAMESPACE)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from devcluster.controlplane import ControlPlane
 from tests.apiserver.checkpoints import Cluster
+from tests.apiserver.planes import plane
 from tests.apiserver.rig import Api
 from tests.flux.documented import NAMESPACE, installation, of_operator
 from tests.flux.rig import Flux, GitServer, Kustomization
@@ -16,12 +17,7 @@ from tests.gitops.scene import Existing, Scene, playing
 
 from devcluster import snapshots
 
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """One of Flux's own: it watches all of a cluster."""
-    with ControlPlane(audited=True) as started:
-        yield started
+__all__ = ["accord", "flux", "flux_api", "git", "manifests", "plane", "team"]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +44,7 @@ def flux(plane: ControlPlane, flux_api: Api, tmp_path_factory: pytest.TempPathFa
         made.start()
         yield made
     finally:
-        made.stop()
+        made.processes.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ import requests
 from devcluster.controlplane import ControlPlane
 from devcluster.progress import Progress
 from tests.apiserver.rig import Api, wait_until
+from tests.gitops.processes import Processes
 from tests.gitops.repository import Repository
 from tests.ports import free_port
 
-from devcluster import gosource, programs, tied
+from devcluster import gosource, programs
 
 SYSTEM = "flux-system"
 KUSTOMIZATIONS = f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{SYSTEM}/kustomizations"
@@ -79,11 +80,11 @@ class GitServer:
 
 
 class Flux:
-    """From `start` to `stop`, for all of a control plane."""
+    """At work from `start` until its `processes` stop, for all of a control plane."""
 
     def __init__(self, plane: ControlPlane, api: Api, directory: Path) -> None:
         self._plane, self.api, self._directory = plane, api, directory
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes = Processes(directory)
 
     def install(self) -> None:
         """Its kinds and its namespace."""
@@ -105,43 +106,19 @@ class Flux:
         self._component("kustomize-controller", "--requeue-dependency=1s")
 
     def _component(self, name: str, *arguments: str) -> None:
-        folder = self._directory / name
-        (folder / "tmp").mkdir(parents=True)
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(self._plane.kubeconfig),
-            "RUNTIME_NAMESPACE": SYSTEM,
-            "HOME": str(folder),
-            "TMPDIR": str(folder / "tmp"),
-        }
+        environment = {**os.environ, "KUBECONFIG": str(self._plane.kubeconfig), "RUNTIME_NAMESPACE": SYSTEM}
         health = f"127.0.0.1:{free_port()}"
         common = ["--metrics-addr=127.0.0.1:0", f"--health-addr={health}", "--watch-all-namespaces=true"]
-        command = [programs.path(name), *common, *arguments]
-        self._processes[name] = tied.start(command, self._log_file(name), cwd=folder, env=environment)
+        self.processes.start(name, [programs.path(name), *common, *arguments], environment)
 
         def ready() -> bool:
-            self.alive()
+            self.processes.alive()
             try:
                 return requests.get(f"http://{health}/readyz", timeout=10).status_code == 200
             except requests.RequestException:
                 return False
 
         wait_until(ready, 120, f"{name} is not ready")
-
-    def _log_file(self, name: str) -> Path:
-        return self._directory / f"{name}.log"
-
-    def alive(self) -> None:
-        """AssertionError with the end of its log where one of the processes has ended."""
-        for name, process in self._processes.items():
-            log = self._log_file(name).read_text(errors="replace")
-            assert process.poll() is None, f"{name} has ended: {log[-3000:]}"
-
-    def stop(self) -> None:
-        for process in self._processes.values():
-            process.kill()
-            process.wait()
-        self._processes.clear()
 
 
 class Kustomization:
@@ -186,7 +163,7 @@ class Kustomization:
         """The first true answer; AssertionError with what Flux says of it, and where it has ended."""
 
         def asked() -> Any:
-            self._flux.alive()
+            self._flux.processes.alive()
             return condition()
 
         try:
@@ -201,6 +178,15 @@ class Kustomization:
 
     def until_applied(self, revision: str) -> None:
         self.until(lambda: self.applied == revision and self.ready[0] == "True", f"{revision} is not applied")
+
+    def until_fetched(self, revision: str) -> None:
+        """As by `flux reconcile source git`: what is applied next is of this commit."""
+
+        def fetched() -> bool:
+            status = self._api.get(f"{SOURCES}/{self._source}").get("status") or {}
+            return str((status.get("artifact") or {}).get("revision", "")).endswith(f":{revision}")
+
+        self.until(fetched, f"{revision} is not fetched")
 
     def suspend(self, *, yes: bool) -> None:
         """As by `flux suspend kustomization` and `flux resume kustomization`."""

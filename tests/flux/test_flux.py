@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.apiserver import checkpoints as cp
 from tests.apiserver.rig import Api, wait_until
 from tests.flux.documented import NAMESPACE, of_team
 from tests.flux.rig import Flux, GitServer, Kustomization
 from tests.gitops.repository import Repository, timed
-from tests.gitops.scene import Scene
-
-KINDS = ("checkpointpolicies.accord.dev", "trafficpolicies.accord.dev", "trainingruns.accord.dev")
+from tests.gitops.scene import CRDS, KINDS, Scene, only_the_kinds_are_left
 
 
 class Work:
@@ -34,7 +30,7 @@ class Work:
 
 def test_it_installs_accord_and_waits_until_a_run_trains(flux: Flux, git: GitServer, team: Scene) -> None:
     namespace = team.namespace
-    crd = namespace.api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{KINDS[0]}")
+    crd = namespace.api.get(f"{CRDS}/{KINDS[0]}")
     assert "kustomize-controller" in {field["manager"] for field in crd["metadata"]["managedFields"]}
     team.cluster.no_room = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
     with timed("from a team's Kustomization to a TrainingRun that waits for room"):
@@ -83,6 +79,7 @@ def test_without_the_claim_in_git_an_older_flux_leaves_it_alone(flux: Flux, git:
     cp.until_served(namespace, 500, 120)
     team.manifests.edit("serving.yaml", "\n          persistentVolumeClaim: {claimName: untrained}", "")
     revision = work.repository.commit("without the claim")
+    kustomization.until_fetched(revision)
     kustomization.suspend(yes=False)
     kustomization.until_applied(revision)
     served = team.rolled_back()
@@ -122,7 +119,4 @@ def test_without_the_operator_the_kinds_stay(accord: Kustomization, flux_api: Ap
         accord.delete()
         there = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
         wait_until(lambda: flux_api.items(there) == [], 60, "the operator is left")
-    for name in KINDS:
-        live: Any = flux_api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")
-        assert "deletionTimestamp" not in live["metadata"]
-    assert flux_api.items("/apis/rbac.authorization.k8s.io/v1/clusterroles", "app.kubernetes.io/name=accord") == []
+    only_the_kinds_are_left(flux_api, NAMESPACE)

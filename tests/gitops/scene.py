@@ -17,6 +17,8 @@ from tests.apiserver.rig import Api, Namespace, OperatorProcess, wait_until
 from tests.prometheus.rig import Prometheus, prometheus
 
 TEAM = Path(__file__).parent / "team"
+KINDS = ("checkpointpolicies.accord.dev", "trafficpolicies.accord.dev", "trainingruns.accord.dev")
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class Existing(Namespace):
@@ -120,6 +122,14 @@ class Scene:
 
     def _items(self, collection: str) -> list[Any]:
         return list(self.namespace.api.items(self.namespace.path(collection)))
+
+
+def only_the_kinds_are_left(api: Api, namespace: str) -> None:
+    """AssertionError unless what was installed into this namespace is gone, but for the kinds, which stay."""
+    for name in KINDS:
+        assert "deletionTimestamp" not in api.get(f"{CRDS}/{name}")["metadata"]
+    assert api.items(f"/apis/apps/v1/namespaces/{namespace}/deployments") == []
+    assert api.items("/apis/rbac.authorization.k8s.io/v1/clusterroles", "app.kubernetes.io/name=accord") == []
 
 
 @contextlib.contextmanager

@@ -71,8 +71,9 @@ def _time_to_arrive(assessment: Assessment, verdict: _Verdict) -> float | None:
     if verdict.reason not in _MAY_ARRIVE:
         return None
     told = find(assessment.status.conditions, "Ready")
-    was_told = told is not None and (told.status, told.reason) == ("False", verdict.reason)
-    since = parse_timestamp(told.last_transition_time) if told is not None and was_told else assessment.now
+    since = assessment.now
+    if told is not None and (told.status, told.reason) == ("False", verdict.reason):
+        since = parse_timestamp(told.last_transition_time)
     left = (since + _ARRIVES - assessment.now).total_seconds()
     return left if left > 0 else None
 
